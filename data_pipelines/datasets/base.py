@@ -1,0 +1,89 @@
+"""What the readers of on-disk layouts share: listing, pairing and restricting pictures."""
+
+import pathlib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from data_pipelines import label_spaces
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+
+def natural_key(name: str) -> tuple:
+    """Sort key that puts frame2 before frame10; equal up to case falls back to the plain name."""
+    parts = re.split(r"(\d+)", name.casefold())  # odd places are the numbers
+    return tuple(int(p) if i % 2 else p for i, p in enumerate(parts)), name
+
+
+def require_folder(dataset: str, folder: Path, way_out: str) -> Path:
+    """Returns the folder, or raises a DataError that names it and the way out."""
+    if not folder.is_dir():
+        raise DataError(f"{dataset}: no folder {folder}; {way_out}")
+    return folder
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Picture files directly in the folder, in natural order; hidden files are passed over."""
+    files = (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != ".")
+    return sorted(files, key=lambda p: natural_key(p.name))
+
+
+def pair_with_labels(
+    dataset: str,
+    images: Iterable[Path],
+    *,
+    name: Callable[[Path], str],
+    label: Callable[[Path], tuple[Path, label_spaces.LabelEncoding]] | None,
+) -> list[Example]:
+    """Builds the examples of a split.
+
+    Args:
+      dataset: name for messages.
+      images: picture files.
+      name: picture file to example name.
+      label: picture file to its label file and encoding; None for an unlabelled split.
+
+    Raises:
+      DataError: a picture has no label file.
+    """
+    if label is None:
+        return [Example(name(image), image) for image in images]
+    examples = [Example(name(image), image, *label(image)) for image in images]
+    missing = [example for example in examples if not example.label.is_file()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DataError(
+            f"{dataset}: {missing[0].image} has no label, expected {missing[0].label}{more}; "
+            "add the label or remove the picture"
+        )
+    return examples
+
+
+def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Path) -> list[Example]:
+    """Keeps the examples that a list file names, in their own order.
+
+    A line names a picture by example name, file name, or path; blank lines and lines that begin with # are
+    passed over.
+
+    Raises:
+      DataError: no such file, or a line that names no picture.
+    """
+    try:
+        lines = Path(list_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{dataset}: cannot read the list file {list_file} ({error}); name a text file"
+        ) from None
+    wanted = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    by_alias = {alias: e for e in examples for alias in (e.name, e.image.name)}
+    unknown = [line for line in wanted if pathlib.PurePosixPath(line).name not in by_alias]
+    if unknown:
+        raise DataError(
+            f"{dataset}: {list_file} names {len(unknown)} pictures that are not there, first {unknown[0]!r}; "
+            "correct the list or the folder"
+        )
+    names = {by_alias[pathlib.PurePosixPath(line).name].name for line in wanted}
+    return [example for example in examples if example.name in names]

@@ -1,0 +1,26 @@
+"""A flat folder of the user's own pictures (jpg, png, webp), as an unlabelled split."""
+
+from pathlib import Path
+
+from data_pipelines.datasets import base
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example
+
+SPLITS = ("train",)
+
+
+def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
+    """Lists the pictures directly in `root`, in natural order; subfolders are not searched.
+
+    Raises:
+      DataError: missing folder, or labels are asked for.
+    """
+    del split  # one set only
+    if labelled:
+        raise DataError(
+            f"flat_folder: {root} holds pictures without labels; use a labelled dataset for this stage"
+        )
+    folder = base.require_folder("flat_folder", root, "set --config.data.target_dir to a folder of pictures")
+    return base.pair_with_labels(
+        "flat_folder", base.pictures_in(folder), name=lambda p: p.name, label=None
+    ), ""

@@ -1,0 +1,51 @@
+"""GTA5 ("Playing for Data"): images/*.png with labels/*.png of the same names, in no splits.
+
+Labels are palette PNGs whose pixel values are Cityscapes label ids, or RGB in the Cityscapes colours.
+Sizes vary from picture to picture, and a few released pairs do not fit together.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from data_pipelines import label_spaces, loading
+from data_pipelines.datasets import base
+from data_pipelines.examples import Example
+
+SPLITS = ("train",)
+
+
+def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
+    """Lists all pictures: GTA5 has no splits on disk, a list file may restrict the set.
+
+    Raises:
+      DataError: missing folder, or a picture without a label in a labelled split.
+    """
+    del split  # one set only
+    folder = base.require_folder(
+        "gta5",
+        root / "images",
+        f"unpack the GTA5 parts into {root} so that images/00001.png and labels/00001.png exist",
+    )
+    images = base.pictures_in(folder)
+
+    def label(image: Path) -> tuple[Path, label_spaces.LabelEncoding]:
+        return root / "labels" / f"{image.stem}.png", label_spaces.GTA5_IDS
+
+    return base.pair_with_labels("gta5", images, name=lambda p: p.stem, label=label if labelled else None), ""
+
+
+def leave_out_mismatched(examples: list[Example]) -> tuple[list[Example], list[str]]:
+    """Drops pairs whose image and label sizes differ, by file headers only; returns the rest and a note."""
+
+    def fits(example: Example) -> bool:
+        if example.label is None:
+            return True
+        return loading.picture_size(example.image) == loading.picture_size(example.label)
+
+    with ThreadPoolExecutor(8) as pool:  # 25,000 pairs: waiting for the disk dominates
+        kept = [example for example, ok in zip(examples, pool.map(fits, examples), strict=True) if ok]
+    dropped = len(examples) - len(kept)
+    if not dropped:
+        return kept, []
+    noun = "pair" if dropped == 1 else "pairs"
+    return kept, [f"gta5: {dropped} {noun} left out: image and label sizes differ"]

@@ -1,0 +1,166 @@
+"""The pair of domains that a run works on: which datasets, where they lie, what was found there."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_pipelines.datasets import list_examples
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Split
+from data_pipelines.fingerprint import fingerprint
+
+MIN_SIDE = 8  # the networks' output stride: anything smaller has no output
+
+
+class DomainPair(NamedTuple):
+    """Datasets of a pair. A source of None means the toy city in the look that data.toy.source names."""
+
+    source: str | None
+    target: str
+
+
+PAIRS = {
+    "bdd": DomainPair("bdd100k", "cityscapes"),
+    "gta5": DomainPair("gta5", "cityscapes"),
+    "camvid": DomainPair("bdd100k", "cityscapes"),
+    "toy": DomainPair(None, "cityscapes"),
+}
+TOY_SOURCES = ("gta5", "bdd100k")
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+    """The splits of a run.
+
+    Attributes:
+      source_train: labelled; None when the run needs no source.
+      target_train: unlabelled unless target labels were asked for; has a `problem` when it was not needed and
+        is not usable.
+      target_val: labelled; has a `problem`, which eval_batches raises, when it is not usable.
+      source_val: labelled; None when there is none.
+      fingerprint: sha256 in hex of the files of all these splits.
+      notes: what was found, one line each.
+    """
+
+    source_train: Split | None
+    target_train: Split
+    target_val: Split
+    source_val: Split | None
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def open_domains(
+    data_config: Any, *, need_source: bool = True, need_target: bool = True, need_target_labels: bool = False
+) -> Domains:
+    """Lists the splits that `data_config.name` stands for; opens no picture beyond its header.
+
+    Args:
+      data_config: config.data.
+      need_source: False leaves the source out, so that its dataset need not be there.
+      need_target: False lets the target's training pictures be missing.
+      need_target_labels: the target's training pictures must have labels (the supervised upper bound).
+
+    Raises:
+      DataError: a wrong setting, or a dataset that is needed is missing or incomplete.
+    """
+    check_settings(data_config)
+    pair, root, notes = PAIRS[data_config.name], Path(data_config.root or "."), []
+    if pair.source is None:
+        pair = pair._replace(source=data_config.toy.source)
+        root, toy_note = _toy_city(root, data_config.toy)
+        notes.append(toy_note)
+
+    source_train = source_val = None
+    if need_source:
+        folder = _folder(data_config, root, pair.source)
+        source_train = list_examples(pair.source, folder, "train", list_file=data_config.source_list)
+        source_val = _list_if_usable(pair.source, folder, "val")
+    target_train = _target_train(data_config, root, pair.target, need_target, need_target_labels)
+    target_val = _list_if_usable(pair.target, _folder(data_config, root, pair.target), "val")
+
+    splits = {
+        "source_train": source_train,
+        "target_train": target_train,
+        "target_val": target_val,
+        "source_val": None if source_val is None or source_val.problem else source_val,
+    }
+    for role, split in (splits | {"source_val": source_val}).items():
+        if split is not None:
+            role = role.replace("_", " ")
+            notes += [
+                f"{role}: {n}" for n in ([f"not usable: {split.problem}"] if split.problem else split.notes)
+            ]
+    return Domains(**splits, fingerprint=fingerprint(splits.items()), notes=tuple(notes))
+
+
+def check_settings(data: Any) -> None:
+    """Raises a DataError for the first setting of config.data that cannot work."""
+
+    def require(ok: bool, field: str, expected: str) -> None:
+        if not ok:
+            raise DataError(f"data.{field}={data[field]!r}: expected {expected}; set --config.data.{field}")
+
+    require(data.name in PAIRS, "name", f"one of {', '.join(PAIRS)}")
+    for field in ("source_size", "target_size"):
+        check_size(f"data.{field}", data[field])
+    require(data.batch_size >= 1, "batch_size", "a number >= 1")
+    require(data.loader in ("tf", "numpy"), "loader", "'tf' or 'numpy'")
+    require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
+    require(data.prefetch >= 0, "prefetch", "a number >= 0")
+    require(data.cache_mb >= 0, "cache_mb", "a number of MiB >= 0")
+    require(
+        len(data.scale) == 2 and 0 < data.scale[0] <= data.scale[1], "scale", "(low, high), 0 < low <= high"
+    )
+    if PAIRS[data.name].source is None and data.toy.source not in TOY_SOURCES:
+        raise DataError(f"data.toy.source={data.toy.source!r}: expected one of {', '.join(TOY_SOURCES)}")
+
+
+def check_size(field: str, size: tuple[int, int]) -> None:
+    """Raises a DataError unless size is (width, height) with both at least the networks' stride."""
+    if len(size) != 2 or min(size) < MIN_SIDE:
+        raise DataError(
+            f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE}, the output stride"
+        )
+
+
+def _folder(data: Any, root: Path, dataset: str) -> Path:
+    """Where a dataset lies: its own setting, else under the root. Raises DataError if there is no folder."""
+    folder = Path(data[f"{dataset}_dir"] or root / dataset).expanduser()
+    if not folder.is_dir():
+        raise DataError(
+            f"{dataset}: no folder {folder}; set --config.data.root to the folder that holds {dataset}/, "
+            f"or --config.data.{dataset}_dir to the dataset itself"
+        )
+    return folder
+
+
+def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: bool) -> Split:
+    """The target's training pictures: the user's own folder if one is set, else the dataset's train split."""
+    try:
+        if data.target_dir:
+            return list_examples("flat_folder", data.target_dir, "train", labelled=labelled)
+        return list_examples(dataset, _folder(data, root, dataset), "train", labelled=labelled)
+    except DataError as error:
+        if needed or labelled:
+            raise
+        return Split(dataset, "train", root, problem=str(error))
+
+
+def _list_if_usable(dataset: str, folder: Path, split: str) -> Split:
+    """A labelled split that the run may do without: what is wrong with it is kept for whoever asks for it."""
+    try:
+        return list_examples(dataset, folder, split)
+    except DataError as error:
+        return Split(dataset, split, folder, problem=str(error))
+
+
+def _toy_city(root: Path, toy: Any) -> tuple[Path, str]:
+    """Makes the toy city under `root` if it is not there yet; returns its folder and a note."""
+    from data_pipelines.datasets import toy_streets  # only the toy runs need the renderer
+
+    city = toy_streets.ToyCity(
+        seed=toy.seed, size=tuple(toy.size), num_train=toy.num_train, num_val=toy.num_val
+    )
+    folder = toy_streets.ensure(root, city)
+    return folder, f"toy city: {city} in {folder}, source look {toy.source}"

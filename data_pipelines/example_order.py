@@ -1,0 +1,46 @@
+"""The order of examples in training: a pure function of (seed, stream, position), resumed at once."""
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+
+# Purposes of random numbers: the order and the augmentation must not share them.
+_ORDER, _AUGMENTATION = 0, 1
+
+
+class ExampleOrder:
+    """An endless stream of example indices, reshuffled every epoch.
+
+    Position p lies in epoch p // n; within it, examples follow that epoch's own permutation. Any position
+    costs the same: only the permutation of the last epoch that was asked for is kept.
+    """
+
+    def __init__(self, num_examples: int, *, seed: int, stream: int):
+        """num_examples >= 1; seed and stream >= 0, different streams are shuffled independently.
+
+        Raises:
+          DataError: no examples, or a negative seed.
+        """
+        if num_examples < 1:
+            raise DataError("cannot draw batches from a split without pictures; check the dataset folder")
+        if seed < 0:
+            raise DataError(f"seed {seed}: expected a number >= 0")
+        self._num_examples, self._seed, self._stream = num_examples, seed, stream
+        self._last: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def index(self, position: int) -> int:
+        """Index in [0, num_examples) of the example at a position >= 0 of the stream."""
+        epoch, offset = divmod(position, self._num_examples)
+        last_epoch, permutation = self._last  # read and replaced as one object: threads may share this order
+        if epoch != last_epoch:
+            permutation = self._generator(epoch, _ORDER).permutation(self._num_examples)
+            self._last = (epoch, permutation)
+        return int(permutation[offset])
+
+    def augmentation_rng(self, position: int) -> np.random.Generator:
+        """The random numbers for the augmentation of the example at this position."""
+        return self._generator(position, _AUGMENTATION)
+
+    def _generator(self, counter: int, purpose: int) -> np.random.Generator:
+        entropy = np.random.SeedSequence((self._seed, self._stream, counter, purpose))
+        return np.random.Generator(np.random.Philox(entropy))

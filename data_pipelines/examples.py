@@ -1,0 +1,63 @@
+"""The records that describe a dataset split: files and how to read them, no pixels."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from data_pipelines import label_spaces
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One picture, with its label where the split is labelled.
+
+    Attributes:
+      name: unique within the split; what reports and logs call the picture.
+      image: file of the RGB picture.
+      label: file of the label, None in an unlabelled split.
+      encoding: how the label's pixel values are to be read.
+    """
+
+    name: str
+    image: Path
+    label: Path | None = None
+    encoding: label_spaces.LabelEncoding = label_spaces.TRAIN_IDS
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The examples of one split of one dataset.
+
+    Attributes:
+      dataset: name of the layout, a key of `datasets.LAYOUTS`.
+      split: 'train', 'val' or 'test'.
+      root: folder of the dataset.
+      examples: in a fixed order that depends on the file names alone.
+      notes: what was found, one line each.
+      problem: why the split cannot be used, '' when it can; only splits that a run may do without have one.
+      unknown_pixels: example name to number of pixels outside the label table, filled as labels are read.
+    """
+
+    dataset: str
+    split: str
+    root: Path
+    examples: tuple[Example, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+    unknown_pixels: dict[str, int] = dataclasses.field(default_factory=dict, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def count_unknown(self, example: Example, pixels: int) -> None:
+        """Notes that a label held pixels outside the table; the first one of the split is logged."""
+        if not pixels:
+            return
+        if not self.unknown_pixels:
+            logging.getLogger(__name__).warning(
+                "%s: %d pixels of %s are outside the label table; such pixels become 255 and are counted",
+                self.dataset,
+                pixels,
+                example.label,
+            )
+        self.unknown_pixels[example.name] = pixels

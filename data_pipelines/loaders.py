@@ -1,0 +1,107 @@
+"""Two ways to run the same batch function ahead of the training loop: plain threads, or tf.data."""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
+from typing import Any, TypeVar
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+
+Batch = dict[str, np.ndarray]
+MakeArrays = Callable[[int], list[np.ndarray]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], *, num_threads: int, ahead: int
+) -> Iterator[Result]:
+    """Yields function(item) in the order of the items; `ahead` >= 1 of them are under way while one is used.
+
+    An exception of the function is raised where its result would have come.
+    """
+    items = iter(items)
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="data")
+    pending = deque(pool.submit(function, item) for item in islice(items, ahead))
+    try:
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(function, item) for item in islice(items, 1))
+            yield result
+    finally:  # also when the caller stops early
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def numpy_batches(
+    make_arrays: MakeArrays, keys: Sequence[str], start_step: int, *, num_parallel_calls: int, prefetch: int
+) -> Iterator[Batch]:
+    """Batches of step start_step, start_step + 1, ... from a pool of threads.
+
+    Args:
+      make_arrays: step to the arrays of its batch.
+      keys: names of these arrays.
+      start_step: number of the first batch.
+      num_parallel_calls: >= 1, batches made at the same time.
+      prefetch: >= 0, batches that wait ready beyond those.
+    """
+    ahead = num_parallel_calls + prefetch
+    for arrays in map_ahead(make_arrays, count(start_step), num_threads=num_parallel_calls, ahead=ahead):
+        yield dict(zip(keys, arrays, strict=True))
+
+
+def tf_batches(
+    make_arrays: MakeArrays, keys: Sequence[str], start_step: int, *, num_parallel_calls: int, prefetch: int
+) -> Iterator[Batch]:
+    """The same batches from a tf.data pipeline; arguments as above, all arrays must be uint8.
+
+    Raises:
+      DataError: tensorflow is not installed; while iterating, what make_arrays raises.
+    """
+    tf = _import_tensorflow()
+    failures: list[Exception] = []
+
+    def call(step: np.ndarray) -> list[np.ndarray]:
+        try:
+            return make_arrays(int(step))
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    def make_batch(step):
+        return dict(zip(keys, tf.numpy_function(call, [step], [tf.uint8] * len(keys)), strict=True))
+
+    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    dataset = steps.map(make_batch, num_parallel_calls=num_parallel_calls, deterministic=True).prefetch(
+        prefetch
+    )
+
+    def iterate() -> Iterator[Batch]:
+        try:
+            yield from dataset.as_numpy_iterator()
+        except tf.errors.OpError:
+            if failures:  # tensorflow wraps the error in a page of text: raise the plain one
+                raise failures[0] from None
+            raise
+
+    return iterate()
+
+
+LOADERS = {"numpy": numpy_batches, "tf": tf_batches}
+
+
+def _import_tensorflow() -> Any:
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise DataError(
+            f"data.loader='tf' needs tensorflow, which cannot be imported ({error}); install it, "
+            "or set --config.data.loader=numpy for the same batches without it"
+        ) from None
+    # Decoding needs no GPU, and jax wants all of its memory. RuntimeError: the process has used them before.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
+    return tf

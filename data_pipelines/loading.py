@@ -1,0 +1,141 @@
+"""Decoding and whole-picture resizing through Pillow.
+
+Everything that opens a picture is here. TensorFlow's decoders and tf.image.resize give other values than the
+paper's Pillow (bicubic differs by up to 5 levels), so the tf.data pipeline calls these functions too.
+"""
+
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines import label_spaces
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example
+
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+# What Pillow raises on missing, truncated and damaged files.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+class LoadedExample(NamedTuple):
+    """A decoded example.
+
+    Attributes:
+      image: uint8 [h, w, 3] RGB.
+      label: uint8 [H, W] train ids with 255 = ignore, None for an unlabelled example.
+      unknown_pixels: pixels of the label file whose value is outside its table; they are 255 in `label`.
+    """
+
+    image: np.ndarray
+    label: np.ndarray | None
+    unknown_pixels: int
+
+
+def resize(array: np.ndarray, size: tuple[int, int], resample: str) -> np.ndarray:
+    """Resizes uint8 [H, W] or [H, W, 3] to `size` = (width, height) exactly as Pillow's Image.resize does."""
+    if (array.shape[1], array.shape[0]) == tuple(size):
+        return array
+    return np.asarray(Image.fromarray(array).resize(tuple(size), RESAMPLING[resample], reducing_gap=None))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) from the file's header alone. Raises DataError when it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def load_example(
+    example: Example,
+    image_size: tuple[int, int],
+    label_size: tuple[int, int] | None,
+    resample: str = "bicubic",
+) -> LoadedExample:
+    """Decodes and resizes a picture and its label, the label by nearest neighbour.
+
+    Args:
+      example: what to load; its label is passed over when it has none.
+      image_size: (width, height) of the returned picture.
+      label_size: (width, height) of the returned label; None leaves its native size.
+      resample: 'bicubic' or 'bilinear', for the picture.
+
+    Raises:
+      DataError: unreadable file, sizes of picture and label differ, or wrong values in the label.
+    """
+    image = _decode(example.image, to_rgb=True)
+    label, unknown_pixels = None, 0
+    if example.label is not None:
+        label, unknown_pixels = load_label(example.label, example.encoding)
+        if image.shape[:2] != label.shape:
+            raise DataError(
+                f"{example.label}: this label is {label.shape[1]}x{label.shape[0]} (width x height) but "
+                f"{example.image} is {image.shape[1]}x{image.shape[0]}; restore the pair or remove both"
+            )
+        label = label if label_size is None else resize(label, label_size, "nearest")
+    return LoadedExample(resize(image, image_size, resample), label, unknown_pixels)
+
+
+def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.ndarray, int]:
+    """Reads a label file at its native size.
+
+    Returns:
+      train ids uint8 [H, W] with 255 = ignore, and how many pixels are outside the encoding's table.
+
+    Raises:
+      DataError: unreadable file, not a label, or more pixels outside the table than the encoding tolerates.
+    """
+    pixels = _decode(path)
+    if pixels.ndim == 3 and encoding.allows_colours:
+        train_ids, known = label_spaces.train_ids_from_colours(pixels)
+    elif pixels.ndim == 2 and pixels.dtype == np.uint8:
+        train_ids, known = encoding.to_train_id[pixels], encoding.known[pixels]
+    else:
+        kind = "this is an RGB-coloured label" if pixels.ndim == 3 else f"its pixels are {pixels.dtype}"
+        raise DataError(
+            f"{path}: expected one byte per pixel with {encoding.name}, but {kind}; use the id file"
+        )
+    unknown_pixels = known.size - int(np.count_nonzero(known))
+    if unknown_pixels > encoding.max_unknown * known.size:
+        raise _wrong_values(path, encoding, pixels[~known], unknown_pixels / known.size)
+    return train_ids, unknown_pixels
+
+
+def _decode(path: Path, to_rgb: bool = False) -> np.ndarray:
+    """All pixels of a file: RGB uint8 [H, W, 3] when asked, else as stored (palette indices, not colours)."""
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB") if to_rgb else picture)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
+    return DataError(
+        f"{path}: cannot be read as a picture ({reason}); restore the file or remove it with its pair"
+    )
+
+
+def _wrong_values(
+    path: Path, encoding: label_spaces.LabelEncoding, values: np.ndarray, share: float
+) -> DataError:
+    """The error for a label with values outside its table, with a hint where the mistake is recognisable."""
+    distinct = np.unique(values, axis=0)
+    shown = ", ".join(str(v) for v in distinct[:8].tolist()) + ", ..." * (len(distinct) > 8)
+    hint = "check that this is the right label file"
+    if encoding is label_spaces.TRAIN_IDS and label_spaces.LABEL_IDS.known[distinct].all():
+        hint = "these look like labelIds: convert them with cityscapesscripts' createTrainIdLabelImgs"
+    tolerated = f", {encoding.max_unknown:.0%} are tolerated" if encoding.max_unknown else ""
+    return DataError(
+        f"{path}: values {shown} are no {encoding.name} ({share:.1%} of the pixels{tolerated}); {hint}"
+    )
