@@ -1,0 +1,133 @@
+"""The plan of a street: widths, lanes, junction; and the ground it is painted as."""
+
+from dataclasses import dataclass
+from random import Random
+
+from data_pipelines.datasets.toy_streets.looks import Layout
+from data_pipelines.datasets.toy_streets.materials import ROAD, SIDEWALK, TERRAIN, Face, Role
+from data_pipelines.datasets.toy_streets.shapes import ground
+
+FAR = 108.0
+
+
+@dataclass(frozen=True)
+class Street:
+    """Metres. The road spans -half_width..half_width; the pavement follows, then the buildings.
+
+    verge: width of grass between pavement and buildings (0 = none).
+    junction: (near, far) depth of a side street.
+    """
+
+    half_width: float
+    pavement: float
+    verge: float
+    kerb: float
+    eye_x: float
+    forward_lanes: tuple[float, ...]
+    oncoming_x: float | None
+    junction: tuple[float, float] | None
+    rails: bool
+    edge_lines: bool
+    double_centre: bool
+
+    @property
+    def building_line(self) -> float:
+        """Distance of the street faces from the centre line."""
+        return self.half_width + self.pavement + self.verge
+
+    @property
+    def tree_line(self) -> float:
+        """Distance of street trees from the centre line: on the verge, else at the kerb."""
+        return self.half_width + (self.pavement + self.verge / 2 if self.verge else 0.7)
+
+    def in_junction(self, z: float) -> bool:
+        """Whether the side street is at depth z."""
+        return self.junction is not None and self.junction[0] - 0.5 < z < self.junction[1] + 0.5
+
+
+def plan_street(rand: Random, layout: Layout) -> Street:
+    """Draws a plan at random."""
+    half = rand.uniform(*layout.road_half_width)
+    forward = (half * 0.28,) if half < 6 else (half * 0.2, half * 0.58)
+    start = rand.uniform(14, 34)
+    return Street(
+        half_width=half,
+        pavement=rand.uniform(*layout.pavement),
+        verge=rand.uniform(1.0, 3.5) if rand.random() < layout.verge else 0.0,
+        kerb=0.13,
+        eye_x=forward[0] + rand.uniform(-0.4, 0.4),
+        forward_lanes=forward,
+        oncoming_x=-half * 0.32 if rand.random() < 0.85 else None,
+        junction=(start, start + rand.uniform(7, 11)) if rand.random() < layout.junction else None,
+        rails=rand.random() < layout.rails,
+        edge_lines=rand.random() < 0.6,
+        double_centre=layout.double_centre,
+    )
+
+
+def surface_faces(street: Street) -> list[Face]:
+    """Road, markings, rails, pavements, kerbs, verges and side street, in painting order."""
+    half, edge, kerb = street.half_width, street.half_width + street.pavement, street.kerb
+    faces = []
+    for side in (-1, 1):
+        if street.verge:
+            faces.append(
+                ground(TERRAIN, Role.GRASS, 1.0, side * edge, side * (edge + street.verge), 0.3, FAR, kerb)
+            )
+            faces.append(ground(SIDEWALK, Role.PAVING, 1.0, side * half, side * edge, 0.3, FAR, kerb))
+        else:
+            faces.append(ground(SIDEWALK, Role.PAVING, 1.0, side * half, side * (edge + 0.3), 0.3, FAR, kerb))
+    faces.append(ground(ROAD, Role.ASPHALT, 1.0, -half, half, 0.3, FAR))
+    for side in (-1, 1):
+        faces.append(_kerb_face(side * half, kerb))
+        faces.append(ground(SIDEWALK, Role.KERB, 1.0, side * half, side * (half + 0.28), 0.3, FAR, kerb))
+    faces += _markings(street)
+    if street.junction:
+        faces += _side_street(street)
+    return faces
+
+
+def _kerb_face(x: float, kerb: float) -> Face:
+    cuts = [0.3, 2, 4, 6, 9, 13, 18, 25, 35, 50, 75, FAR]
+    return Face(
+        SIDEWALK, Role.KERB, 0, 0.75, [(x, 0.0, z) for z in cuts] + [(x, kerb, z) for z in reversed(cuts)]
+    )
+
+
+def _markings(street: Street) -> list[Face]:
+    faces, half = [], street.half_width
+    if street.rails:
+        for middle in (street.forward_lanes[0], -half * 0.32):
+            for x in (middle - 0.72, middle + 0.72):
+                faces.append(ground(ROAD, Role.RAIL, 1.0, x - 0.06, x + 0.06, 0.3, FAR))
+    if street.double_centre:
+        for x in (-0.22, 0.1):
+            faces.append(ground(ROAD, Role.CENTRE_MARK, 1.0, x, x + 0.13, 0.3, FAR))
+    else:
+        faces += _dashes(0.0, Role.CENTRE_MARK)
+    if len(street.forward_lanes) > 1:
+        for side in (-1, 1):
+            faces += _dashes(side * half * 0.4, Role.LANE_MARK)
+    if street.edge_lines:
+        for x in (-half + 0.35, half - 0.5):
+            faces.append(ground(ROAD, Role.LANE_MARK, 1.0, x, x + 0.15, 0.3, FAR))
+    return faces
+
+
+def _dashes(x: float, role: Role) -> list[Face]:
+    return [ground(ROAD, role, 1.0, x - 0.08, x + 0.08, z, z + 3.0) for z in range(2, 60, 7)]
+
+
+def _side_street(street: Street) -> list[Face]:
+    """Road that leaves on both sides, with a zebra crossing before it."""
+    near, far = street.junction
+    faces = [ground(ROAD, Role.ASPHALT, 1.0, -60, 60, near, far, street.kerb + 0.01)]
+    for side in (-1, 1):
+        x0, x1 = side * (street.half_width + 0.3), side * 60
+        for z0, z1 in ((near - 2.2, near), (far, far + 2.2)):
+            faces.append(ground(SIDEWALK, Role.PAVING, 0.97, x0, x1, z0, z1, street.kerb))
+    x = -street.half_width + 0.5
+    while x < street.half_width - 0.5:
+        faces.append(ground(ROAD, Role.LANE_MARK, 1.0, x, x + 0.5, near - 3.4, near - 0.8, 0.01))
+        x += 1.0
+    return faces

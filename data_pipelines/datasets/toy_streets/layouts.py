@@ -1,0 +1,74 @@
+"""Where and how each dataset keeps picture i, so that the readers of the real datasets can read the city."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines.datasets.toy_streets.looks import LOOKS
+from data_pipelines.datasets.toy_streets.render import Picture
+from data_pipelines.label_spaces import LABEL_CLASSES, TRAIN_ID_TO_LABEL_ID
+
+CITIES = {"train": ("birkenstadt", "lindenhafen", "rosental"), "val": ("muehlbach",)}
+EGO_VEHICLE = 1  # label id of what hides behind train id 255: the bonnet
+_FAST_PNG = {"format": "PNG", "compress_level": 1}
+
+
+def save_gta5(folder: Path, split: str, index: int, picture: Picture) -> None:
+    """images/NNNNN.png and labels/NNNNN.png, a palette PNG whose values are label ids; numbers start at 1."""
+    del split  # GTA5 has none
+    name = f"{index + 1:05d}.png"
+    _save(Image.fromarray(picture.image), folder / "images" / name, **_FAST_PNG)
+    label = Image.fromarray(label_ids(picture.label), "L")
+    label.putpalette(_palette())
+    _save(label, folder / "labels" / name, **_FAST_PNG)
+
+
+def save_bdd100k(folder: Path, split: str, index: int, picture: Picture) -> None:
+    """seg/images/SPLIT/*.jpg and seg/labels/SPLIT/*_train_id.png, which holds train ids and 255."""
+    stem, quality = f"toy{split}-{index:05d}", LOOKS["american"].photo.jpeg_quality
+    jpeg = Image.fromarray(picture.image)
+    _save(jpeg, folder / "seg" / "images" / split / f"{stem}.jpg", format="JPEG", quality=quality)
+    label = Image.fromarray(picture.label)
+    _save(label, folder / "seg" / "labels" / split / f"{stem}_train_id.png", **_FAST_PNG)
+
+
+def save_cityscapes(folder: Path, split: str, index: int, picture: Picture) -> None:
+    """leftImg8bit/SPLIT/CITY/*_leftImg8bit.png, gtFine/SPLIT/CITY/*_gtFine_{labelIds,labelTrainIds}.png."""
+    cities = CITIES[split]
+    city = cities[index % len(cities)]
+    stem = f"{city}_{index:06d}_000019"
+    _save(
+        Image.fromarray(picture.image),
+        folder / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png",
+        **_FAST_PNG,
+    )
+    for kind, label in (("labelIds", label_ids(picture.label)), ("labelTrainIds", picture.label)):
+        path = folder / "gtFine" / split / city / f"{stem}_gtFine_{kind}.png"
+        _save(Image.fromarray(label), path, **_FAST_PNG)
+
+
+def label_ids(train_ids: np.ndarray) -> np.ndarray:
+    """Train ids as Cityscapes label ids, uint8; 255 becomes "ego vehicle"."""
+    return np.where(train_ids == 255, np.uint8(EGO_VEHICLE), TRAIN_ID_TO_LABEL_ID[train_ids])
+
+
+def _palette() -> list[int]:
+    """Colours of the label ids as Pillow wants them: 768 numbers."""
+    palette = np.zeros((256, 3), np.uint8)
+    for row in LABEL_CLASSES:
+        palette[row.label_id] = row.colour
+    return palette.ravel().tolist()
+
+
+def _save(image: Image.Image, path: Path, **options) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)
+
+
+SAVERS: dict[str, Callable[[Path, str, int, Picture], None]] = {
+    "gta5": save_gta5,
+    "bdd100k": save_bdd100k,
+    "cityscapes": save_cityscapes,
+}

@@ -1,0 +1,231 @@
+"""Lays out a random street in world coordinates: what stands where, sorted far to near."""
+
+from dataclasses import dataclass
+from random import Random
+
+from data_pipelines.datasets.toy_streets import people, street_furniture, vehicles
+from data_pipelines.datasets.toy_streets.ground_plan import Street, plan_street, surface_faces
+from data_pipelines.datasets.toy_streets.houses import raise_house, random_house
+from data_pipelines.datasets.toy_streets.looks import Layout
+from data_pipelines.datasets.toy_streets.materials import (
+    BUILDING,
+    IGNORE,
+    TERRAIN,
+    VEGETATION,
+    Face,
+    Role,
+    Thing,
+)
+from data_pipelines.datasets.toy_streets.painting import Camera
+from data_pipelines.datasets.toy_streets.shapes import blob, box, facing, panel
+
+DEPTH = 70.0  # metres of street that are built up
+SIDES = (-1, 1)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A street ready to be painted: its camera, its faces from far to near, the side of the sun (-1 or 1)."""
+
+    camera: Camera
+    faces: list[Face]
+    sun_side: int
+    street: Street
+
+
+def random_scene(rand: Random, layout: Layout) -> Scene:
+    """Draws a street at random; equal generators give equal scenes."""
+    street = plan_street(rand, layout)
+    camera = Camera(
+        x=street.eye_x,
+        height=rand.uniform(*layout.camera_height),
+        focal=rand.uniform(*layout.focal),
+        horizon=rand.uniform(*layout.horizon),
+        bend=rand.uniform(-layout.bend, layout.bend) if rand.random() < 0.6 else 0.0,
+    )
+    sun_side = rand.choice(SIDES)
+    things = []
+    for side in SIDES:
+        things += _roadside(rand, layout, street, side, 0.95 if side == -sun_side else 0.72)
+        things += _pavement_things(rand, layout, street, side)
+    things += _traffic(rand, layout, street)
+    things.sort(key=lambda thing: -thing.depth)
+    faces = [*_backdrop(rand, layout), *surface_faces(street)]
+    faces += [face for thing in things for face in thing.faces]
+    if rand.random() < layout.bonnet:
+        faces.append(_bonnet(camera, rand))
+    return Scene(camera, faces, sun_side, street)
+
+
+def _backdrop(rand: Random, layout: Layout) -> list[Face]:
+    """What closes the vista: far hills or trees, and a far row of houses, all some 100 m away."""
+    faces = []
+    plane = facing(0.0, 110.0)
+    for _ in range(7):
+        s, size = rand.uniform(-110, 110), rand.uniform(14, 40)
+        outline = blob(rand, s, 0, size * 1.6, size * rand.uniform(0.5, 1.0))
+        faces.append(panel(VEGETATION, Role.FAR_HILL, rand.randrange(8), 1.0, plane, outline))
+    for _ in range(rand.randint(*layout.far_houses)):
+        s, width = rand.uniform(-80, 80), rand.uniform(8, 20)
+        height = rand.uniform(*layout.floors) * 3.2 + rand.uniform(0, 6)
+        corners = box(s, s + width, 0, height)
+        faces.append(panel(BUILDING, Role.FACADE, rand.randrange(8), 0.85, plane, corners))
+    faces.append(panel(VEGETATION, Role.FAR_HILL, 0, 0.9, plane, box(-160, 160, -0.5, 3.0)))
+    earth = [(-400.0, 0.0, 0.3), (400.0, 0.0, 0.3), (400.0, 0.0, 109.0), (-400.0, 0.0, 109.0)]
+    faces.append(Face(TERRAIN, Role.GRASS, 0, 1.0, earth))
+    return faces
+
+
+def _roadside(rand: Random, layout: Layout, street: Street, side: int, light: float) -> list[Thing]:
+    """Buildings, yards with fences or walls, and green gaps from the camera to the end of the street."""
+    things, z = [], rand.uniform(1.5, 5.0)
+    line = side * street.building_line
+    while z < DEPTH:
+        if street.junction and street.junction[0] - 1 < z < street.junction[1]:
+            z = street.junction[1] + 0.5
+        length = rand.uniform(9, 19)
+        if street.junction and z < street.junction[0] < z + length + 3:
+            length = street.junction[0] - 0.5 - z
+        kind = rand.choices(("house", "fence", "wall", "green"), layout.roadside)[0]
+        if kind == "house" and length > 3:
+            house = random_house(rand, line, side, z, z + length, layout.floors, layout.pitched)
+            things += raise_house(house, light, 26.0, True)
+        elif kind in ("fence", "wall"):
+            build = street_furniture.fence if kind == "fence" else street_furniture.wall
+            things += build(rand, line, z, z + length, street.kerb)
+            things += _grove(rand, line + side * 2.5, side, z, z + length, 0.55)
+            back = random_house(rand, line + side * 9, side, z, z + length, layout.floors, layout.pitched)
+            things += raise_house(back, light, 20.0, True) if rand.random() < 0.5 else []
+        else:
+            things += _grove(rand, line + side * 1.0, side, z, z + length, 1.0)
+        z += max(length, 2.0) + (rand.uniform(1, 5) if rand.random() < 0.3 else 0.0)
+    return things
+
+
+def _grove(rand: Random, x: float, side: int, z0: float, z1: float, density: float) -> list[Thing]:
+    """Trees and bushes between z0 and z1, up to 9 m away from x."""
+    things, z = [], z0 + 1.0
+    while z < z1:
+        if rand.random() < density:
+            away = x + side * rand.uniform(0, 9)
+            if rand.random() < 0.65:
+                things.append(street_furniture.tree(rand, away, z, 0.0, rand.uniform(4.5, 9)))
+            else:
+                things.append(street_furniture.bush(rand, x + side * rand.uniform(0, 3), z, 0.0))
+        z += rand.uniform(2.0, 4.5)
+    return things
+
+
+def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) -> list[Thing]:
+    """Trees, poles, signs, signals, people and parked two-wheelers on one pavement."""
+    things, kerb_y = [], street.kerb
+    edge, inner = side * (street.half_width + 0.55), side * (street.half_width + street.pavement - 0.7)
+    in_junction = street.in_junction
+    z = rand.uniform(7, 12)
+    while z < 55:
+        if not in_junction(z):
+            roll = rand.random()
+            if roll < layout.street_trees:
+                things.append(
+                    street_furniture.tree(rand, side * street.tree_line, z, 0.0, rand.uniform(4.5, 7.5))
+                )
+            elif roll < layout.street_trees + 0.3:
+                things.append(street_furniture.lamp_post(edge, z, kerb_y, -side * 1.6))
+            elif roll < layout.street_trees + 0.62:
+                things.append(street_furniture.traffic_sign(rand, edge, z, kerb_y))
+        z += rand.uniform(4.5, 9)
+    if street.junction or rand.random() < 0.35:
+        z = street.junction[0] - 1.0 if street.junction else rand.uniform(10, 20)
+        reach = -side * street.half_width * 0.75 if rand.random() < layout.gantry and side > 0 else 0.0
+        things.append(street_furniture.traffic_light(rand, edge, z, kerb_y, reach))
+    for _ in range(rand.randint(*layout.walkers)):
+        x, z = rand.uniform(edge + side * 0.5, inner), rand.uniform(6, 24)
+        things.append(people.person(rand, x, z, kerb_y if not in_junction(z) else 0.0))
+    for kind, chance in (
+        (people.bicycle, layout.parked_bicycle),
+        (people.motorcycle, layout.parked_motorcycle),
+    ):
+        if rand.random() < chance:
+            z = rand.uniform(6.0, 13)
+            for i in range(rand.choice((1, 2, 3))):
+                things.append(kind(rand, edge + side * rand.uniform(0.6, 1.4), z + i * 1.3, kerb_y))
+    return things
+
+
+class _Lanes:
+    """Rectangles of road that are taken, so that vehicles neither touch nor hide one another wrongly."""
+
+    def __init__(self):
+        self.taken = []
+
+    def claim(self, x0: float, x1: float, z0: float, z1: float) -> bool:
+        """Takes a rectangle if it is free."""
+        if any(x0 < b and a < x1 and z0 < d and c < z1 for a, b, c, d in self.taken):
+            return False
+        self.taken.append((x0, x1, z0, z1))
+        return True
+
+
+def _traffic(rand: Random, layout: Layout, street: Street) -> list[Thing]:
+    """Moving, crossing and parked vehicles, riders, and people who cross the road."""
+    lanes, things, eye = _Lanes(), [], street.eye_x
+    lanes.claim(eye - 1.2, eye + 1.2, -10, 7)
+
+    def add(kind, x, z, end=vehicles.REAR):
+        vehicle = vehicles.VEHICLES[kind]
+        reach = (min(x, eye), max(x, eye)) if vehicle.length > 6 else (x, x)
+        if lanes.claim(reach[0] - 1.4, reach[1] + 1.4, z - 1.0, z + vehicle.length + 1.0):
+            things.append(vehicles.place(kind, rand, x, z, eye, end))
+
+    for kind, chance in layout.large_vehicles.items():
+        if rand.random() < chance:
+            if rand.random() < 0.55 and street.oncoming_x is not None:
+                add(kind, street.oncoming_x, rand.uniform(8, 17), vehicles.FRONT)
+            else:
+                add(kind, rand.choice(street.forward_lanes), rand.uniform(10, 22))
+    if street.junction and rand.random() < 0.6:
+        kind = rand.choice(("car", "car", "van", "truck", "bus"))
+        x, z = eye + rand.uniform(-7, 7), (street.junction[0] + street.junction[1]) / 2
+        if lanes.claim(-30, 30, z - 2, z + 4):
+            things.append(
+                vehicles.place(kind, rand, x, z, eye, rand.choice((vehicles.FRONT, vehicles.REAR)), True)
+            )
+    for _ in range(rand.randint(*layout.riders)):
+        x, z = rand.choice(SIDES) * (street.half_width - rand.uniform(2.3, 2.9)), rand.uniform(6.0, 15)
+        if lanes.claim(x - 0.9, x + 0.9, z - 1, z + 1):
+            things.append(people.rider(rand, x, z, 0.0, rand.random() < layout.motor_rider))
+    for _ in range(rand.randint(0, 5)):
+        if rand.random() < 0.5 and street.oncoming_x is not None:
+            add(rand.choice(("car", "car", "van")), street.oncoming_x, rand.uniform(9, 45), vehicles.FRONT)
+        else:
+            add(rand.choice(("car", "car", "van")), rand.choice(street.forward_lanes), rand.uniform(9, 40))
+    for side in SIDES:
+        z = rand.uniform(4, 9)
+        while z < 50:
+            kind = "van" if rand.random() < 0.25 else "car"
+            if (
+                rand.random() < layout.parked_cars
+                and not street.in_junction(z)
+                and not street.in_junction(z + 5)
+            ):
+                end = vehicles.REAR if side > 0 else vehicles.FRONT
+                add(kind, side * (street.half_width - 1.05), z, end)
+            z += rand.uniform(5.8, 8)
+    if rand.random() < 0.3:
+        x, z = eye + rand.uniform(-4, 4), rand.uniform(8, 16)
+        if lanes.claim(x - 0.5, x + 0.5, z - 0.5, z + 0.5):
+            things.append(people.person(rand, x, z, 0.0))
+    return things
+
+
+def _bonnet(camera: Camera, rand: Random) -> Face:
+    """The ego car's bonnet at the lower edge of the picture: ignored by training and evaluation."""
+    rise, z = rand.uniform(0.03, 0.07), 1.0
+    half = 0.5 / camera.focal
+    low = camera.height - (1.02 - camera.horizon) / camera.focal * 0.5
+
+    def at(share: float, up: float):
+        return (camera.x + share * half * 1.1, low + up / camera.focal * 0.5, z)
+
+    crown = [at(s, rise * (1.0 - s * s * 0.8)) for s in (-1.0, -0.8, -0.5, 0.0, 0.5, 0.8, 1.0)]
+    return Face(IGNORE, Role.BONNET, 0, 1.0, [*crown, at(1.0, -0.2), at(-1.0, -0.2)])

@@ -1,0 +1,143 @@
+"""Writes a city to disk, whole or not at all, and recognises one that is already there."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from data_pipelines.datasets.toy_streets.city import ToyCity
+from data_pipelines.datasets.toy_streets.layouts import SAVERS
+from data_pipelines.datasets.toy_streets.looks import LOOKS
+from data_pipelines.datasets.toy_streets.render import RENDERER_VERSION, render
+from data_pipelines.errors import DataError
+
+MANIFEST = "toy_city.json"
+WORTH_A_POOL = 200  # pictures; fewer are done before a second process has started
+
+Progress = Callable[[int, int], None]
+Job = tuple[str, str, int]  # look, split, index
+
+
+def ensure(
+    root: str | os.PathLike, city: ToyCity, *, progress: Progress | None = None, workers: int = 2
+) -> Path:
+    """Makes sure that `root` holds the city as gta5/, bdd100k/ and cityscapes/; renders only if not.
+
+    The city is rendered into a hidden folder beside `root` and renamed when complete, so `root` never holds a
+    part of a city. The same city gives the same bytes whatever `workers` is.
+
+    Args:
+        progress: called with (pictures done, pictures in all) after each picture that is rendered.
+        workers: processes to render with; with 1, or where none can be started, this one does it all.
+
+    Returns:
+        `root` as a Path.
+
+    Raises:
+        DataError: `root` holds another city or other files, or cannot be written.
+    """
+    root = Path(root)
+    if _is_there(root, city):
+        return root
+    partial_folder = root.parent / f".{root.name}.partial-{uuid.uuid4().hex[:8]}"
+    try:
+        partial_folder.mkdir(parents=True)
+        for done, total in _render_all(partial_folder, city, workers):
+            if progress:
+                progress(done, total)
+        (partial_folder / MANIFEST).write_text(json.dumps(_manifest(city), indent=2) + "\n")
+        _publish(partial_folder, root, city)
+    except OSError as error:
+        raise DataError(
+            f"{root}: cannot write it ({error.strerror or error}); make room or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+    return root
+
+
+def jobs(city: ToyCity) -> list[Job]:
+    """All pictures of a city; GTA5 has no splits and gets the training pictures only."""
+    counts = {"train": city.num_train, "val": city.num_val}
+    return [
+        (look.name, split, index)
+        for look in LOOKS.values()
+        for split, count in counts.items()
+        if not (look.dataset == "gta5" and split == "val")
+        for index in range(count)
+    ]
+
+
+def _manifest(city: ToyCity) -> dict:
+    return {"renderer_version": RENDERER_VERSION, **asdict(city), "size": list(city.size)}
+
+
+def _is_there(root: Path, city: ToyCity) -> bool:
+    """Whether `root` holds exactly this city; False when it is absent or empty."""
+    try:
+        found = json.loads((root / MANIFEST).read_text())
+    except FileNotFoundError:
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise DataError(
+                f"{root}: holds files but no {MANIFEST}; choose another folder for the toy city"
+            ) from None
+        return False
+    except (OSError, ValueError) as error:
+        raise DataError(f"{root / MANIFEST}: unreadable ({error}); delete the folder {root}") from error
+    if found != _manifest(city):
+        raise DataError(
+            f"{root}: holds another toy city ({_difference(found, _manifest(city))}); "
+            "choose another folder or delete it"
+        )
+    return True
+
+
+def _difference(found: object, wanted: dict) -> str:
+    if not isinstance(found, dict):
+        return f"{MANIFEST} is not a table"
+    keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
+    return ", ".join(f"{key} {found.get(key)} there, {wanted.get(key)} asked for" for key in keys)
+
+
+def _render_all(folder: Path, city: ToyCity, workers: int) -> Iterator[tuple[int, int]]:
+    """Renders every picture and yields (done, total) after each."""
+    todo = jobs(city)
+    write = partial(_write_picture, folder, city)
+    done = 0
+    if workers > 1 and len(todo) >= WORTH_A_POOL:
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        try:
+            for _ in pool.map(write, todo, chunksize=8):
+                done += 1
+                yield done, len(todo)
+        except BrokenProcessPool:
+            # A caller without a main guard, or typed at a prompt, cannot be imported by a new process.
+            pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+    for job in todo[done:]:
+        write(job)
+        done += 1
+        yield done, len(todo)
+
+
+def _write_picture(folder: Path, city: ToyCity, job: Job) -> None:
+    look, split, index = job
+    dataset = LOOKS[look].dataset
+    SAVERS[dataset](folder / dataset, split, index, render(city.seed, look, split, index, city.size))
+
+
+def _publish(partial_folder: Path, root: Path, city: ToyCity) -> None:
+    """Moves the finished city into place, unless another process has just put the same one there."""
+    try:
+        os.replace(partial_folder, root)
+    except OSError:
+        if not _is_there(root, city):
+            raise
