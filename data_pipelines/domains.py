@@ -1,6 +1,7 @@
 """The pair of domains that a run works on: which datasets, where they lie, what was found there."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,12 @@ class Domains:
 
 
 def open_domains(
-    data_config: Any, *, need_source: bool = True, need_target: bool = True, need_target_labels: bool = False
+    data_config: Any,
+    *,
+    need_source: bool = True,
+    need_target: bool = True,
+    need_target_labels: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Domains:
     """Lists the splits that `data_config.name` stands for; opens no picture beyond its header.
 
@@ -60,37 +66,35 @@ def open_domains(
       need_source: False leaves the source out, so that its dataset need not be there.
       need_target: False lets the target's training pictures be missing.
       need_target_labels: the target's training pictures must have labels (the supervised upper bound).
+      progress: called with (pictures done, pictures in all) while the toy city is rendered.
 
     Raises:
       DataError: a wrong setting, or a dataset that is needed is missing or incomplete.
     """
     check_settings(data_config)
-    pair, root, notes = PAIRS[data_config.name], Path(data_config.root or "."), []
+    pair, root = PAIRS[data_config.name], Path(data_config.root or ".").expanduser()
+    notes: list[str] = []
     if pair.source is None:
         pair = pair._replace(source=data_config.toy.source)
-        root, toy_note = _toy_city(root, data_config.toy)
-        notes.append(toy_note)
+        notes = [_make_toy_city(root, data_config.toy, progress)]
 
     source_train = source_val = None
     if need_source:
         folder = _folder(data_config, root, pair.source)
         source_train = list_examples(pair.source, folder, "train", list_file=data_config.source_list)
-        source_val = _list_if_usable(pair.source, folder, "val")
-    target_train = _target_train(data_config, root, pair.target, need_target, need_target_labels)
-    target_val = _list_if_usable(pair.target, _folder(data_config, root, pair.target), "val")
-
+        source_val = _list_if_usable(data_config, root, pair.source, "val")
     splits = {
         "source_train": source_train,
-        "target_train": target_train,
-        "target_val": target_val,
-        "source_val": None if source_val is None or source_val.problem else source_val,
+        "target_train": _target_train(data_config, root, pair.target, need_target, need_target_labels),
+        "target_val": _list_if_usable(data_config, root, pair.target, "val"),
+        "source_val": source_val,
     }
-    for role, split in (splits | {"source_val": source_val}).items():
+    for role, split in splits.items():
         if split is not None:
-            role = role.replace("_", " ")
-            notes += [
-                f"{role}: {n}" for n in ([f"not usable: {split.problem}"] if split.problem else split.notes)
-            ]
+            found = [f"not usable: {split.problem}"] if split.problem else split.notes
+            notes += [f"{role.replace('_', ' ')}: {note}" for note in found]
+    if source_val is not None and source_val.problem:
+        splits["source_val"] = None
     return Domains(**splits, fingerprint=fingerprint(splits.items()), notes=tuple(notes))
 
 
@@ -147,20 +151,20 @@ def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: b
         return Split(dataset, "train", root, problem=str(error))
 
 
-def _list_if_usable(dataset: str, folder: Path, split: str) -> Split:
+def _list_if_usable(data: Any, root: Path, dataset: str, split: str) -> Split:
     """A labelled split that the run may do without: what is wrong with it is kept for whoever asks for it."""
     try:
-        return list_examples(dataset, folder, split)
+        return list_examples(dataset, _folder(data, root, dataset), split)
     except DataError as error:
-        return Split(dataset, split, folder, problem=str(error))
+        return Split(dataset, split, root, problem=str(error))
 
 
-def _toy_city(root: Path, toy: Any) -> tuple[Path, str]:
-    """Makes the toy city under `root` if it is not there yet; returns its folder and a note."""
-    from data_pipelines.datasets import toy_streets  # only the toy runs need the renderer
+def _make_toy_city(root: Path, toy: Any, progress: Callable[[int, int], None] | None) -> str:
+    """Makes sure that `root` holds the toy city; returns a note."""
+    from data_pipelines.datasets import toy_streets  # only toy runs need the renderer
 
     city = toy_streets.ToyCity(
         seed=toy.seed, size=tuple(toy.size), num_train=toy.num_train, num_val=toy.num_val
     )
-    folder = toy_streets.ensure(root, city)
-    return folder, f"toy city: {city} in {folder}, source look {toy.source}"
+    toy_streets.ensure(root, city, progress=progress)
+    return f"toy city: {city} in {root}, source look {toy.source}"

@@ -33,14 +33,15 @@ class ExampleOrder:
         epoch, offset = divmod(position, self._num_examples)
         last_epoch, permutation = self._last  # read and replaced as one object: threads may share this order
         if epoch != last_epoch:
-            permutation = self._generator(epoch, _ORDER).permutation(self._num_examples)
+            # numpy keeps raw bits the same for ever, which it does not promise of Generator.permutation.
+            raw = self._bits(epoch, _ORDER).random_raw(self._num_examples)
+            permutation = np.argsort(raw, kind="stable")
             self._last = (epoch, permutation)
         return int(permutation[offset])
 
     def augmentation_rng(self, position: int) -> np.random.Generator:
         """The random numbers for the augmentation of the example at this position."""
-        return self._generator(position, _AUGMENTATION)
+        return np.random.Generator(self._bits(position, _AUGMENTATION))
 
-    def _generator(self, counter: int, purpose: int) -> np.random.Generator:
-        entropy = np.random.SeedSequence((self._seed, self._stream, counter, purpose))
-        return np.random.Generator(np.random.Philox(entropy))
+    def _bits(self, counter: int, purpose: int) -> np.random.Philox:
+        return np.random.Philox(np.random.SeedSequence((self._seed, self._stream, counter, purpose)))

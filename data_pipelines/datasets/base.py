@@ -1,7 +1,6 @@
 """What the readers of on-disk layouts share: listing, pairing and restricting pictures."""
 
 import pathlib
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,12 +11,6 @@ from data_pipelines.examples import Example
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
-def natural_key(name: str) -> tuple:
-    """Sort key that puts frame2 before frame10; equal up to case falls back to the plain name."""
-    parts = re.split(r"(\d+)", name.casefold())  # odd places are the numbers
-    return tuple(int(p) if i % 2 else p for i, p in enumerate(parts)), name
-
-
 def require_folder(dataset: str, folder: Path, way_out: str) -> Path:
     """Returns the folder, or raises a DataError that names it and the way out."""
     if not folder.is_dir():
@@ -26,9 +19,9 @@ def require_folder(dataset: str, folder: Path, way_out: str) -> Path:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Picture files directly in the folder, in natural order; hidden files are passed over."""
+    """Picture files directly in the folder, by name; hidden files are passed over."""
     files = (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != ".")
-    return sorted(files, key=lambda p: natural_key(p.name))
+    return sorted(files)
 
 
 def pair_with_labels(

@@ -1,5 +1,6 @@
 """A flat folder of the user's own pictures (jpg, png, webp), as an unlabelled split."""
 
+import re
 from pathlib import Path
 
 from data_pipelines.datasets import base
@@ -21,6 +22,11 @@ def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
             f"flat_folder: {root} holds pictures without labels; use a labelled dataset for this stage"
         )
     folder = base.require_folder("flat_folder", root, "set --config.data.target_dir to a folder of pictures")
-    return base.pair_with_labels(
-        "flat_folder", base.pictures_in(folder), name=lambda p: p.name, label=None
-    ), ""
+    images = sorted(base.pictures_in(folder), key=lambda p: natural_key(p.name))
+    return base.pair_with_labels("flat_folder", images, name=lambda p: p.name, label=None), ""
+
+
+def natural_key(name: str) -> tuple:
+    """Sort key that puts frame2 before frame10; equal up to case falls back to the plain name."""
+    parts = re.split(r"(\d+)", name.casefold())  # odd places are the numbers
+    return tuple(int(p) if i % 2 else p for i, p in enumerate(parts)), name

@@ -1,0 +1,277 @@
+"""Training and evaluation batches: the same whoever makes them, each picture in its place."""
+
+import itertools
+import logging
+import sys
+import threading
+
+import numpy as np
+import pytest
+import tiny_datasets as tiny
+
+from data_pipelines import input_pipeline, loading
+from data_pipelines.errors import DataError
+from data_pipelines.example_order import ExampleOrder
+from data_pipelines.input_pipeline import eval_batches, open_domains, train_batches
+
+AUGMENTED = {"mirror": True, "scale": (0.5, 2.0)}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tiny.write_pair(tmp_path / "root")
+
+
+def take(config, count, *, seed=3, start_step=0, domains=None, **kwargs):
+    domains = domains or open_domains(config)
+    batches = train_batches(config, domains, seed=seed, start_step=start_step, **kwargs)
+    try:
+        return list(itertools.islice(batches, count))
+    finally:
+        batches.close()
+
+
+def assert_equal(some, others):
+    assert len(some) == len(others)
+    for a, b in zip(some, others, strict=True):
+        assert list(a) == list(b)
+        for key in a:
+            assert a[key].dtype == b[key].dtype == np.uint8
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_batches_hold_the_examples_of_the_order(root):
+    config = tiny.data_config(root)
+    domains = open_domains(config)
+    source, target = (ExampleOrder(3, seed=3, stream=stream) for stream in (0, 1))
+    for step, batch in enumerate(take(config, 5)):
+        assert batch["source_image"].shape == (2, 12, 20, 3)
+        assert batch["source_label"].shape == (2, 12, 20)
+        assert batch["target_image"].shape == (2, 8, 16, 3)
+        for i, position in enumerate((2 * step, 2 * step + 1)):
+            example = domains.source_train.examples[source.index(position)]
+            image, label, _ = loading.load_example(example, (20, 12), (20, 12))
+            np.testing.assert_array_equal(batch["source_image"][i], image)
+            np.testing.assert_array_equal(batch["source_label"][i], label)
+            example = domains.target_train.examples[target.index(position)]
+            image, _, _ = loading.load_example(example, (16, 8), None)
+            np.testing.assert_array_equal(batch["target_image"][i], image)
+
+
+@pytest.mark.parametrize("augmentation", [{}, AUGMENTED], ids=["plain", "augmented"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"num_parallel_calls": 1, "prefetch": 0},
+        {"num_parallel_calls": 4, "prefetch": 5},
+        {"cache_mb": 0},
+        {"loader": "tf"},
+        {"loader": "tf", "num_parallel_calls": 1, "prefetch": 0, "cache_mb": 0},
+    ],
+    ids=str,
+)
+def test_loader_threads_and_cache_change_no_bit(root, augmentation, how):
+    if how.get("loader") == "tf":
+        pytest.importorskip("tensorflow", reason="the tf.data loader needs tensorflow")
+    usual = take(tiny.data_config(root, **augmentation), 9)
+    assert_equal(usual, take(tiny.data_config(root, **augmentation, **how), 9))
+    assert_equal(usual[4:], take(tiny.data_config(root, **augmentation, **how), 5, start_step=4))
+
+
+def test_a_late_start_opens_no_earlier_picture(root, monkeypatch):
+    opened = []
+    load_example = loading.load_example
+    monkeypatch.setattr(loading, "load_example", lambda *args: opened.append(args) or load_example(*args))
+    config = tiny.data_config(root, num_parallel_calls=1, prefetch=0)
+    assert_equal(take(config, 1, start_step=10**9), take(config, 1, start_step=10**9))
+    assert len(opened) <= 2 * 2 * 4  # two runs, two batches each at most, four pictures a batch
+
+
+def test_seed_and_augmentation_change_the_batches(root):
+    plain = tiny.data_config(root)
+    batches = [
+        np.concatenate([b["source_image"].ravel() for b in take(config, 4, seed=seed)])
+        for config, seed in [
+            (plain, 0),
+            (plain, 1),
+            (tiny.data_config(root, mirror=True), 0),
+            (tiny.data_config(root, scale=(0.5, 2.0)), 0),
+        ]
+    ]
+    assert len({b.tobytes() for b in batches}) == 4
+
+
+def test_a_picture_is_augmented_anew_in_every_epoch(root):
+    (root / "list.txt").write_text("0001\n")
+    config = tiny.data_config(root, source_list=str(root / "list.txt"), batch_size=6, scale=(0.5, 2.0))
+    batch = take(config, 1)[0]
+    assert len(np.unique(batch["source_image"], axis=0)) == 6
+
+
+def test_without_target_and_on_target_labels(root):
+    tiny.write_cityscapes(root / "cityscapes")
+    config = tiny.data_config(root)
+    alone = take(config, 2, with_target=False)
+    assert list(alone[0]) == ["source_image", "source_label"]
+    both = take(config, 2)
+    np.testing.assert_array_equal(alone[1]["source_image"], both[1]["source_image"])
+
+    with pytest.raises(DataError, match="cityscapes train in .* was opened without labels; they are needed"):
+        take(config, 1, source="target")
+    domains = open_domains(config, need_source=False, need_target_labels=True)
+    batch = take(config, 1, domains=domains, source="target", with_target=True)[0]
+    assert batch["source_image"].shape == batch["target_image"].shape == (2, 8, 16, 3)
+    example = domains.target_train.examples[ExampleOrder(3, seed=3, stream=0).index(0)]
+    np.testing.assert_array_equal(
+        batch["source_label"][0], loading.load_example(example, (16, 8), (16, 8)).label
+    )
+    with pytest.raises(DataError, match="source='both': expected 'source' or 'target'"):
+        take(config, 1, source="both")
+
+
+@pytest.mark.parametrize("loader", ["numpy", "tf"])
+def test_a_broken_file_is_named_by_either_loader(root, loader):
+    if loader == "tf":
+        pytest.importorskip("tensorflow", reason="the tf.data loader needs tensorflow")
+    config = tiny.data_config(root, loader=loader)
+    domains = open_domains(config)
+    domains.source_train.examples[1].image.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"0001\.jpg: cannot be read as a picture") as error:
+        take(config, 4, domains=domains)
+    assert "\n" not in str(error.value)
+
+
+def test_without_tensorflow_the_way_out_is_named(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(DataError, match="needs tensorflow.*--config.data.loader=numpy"):
+        take(tiny.data_config(root, loader="tf"), 1)
+    assert len(take(tiny.data_config(root), 1)) == 1
+
+
+def test_threads_end_with_the_iterator(root):
+    config = tiny.data_config(root)
+    batches = train_batches(config, open_domains(config), seed=0, start_step=0)
+    next(batches)
+    batches.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("data"):
+            thread.join(timeout=5)
+            assert not thread.is_alive()
+
+
+def test_the_cache_keeps_what_fits_and_no_more(root, monkeypatch):
+    made = []
+    cache = input_pipeline._PictureCache(limit_bytes=2 * 300)
+
+    def make(key):
+        made.append(key)
+        return np.zeros(200, np.uint8), np.zeros(100, np.uint8)
+
+    for key in "abcabc":
+        cache.get(key, lambda key=key: make(key))
+    assert made == list("abcc")
+
+
+def test_ignored_pixels_are_counted_once_and_logged_once(tmp_path, caplog):
+    tiny.write_pair(tmp_path)
+    tiny.write_gta5(tmp_path / "gta5", 2)
+    for i in (1, 2):
+        ids = np.full((16, 24), 7, np.uint8)
+        ids[0, : 2 * i] = 99
+        tiny.save(tmp_path / "gta5" / "images" / f"{i:05d}.png", tiny.picture(i))
+        tiny.save(tmp_path / "gta5" / "labels" / f"{i:05d}.png", ids)
+    config = tiny.data_config(tmp_path, name="gta5", cache_mb=0, num_parallel_calls=1)
+    domains = open_domains(config)
+    with caplog.at_level(logging.WARNING):
+        take(config, 4, domains=domains)
+    assert domains.source_train.unknown_pixels == {"00001": 2, "00002": 4}
+    assert len(caplog.records) == 1 and "outside the label table" in caplog.text
+
+
+def test_evaluation_sees_every_picture_once_at_native_label_size(root):
+    split = open_domains(tiny.data_config(root)).target_val
+    batches = list(eval_batches(split, image_size=(16, 8), batch_size=2))
+    assert [b["names"] for b in batches] == [
+        ("aachen_000000_000019", "aachen_000002_000019"),
+        ("bochum_000001_000019", ""),
+    ]
+    np.testing.assert_array_equal([b["mask"] for b in batches], [[True, True], [True, False]])
+    for batch in batches:
+        assert batch["image"].shape == (2, 8, 16, 3) and batch["label"].shape == (2, 16, 24)
+        assert batch["image"].dtype == batch["label"].dtype == np.uint8 and batch["mask"].dtype == bool
+    assert not batches[1]["image"][1].any() and (batches[1]["label"][1] == 255).all()
+    image, label, _ = loading.load_example(split.examples[1], (16, 8), None)
+    np.testing.assert_array_equal(batches[0]["image"][1], image)
+    np.testing.assert_array_equal(batches[0]["label"][1], label)
+
+
+def test_evaluation_sizes_and_resampling(root):
+    split = open_domains(tiny.data_config(root)).target_val
+    kwargs = {"image_size": (16, 8), "batch_size": 3, "label_size": (12, 10)}
+    bicubic, bilinear = (next(eval_batches(split, resample=r, **kwargs)) for r in ("bicubic", "bilinear"))
+    assert bicubic["label"].shape == (3, 10, 12)
+    assert (bicubic["image"] != bilinear["image"]).any()
+    expected, _, _ = loading.load_example(split.examples[0], (16, 8), None, "bilinear")
+    np.testing.assert_array_equal(bilinear["image"][0], expected)
+
+
+def test_a_new_label_size_starts_a_new_batch_unless_labels_are_resized(root):
+    tiny.write_cityscapes(root / "cityscapes", "val", 4, seed=150)
+    for folder in ("leftImg8bit", "gtFine"):
+        path = next((root / "cityscapes" / folder / "val").rglob("aachen_000002*"))
+        array = tiny.picture(9, (30, 20)) if folder == "leftImg8bit" else np.zeros((20, 30), np.uint8)
+        tiny.save(path, array)
+    split = open_domains(tiny.data_config(root)).target_val
+    batches = list(eval_batches(split, image_size=(16, 8), batch_size=2))
+    assert [sum(b["mask"]) for b in batches] == [1, 1, 2]
+    assert [b["label"].shape[1:] for b in batches] == [(16, 24), (20, 30), (16, 24)]
+    assert {b["image"].shape for b in batches} == {(2, 8, 16, 3)}
+    resized = list(eval_batches(split, image_size=(16, 8), batch_size=2, label_size=(24, 16)))
+    assert [sum(b["mask"]) for b in resized] == [2, 2]
+
+
+def test_evaluation_refuses_what_it_cannot_do(root):
+    domains = open_domains(tiny.data_config(root))
+    good = {"image_size": (16, 8), "batch_size": 2}
+    for wrong, message in [
+        ({"image_size": (16, 7)}, r"image_size=\(16, 7\)"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"label_size": (0, 4)}, r"label_size=\(0, 4\)"),
+        ({"resample": "nearest"}, "resample='nearest': expected 'bicubic' or 'bilinear'"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            eval_batches(domains.target_val, **good | wrong)
+    with pytest.raises(DataError, match="opened without that split"):
+        eval_batches(None, **good)
+    with pytest.raises(DataError, match="was opened without labels"):
+        eval_batches(domains.target_train, **good)
+    label = domains.target_val.examples[0].label
+    tiny.save(label, np.zeros((15, 24), np.uint8))
+    with pytest.raises(DataError, match=r"labelIds\.png: this label is 24x15"):
+        list(eval_batches(domains.target_val, **good))
+
+
+def test_evaluation_makes_one_batch_ahead_and_no_more(root, monkeypatch):
+    looked_at = []
+    picture_size = loading.picture_size
+    monkeypatch.setattr(loading, "picture_size", lambda path: looked_at.append(path) or picture_size(path))
+    tiny.write_cityscapes(root / "cityscapes", "val", 8, seed=150)
+    batches = eval_batches(open_domains(tiny.data_config(root)).target_val, image_size=(16, 8), batch_size=1)
+    next(batches)
+    batches.close()
+    assert len(looked_at) == 3  # this batch, the next one, and a look at what would follow it
+
+
+def test_the_real_benchmark_runs_under_both_names(camvid_dir):
+    per_name = {}
+    for name in ("camvid", "bdd"):
+        config = tiny.data_config(camvid_dir, name=name, source_size=(60, 44), target_size=(56, 40))
+        domains = open_domains(config)
+        assert (len(domains.source_train), len(domains.target_train)) == (405, 62)
+        assert (len(domains.target_val), len(domains.source_val)) == (31, 26)
+        per_name[name] = take(config, 2, domains=domains)
+    assert_equal(per_name["camvid"], per_name["bdd"])
+    first = next(eval_batches(domains.target_val, image_size=(56, 40), batch_size=4))
+    assert first["label"].shape == (4, 360, 480)
+    classes = set(np.unique(first["label"])) - {255}
+    assert classes <= {0, 1, 2, 5, 7, 8, 10, 11, 13, 18}
