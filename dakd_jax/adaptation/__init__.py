@@ -1,0 +1,1 @@
+"""Ways of closing the gap between two domains, one file each."""

@@ -1,0 +1,1 @@
+"""Losses as pure functions of arrays: each returns one scalar, unweighted."""

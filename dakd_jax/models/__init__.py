@@ -1,0 +1,1 @@
+"""Networks as pure Flax Linen modules: DRN trunks, two-headed segmenters, discriminators."""

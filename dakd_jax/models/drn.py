@@ -1,0 +1,198 @@
+"""Dilated residual networks (Yu, Koltun, Funkhouser, CVPR 2017), architectures C and D, as one table."""
+
+from collections.abc import Sequence
+import dataclasses
+
+from flax import linen as nn
+import jax
+
+from dakd_jax.models.batch_norm import BatchNorm
+
+OUTPUT_STRIDE = 8
+CHANNELS = (16, 32, 64, 128, 256, 512, 512, 512)
+BOTTLENECK_EXPANSION = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Family 'C' or 'D', blocks of layers 1 to 8, and whether layers 3 to 6 use bottleneck blocks."""
+
+    family: str
+    blocks: tuple[int, ...]
+    bottleneck: bool = False
+
+
+ARCHITECTURES = {
+    "drn_c_26": Architecture("C", (1, 1, 2, 2, 2, 2, 1, 1)),
+    "drn_c_42": Architecture("C", (1, 1, 3, 4, 6, 3, 1, 1)),
+    "drn_c_58": Architecture("C", (1, 1, 3, 4, 6, 3, 1, 1), bottleneck=True),
+    "drn_d_22": Architecture("D", (1, 1, 2, 2, 2, 2, 1, 1)),
+    "drn_d_24": Architecture("D", (1, 1, 2, 2, 2, 2, 2, 2)),
+    "drn_d_38": Architecture("D", (1, 1, 3, 4, 6, 3, 1, 1)),
+    "drn_d_40": Architecture("D", (1, 1, 3, 4, 6, 3, 2, 2)),
+    "drn_d_54": Architecture("D", (1, 1, 3, 4, 6, 3, 1, 1), bottleneck=True),
+    "drn_d_56": Architecture("D", (1, 1, 3, 4, 6, 3, 2, 2), bottleneck=True),
+    "drn_d_105": Architecture("D", (1, 1, 3, 4, 23, 3, 1, 1), bottleneck=True),
+    "drn_d_107": Architecture("D", (1, 1, 3, 4, 23, 3, 2, 2), bottleneck=True),
+}
+
+
+def scaled_channels(width: float) -> tuple[int, ...]:
+    """Channels of layers 1 to 8 at a width multiplier; never fewer than 4."""
+    return tuple(max(4, round(c * width)) for c in CHANNELS)
+
+
+def _he_normal(key, shape, dtype):
+    """Normal with variance 2 / (kernel area x output channels), as DRN initialises its convolutions."""
+    return nn.initializers.variance_scaling(2.0, "fan_out", "normal")(key, shape, dtype)
+
+
+def conv(features: int, kernel: int, *, stride: int = 1, dilation: int = 1, name: str) -> nn.Conv:
+    """A square convolution without bias, padded as PyTorch pads it (same on both sides)."""
+    pad = dilation * (kernel - 1) // 2
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=stride,
+        padding=((pad, pad), (pad, pad)),
+        kernel_dilation=dilation,
+        use_bias=False,
+        kernel_init=_he_normal,
+        name=name,
+    )
+
+
+class Downsample(nn.Module):
+    """The 1x1 projection of a residual branch whose shape changes."""
+
+    features: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = conv(self.features, 1, stride=self.stride, name="0")(x)
+        return BatchNorm(name="1")(x, train=train)
+
+
+class Block(nn.Module):
+    """A basic (two 3x3) or bottleneck (1x1, 3x3, 1x1) block.
+
+    dilation: those of the first and second 3x3 convolution (a bottleneck has one 3x3 and uses the second).
+    """
+
+    features: int
+    stride: int = 1
+    dilation: tuple[int, int] = (1, 1)
+    bottleneck: bool = False
+    residual: bool = True
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        first, second = self.dilation
+        expansion = BOTTLENECK_EXPANSION if self.bottleneck else 1
+        if self.bottleneck:
+            plan = ((1, 1, 1, 1), (3, self.stride, second, 1), (1, 1, 1, expansion))
+        else:
+            plan = ((3, self.stride, first, 1), (3, 1, second, 1))
+
+        y = x
+        for i, (kernel, stride, dilation, widen) in enumerate(plan, start=1):
+            y = nn.relu(y) if i > 1 else y
+            y = conv(self.features * widen, kernel, stride=stride, dilation=dilation, name=f"conv{i}")(y)
+            y = BatchNorm(name=f"bn{i}")(y, train=train)
+        if self.residual:
+            changes = self.stride != 1 or x.shape[-1] != self.features * expansion
+            y += Downsample(self.features * expansion, self.stride, name="downsample")(x, train=train) if changes else x
+        return nn.relu(y)
+
+
+class BlockLayer(nn.Module):
+    """A layer of residual blocks; only the first one strides."""
+
+    features: int
+    blocks: int
+    stride: int = 1
+    dilation: int = 1
+    new_level: bool = True
+    bottleneck: bool = False
+    residual: bool = True
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        for i in range(self.blocks):
+            halved = i == 0 and self.new_level and self.dilation > 1
+            x = Block(
+                self.features,
+                stride=self.stride if i == 0 else 1,
+                dilation=(self.dilation // 2 if halved else self.dilation, self.dilation),
+                bottleneck=self.bottleneck,
+                residual=self.residual,
+                name=str(i),
+            )(x, train=train)
+        return x
+
+
+class ConvLayer(nn.Module):
+    """A layer of plain convolutions, each with batch norm and ReLU; named 0, 1, 3, 4, ... as in PyTorch."""
+
+    features: int
+    convs: int
+    kernel: int = 3
+    stride: int = 1
+    dilation: int = 1
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        for i in range(self.convs):
+            stride = self.stride if i == 0 else 1
+            x = conv(
+                self.features, self.kernel, stride=stride, dilation=self.dilation, name=str(3 * i)
+            )(x)
+            x = nn.relu(BatchNorm(name=str(3 * i + 1))(x, train=train))
+        return x
+
+
+class DRN(nn.Module):
+    """The trunk: [B, H, W, 3] normalised pictures to the outputs of layers 0 to 8.
+
+    Attributes:
+      arch: a key of ARCHITECTURES.
+      width: multiplier of all channel counts, 1.0 for the published networks.
+    """
+
+    arch: str
+    width: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> Sequence[jax.Array]:
+        spec = ARCHITECTURES[self.arch]
+        channels = scaled_channels(self.width)
+        x = self._stem(x, spec, channels, train)
+        outputs = [x]
+        for layer in self._layers(spec, channels):
+            x = layer(x, train=train)
+            outputs.append(x)
+        return outputs
+
+    def _stem(self, x, spec, channels, train):
+        if spec.family == "D":
+            return ConvLayer(channels[0], 1, kernel=7, name="layer0")(x, train=train)
+        x = conv(channels[0], 7, name="conv1")(x)
+        return nn.relu(BatchNorm(name="bn1")(x, train=train))
+
+    def _layers(self, spec, channels):
+        """Layers 1 to 8. Family C replaces the plain convolutions of D by basic blocks, the last two without residual."""
+        n, d_family = spec.blocks, spec.family == "D"
+        plain = ConvLayer if d_family else BlockLayer
+        tail = {} if d_family else {"residual": False, "new_level": False}
+        deep = {"bottleneck": spec.bottleneck}
+        return (
+            plain(channels[0], n[0], name="layer1"),
+            plain(channels[1], n[1], stride=2, name="layer2"),
+            BlockLayer(channels[2], n[2], stride=2, name="layer3", **deep),
+            BlockLayer(channels[3], n[3], stride=2, name="layer4", **deep),
+            BlockLayer(channels[4], n[4], dilation=2, new_level=False, name="layer5", **deep),
+            BlockLayer(channels[5], n[5], dilation=4, new_level=False, name="layer6", **deep),
+            plain(channels[6], n[6], dilation=2, name="layer7", **tail),
+            plain(channels[7], n[7], dilation=1, name="layer8", **tail),
+        )

@@ -1,0 +1,24 @@
+"""From uint8 pictures to what a network expects, inside the jitted step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Mean of the Caffe ImageNet models in blue, green, red order (released code).
+BGR_MEAN = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
+
+
+def bgr_minus_mean(images: jax.Array, dtype=jnp.float32) -> jax.Array:
+    """RGB uint8 [B, H, W, 3] to BGR minus the Caffe mean, values about -123 to 151.
+
+    Subtracted in float32 whatever `dtype` is, as the reference does: a float64 run then sees the same numbers.
+    """
+    return (images[..., ::-1].astype(jnp.float32) - BGR_MEAN).astype(dtype)
+
+
+def rgb_unit(images: jax.Array, dtype=jnp.float32) -> jax.Array:
+    """RGB uint8 [B, H, W, 3] to values 0 to 1 without a mean: the input of the released evaluation script."""
+    return images.astype(dtype) / 255
+
+
+NORMALISERS = {"bgr_minus_mean": bgr_minus_mean, "rgb_unit": rgb_unit}

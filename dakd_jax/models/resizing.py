@@ -1,0 +1,44 @@
+"""Bilinear resizing of class maps, in the two conventions of the method."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def aligned_corners_matrix(size: int, out_size: int) -> np.ndarray:
+    """float64 [out_size, size]: linear interpolation in which the corner samples stay corners.
+
+    Equal to torch's bilinear interpolate(align_corners=True); jax.image.resize has half-pixel centres only.
+    """
+    if size == 1:
+        return np.ones((out_size, 1))
+    position = np.linspace(0.0, size - 1, out_size)
+    left = np.minimum(np.floor(position).astype(int), size - 2)
+    fraction = position - left
+    matrix = np.zeros((out_size, size))
+    rows = np.arange(out_size)
+    matrix[rows, left] = 1.0 - fraction
+    matrix[rows, left + 1] = fraction
+    return matrix
+
+
+def upsample_aligned(x: jax.Array, factor: int) -> jax.Array:
+    """[B, H, W, C] to [B, factor H, factor W, C], bilinear with aligned corners, as two matrix products."""
+    _, height, width, _ = x.shape
+    rows = jnp.asarray(aligned_corners_matrix(height, factor * height), x.dtype)
+    columns = jnp.asarray(aligned_corners_matrix(width, factor * width), x.dtype)
+    x = jnp.einsum("Yy,byxc->bYxc", rows, x, precision="highest")
+    return jnp.einsum("Xx,bYxc->bYXc", columns, x, precision="highest")
+
+
+def crop(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Top-left [B, height, width, C] of x; the x8 output of a size that is no multiple of 8 is larger."""
+    height, width = size
+    return x[:, :height, :width]
+
+
+def resize_half_pixel(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """[B, H, W, C] to [B, height, width, C], bilinear with half-pixel centres and without antialiasing."""
+    if x.shape[1:3] == tuple(size):
+        return x
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), "bilinear", antialias=False)

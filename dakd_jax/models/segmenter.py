@@ -1,0 +1,56 @@
+"""A DRN trunk with a main and an auxiliary head (paper section 3; released model files)."""
+
+from typing import NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from dakd_jax.models import resizing
+from dakd_jax.models.drn import DRN, OUTPUT_STRIDE
+
+
+class Heads(NamedTuple):
+    """What a segmenter gives: logits [B, H/8, W/8, classes] of both heads and the features under the auxiliary one."""
+
+    main: jax.Array
+    auxiliary: jax.Array
+    features: jax.Array
+
+
+class Segmenter(nn.Module):
+    """Normalised pictures [B, H, W, 3] to Heads at output stride 8.
+
+    Attributes:
+      arch, width: the trunk, see DRN.
+      num_classes: 19 for Cityscapes.
+      auxiliary_layer: the layer under the auxiliary head, 6 (default) or 7.
+    """
+
+    arch: str
+    num_classes: int
+    width: float = 1.0
+    auxiliary_layer: int = 6
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> Heads:
+        layers = DRN(self.arch, self.width, name="base")(x, train=train)
+        features = layers[self.auxiliary_layer]
+        return Heads(
+            main=self._head("seg1")(layers[-1]),
+            auxiliary=self._head("seg2")(features),
+            features=features,
+        )
+
+    def _head(self, name):
+        return nn.Conv(self.num_classes, (1, 1), kernel_init=nn.initializers.normal(0.01), name=name)
+
+
+def log_probabilities(logits: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Logits [B, h, w, C] at stride 8 to log-probabilities [B, height, width, C] at picture size.
+
+    x8 bilinear with aligned corners, cropped to the picture, then log-softmax over classes, in float32 at least.
+    """
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    full = resizing.crop(resizing.upsample_aligned(logits, OUTPUT_STRIDE), size)
+    return jax.nn.log_softmax(full, axis=-1)

@@ -1,0 +1,66 @@
+"""Everything that training changes, and how it starts."""
+
+import zlib
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from dakd_jax.adaptation.adversarial import LEVELS
+from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """A pytree with the step, the segmenter and the discriminators (empty dicts without adaptation).
+
+    The frozen teacher is no part of it: it is an argument of the step.
+    """
+
+    step: jax.Array
+    params: dict
+    batch_stats: dict
+    opt_state: tuple
+    discriminators: dict
+    discriminators_opt_state: dict
+
+
+def init_key(seed: int, role: str) -> jax.Array:
+    """The key from which the weights of a role ('student', 'teacher', 'discriminator/main') start."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(role.encode()))
+
+
+def init_segmenter(model: Segmenter, seed: int, role: str) -> dict:
+    """{'params', 'batch_stats'} of a segmenter; a pure function of (model, seed, role)."""
+    picture = jnp.zeros((1, 32, 32, 3))
+    variables = jax.jit(lambda key: model.init(key, picture, train=False))(init_key(seed, role))
+    return {"params": variables["params"], "batch_stats": variables["batch_stats"]}
+
+
+def init_discriminators(model: Discriminator, seed: int, num_classes: int, levels: str) -> dict:
+    """{level: parameters} for the levels of LEVELS[levels]."""
+    maps = jnp.zeros((1, 32, 32, num_classes))
+    return {
+        level: jax.jit(model.init)(init_key(seed, f"discriminator/{level}"), maps)["params"]
+        for level in LEVELS[levels]
+    }
+
+
+def create(
+    segmenter: dict,
+    discriminators: dict,
+    *,
+    optimizer: SegmenterOptimizer,
+    discriminator_optimizer: DiscriminatorOptimizer,
+) -> TrainState:
+    """A state at step 0 around given weights: optimisers and schedules are always new."""
+    tx = discriminator_optimizer.build()
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=segmenter["params"],
+        batch_stats=segmenter["batch_stats"],
+        opt_state=optimizer.build().init(segmenter["params"]),
+        discriminators=discriminators,
+        discriminators_opt_state={level: tx.init(params) for level, params in discriminators.items()},
+    )

@@ -1,0 +1,254 @@
+"""One iteration of training, from state and batch to state and losses.
+
+Order (as in the released code): gradients of the source losses, then of the target losses, added up; then the
+discriminators' gradients on the detached predictions; then all optimisers step. Batch-norm statistics are those
+of each domain's own batch.
+"""
+
+import dataclasses
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from dakd_jax.adaptation import adversarial
+from dakd_jax.losses import distillation, segmentation
+from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.preprocessing import bgr_minus_mean
+from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
+from dakd_jax.train_state import TrainState
+
+
+class LossWeights(flax.struct.PyTreeNode):
+    """The lambdas of the objective, all traced: changing one compiles nothing.
+
+    distil_source and distil_target (0 or lambda_target) multiply the whole distillation loss of a domain; at 0 the
+    teacher is not run there, unless watch_inactive asks for the terms' values.
+    """
+
+    seg_auxiliary: float = 0.1  # weighs every auxiliary term of segmentation and KL
+    adversarial_auxiliary: float = 2e-4
+    adversarial_main: float = 1e-3
+    kl: float = 0.1
+    mse: float = 0.01
+    ce: float = 1.0
+    distil_source: float = 0.0
+    distil_target: float = 0.0
+    watch_inactive: bool = False
+
+
+class LearningRates(flax.struct.PyTreeNode):
+    """Learning rates of this step."""
+
+    segmenter: float
+    discriminator: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StepOptions:
+    """What shapes the compiled step.
+
+    Attributes:
+      adapt: train against discriminators on target pictures; without it the batch needs no target.
+      adversarial: 'vanilla' or 'least_squares'.  levels: 'multi' or 'single'.
+      kl_reduction: see losses.distillation.kl_divergence.
+      mse_on: 'log_probabilities' of the auxiliary head, or 'features' under it.
+      teacher_statistics: 'running', or those of the 'batch'.
+    """
+
+    adapt: bool = True
+    adversarial: str = "vanilla"
+    levels: str = "multi"
+    kl_reduction: str = "mean"
+    mse_on: str = "log_probabilities"
+    teacher_statistics: str = "running"
+
+
+@dataclasses.dataclass(frozen=True)
+class StepModels:
+    """The modules of a step; teacher is None without distillation."""
+
+    segmenter: Segmenter
+    discriminator: Discriminator
+    teacher: Segmenter | None = None
+
+
+def _forward(model, variables, images, *, train):
+    """({level: log-probabilities}, features, new batch statistics) of a segmenter on uint8 pictures."""
+    x = bgr_minus_mean(images, _dtype(variables["params"]))
+    heads, updates = model.apply(variables, x, train=train, mutable=["batch_stats"])
+    size = images.shape[1:3]
+    log_probs = {level: log_probabilities(getattr(heads, level), size) for level in ("auxiliary", "main")}
+    return log_probs, heads.features, updates.get("batch_stats", variables["batch_stats"])
+
+
+def _dtype(params):
+    return jax.tree.leaves(params)[0].dtype
+
+
+def _teacher_forward(teacher, images, weight, weights, *, model, options):
+    """The teacher's (log-probabilities, features) without gradient; zeros where this domain does not distil."""
+
+    def run(images):
+        train = options.teacher_statistics == "batch"
+        log_probs, features, _ = _forward(model, teacher, images, train=train)
+        return log_probs, features
+
+    shapes = jax.eval_shape(run, images)
+
+    def skip(images):
+        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    active = (weight != 0) | weights.watch_inactive
+    return jax.lax.stop_gradient(jax.lax.cond(active, run, skip, images))
+
+
+def _distillation(student, teacher, weights, options):
+    """(weighted sum, unweighted terms) of the three distillation losses on one domain's pictures."""
+    (logp, features), (teacher_logp, teacher_features) = student, teacher
+    kl = functools.partial(distillation.kl_divergence, reduction=options.kl_reduction)
+    pair = (features, teacher_features) if options.mse_on == "features" else (
+        logp["auxiliary"], teacher_logp["auxiliary"])  # fmt: skip
+    terms = {
+        "kl_main": kl(logp["main"], teacher_logp["main"]),
+        "kl_auxiliary": kl(logp["auxiliary"], teacher_logp["auxiliary"]),
+        "mse_auxiliary": distillation.mean_squared_error(*pair),
+        "quasi_ce_main": distillation.quasi_teacher_cross_entropy(logp["main"], teacher_logp["main"]),
+    }
+    total = (
+        weights.kl * (terms["kl_main"] + weights.seg_auxiliary * terms["kl_auxiliary"])
+        + weights.mse * terms["mse_auxiliary"]
+        + weights.ce * terms["quasi_ce_main"]
+    )
+    return total, terms
+
+
+def _with_distillation(total, terms, student, teacher, images, weight, weights, models, options):
+    """Adds one domain's distillation to its losses; a no-op without a teacher."""
+    if models.teacher is None:
+        return total, terms
+    guide = _teacher_forward(teacher, images, weight, weights, model=models.teacher, options=options)
+    distilled, more = _distillation(student, guide, weights, options)
+    return total + weight * distilled, terms | more
+
+
+def _source_loss(params, batch_stats, teacher, batch, weights, *, models, options):
+    """Segmentation and distillation on source pictures."""
+    images = batch["source_image"]
+    logp, features, batch_stats = _forward(
+        models.segmenter, {"params": params, "batch_stats": batch_stats}, images, train=True
+    )
+    terms = {
+        f"seg_{level}": segmentation.cross_entropy(logp[level], batch["source_label"])
+        for level in ("main", "auxiliary")
+    }
+    total = terms["seg_main"] + weights.seg_auxiliary * terms["seg_auxiliary"]
+    total, terms = _with_distillation(
+        total, terms, (logp, features), teacher, images, weights.distil_source, weights, models, options
+    )
+    return total, (terms | {"total": total}, logp, batch_stats)
+
+
+def _target_loss(params, batch_stats, discriminators, teacher, batch, weights, *, models, options):
+    """Adversarial and distillation losses on target pictures."""
+    images = batch["target_image"]
+    logp, features, batch_stats = _forward(
+        models.segmenter, {"params": params, "batch_stats": batch_stats}, images, train=True
+    )
+    judged = adversarial.generator_terms(models.discriminator, discriminators, logp, kind=options.adversarial)
+    total = sum(getattr(weights, f"adversarial_{level}") * term for level, term in judged.items())
+    terms = {f"adversarial_{level}": term for level, term in judged.items()}
+    total, terms = _with_distillation(
+        total, terms, (logp, features), teacher, images, weights.distil_target, weights, models, options
+    )
+    return total, (terms | {"total": total}, logp, batch_stats)
+
+
+def _discriminator_loss(discriminators, source, target, *, models, options):
+    terms = adversarial.discriminator_terms(
+        models.discriminator, discriminators, source, target, kind=options.adversarial
+    )
+    return sum(terms.values()), terms
+
+
+def losses_and_gradients(state, teacher, batch, weights, *, models, options):
+    """All gradients of one iteration.
+
+    Returns:
+      (segmenter gradients, discriminator gradients {level: tree} or None, new batch statistics,
+      {'loss/<source|target|discriminator>/<term>': scalar}).
+    """
+    kw = {"models": models, "options": options}
+    (_, (terms, source_logp, stats)), grads = jax.value_and_grad(_source_loss, has_aux=True)(
+        state.params, state.batch_stats, teacher, batch, weights, **kw
+    )
+    losses = {f"loss/source/{k}": v for k, v in terms.items()}
+    if not options.adapt:
+        return grads, None, stats, losses
+
+    (_, (terms, target_logp, stats)), target_grads = jax.value_and_grad(_target_loss, has_aux=True)(
+        state.params, stats, state.discriminators, teacher, batch, weights, **kw
+    )
+    grads = jax.tree.map(jnp.add, grads, target_grads)
+    (_, judged), discriminator_grads = jax.value_and_grad(_discriminator_loss, has_aux=True)(
+        state.discriminators, source_logp, target_logp, **kw
+    )
+    losses |= {f"loss/target/{k}": v for k, v in terms.items()}
+    losses |= {f"loss/discriminator/{k}": v for k, v in judged.items()}
+    return grads, discriminator_grads, stats, losses
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("models", "options", "optimizer", "discriminator_optimizer"),
+    donate_argnames=("state",),
+)
+def train_step(
+    state: TrainState,
+    teacher: dict | None,
+    batch: dict,
+    weights: LossWeights,
+    rates: LearningRates,
+    *,
+    models: StepModels,
+    options: StepOptions,
+    optimizer: SegmenterOptimizer,
+    discriminator_optimizer: DiscriminatorOptimizer,
+) -> tuple[TrainState, dict]:
+    """One iteration.
+
+    Args:
+      state: donated; do not use it afterwards.
+      teacher: {'params', 'batch_stats'}, constant; None without distillation.
+      batch: source_image uint8 [B, H, W, 3], source_label uint8 [B, H, W] (255 = ignore) and, when adapting,
+        target_image uint8 [B, H', W', 3].
+
+    Returns:
+      (next state, {'loss/...': float scalars on the device}).
+    """
+    grads, discriminator_grads, stats, losses = losses_and_gradients(
+        state, teacher, batch, weights, models=models, options=options
+    )
+    params, opt_state = descend(optimizer.build(), grads, state.opt_state, state.params, rates.segmenter)
+    state = state.replace(step=state.step + 1, params=params, batch_stats=stats, opt_state=opt_state)
+    if not options.adapt:
+        return state, losses
+
+    tx = discriminator_optimizer.build()
+    stepped = {
+        level: descend(
+            tx,
+            discriminator_grads[level],
+            state.discriminators_opt_state[level],
+            state.discriminators[level],
+            rates.discriminator,
+        )
+        for level in state.discriminators
+    }
+    state = state.replace(
+        discriminators={level: new for level, (new, _) in stepped.items()},
+        discriminators_opt_state={level: new for level, (_, new) in stepped.items()},
+    )
+    return state, losses

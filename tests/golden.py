@@ -1,0 +1,66 @@
+"""The golden weights and batches as Flax trees, in float64 (tests/golden data: see the shared folder's README)."""
+
+import functools
+import importlib.util
+import sys
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dakd_jax import pretrained
+from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.segmenter import Segmenter
+
+STUDENT = Segmenter(arch="drn_d_22", num_classes=19)
+TEACHER = Segmenter(arch="drn_d_38", num_classes=19)
+TEACHER_F7 = Segmenter(arch="drn_d_38", num_classes=19, auxiliary_layer=7)
+NETWORKS = {"student": STUDENT, "teacher_cd": TEACHER, "teacher_f7": TEACHER_F7}
+
+
+@functools.cache
+def _weights_module(folder):
+    spec = importlib.util.spec_from_file_location("golden_weights", folder / "golden_weights.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def state_dict(folder, which):
+    """{PyTorch name: array} of 'student', 'teacher', 'D1' or 'D2'."""
+    return _weights_module(folder).state_dict(which)
+
+
+def _filled(shapes, weights, name):
+    template = jax.tree.map(lambda s: np.zeros(s.shape, np.int32 if s.dtype == np.int32 else np.float64), shapes)
+    return pretrained.from_state_dict(weights, template, name=name)
+
+
+def segmenter(folder, model):
+    """Golden {'params', 'batch_stats'} of `model`, float64 when x64 is on."""
+    which = "student" if model.arch == "drn_d_22" else "teacher"
+    picture = jnp.zeros((1, 32, 32, 3))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), picture, train=False))
+    return _filled(shapes, state_dict(folder, which), which)
+
+
+def discriminator(folder, which):
+    """Golden parameters of 'D1' or 'D2'."""
+    shapes = jax.eval_shape(lambda: Discriminator().init(jax.random.key(0), jnp.zeros((1, 32, 32, 19))))
+    return _filled(shapes, state_dict(folder, which), which)["params"]
+
+
+def named(variables):
+    """{PyTorch name: array in PyTorch layout} of a tree."""
+    return pretrained.to_state_dict(variables)
+
+
+def flat(tree):
+    return flax.traverse_util.flatten_dict(tree)
+
+
+def nhwc(array):
+    """PyTorch's [N, C, H, W] to [N, H, W, C] in float64."""
+    return np.asarray(array, np.float64).transpose(0, 2, 3, 1)
