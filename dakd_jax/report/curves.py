@@ -1,0 +1,128 @@
+"""Learning curves: validation scores and losses over the steps."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dakd_jax.report import METRIC_NAMES, Experiment
+from dakd_jax.report.style import INK, legend_below, new_figure, stage_colour
+
+# Group -> how the names of its terms begin, after "loss/" and any folder.
+LOSS_GROUPS = {
+    "segmentation": ("seg", "ce"),
+    "adversarial": ("adv", "gen"),
+    "discriminator": ("disc", "d_", "d1", "d2"),
+    "distillation": ("kl", "mse", "pce", "pseudo", "quasi", "distil"),
+}
+_OTHER = "other"
+_COLUMNS = 4
+_SMOOTHED_FROM = 24  # points; a shorter curve is shown as it is
+
+
+def curve(rows: Sequence[Mapping], key: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """One logged number over the steps.
+
+    Args:
+      rows: of metrics.jsonl.
+      key: for example "miou" or "loss/seg_main".
+      kind: "train" or "eval".
+
+    Returns:
+      steps and values, float64 [n] each; rows without a finite value are left out.
+    """
+    points = [
+        (row["step"], row[key])
+        for row in rows
+        if row.get("kind") == kind and row.get(key) is not None and math.isfinite(row[key])
+    ]
+    points = np.array(points, np.float64).reshape(-1, 2)
+    return points[:, 0], points[:, 1]
+
+
+def loss_groups(experiment: Experiment) -> dict[str, list[str]]:
+    """Group -> sorted keys "loss/..." that any network logged in training; empty groups are left out."""
+    keys = {
+        key
+        for result in experiment.results
+        for row in result.curves
+        for key in row
+        if row.get("kind") == "train" and key.startswith("loss/")
+    }
+    groups = {name: [] for name in (*LOSS_GROUPS, _OTHER)}
+    for key in sorted(keys):
+        groups[_group_of(key)].append(key)
+    return {name: members for name, members in groups.items() if members}
+
+
+def _group_of(key: str) -> str:
+    parts = key.removeprefix("loss/").split("/")
+    for part in parts:  # "source/kl_main" belongs where "kl_main" does
+        for name, beginnings in LOSS_GROUPS.items():
+            if part == name or part.startswith(beginnings):
+                return name
+    return _OTHER
+
+
+def validation_curves(experiment: Experiment) -> Figure | None:
+    """The benchmark's number on the validation pictures for each network; None where nothing was logged."""
+    figure, axes = new_figure(10, 4.2)
+    axis = axes[0, 0]
+    for result in experiment.ordered():
+        steps, values = curve(result.curves, experiment.metric, "eval")
+        if len(steps):
+            colour = stage_colour(result.name)
+            axis.plot(steps, 100 * values, "o-", ms=4, lw=1.8, color=colour, label=result.short_name)
+    if not axis.lines:
+        return None
+    axis.set(xlabel="step", ylabel=f"{METRIC_NAMES[experiment.metric]} (%)", ylim=(0, None))
+    legend_below(figure, *axis.get_legend_handles_labels())
+    return figure
+
+
+def loss_curves(experiment: Experiment) -> Figure | None:
+    """One panel per loss term, terms of a group in a row, one colour per network; None without any.
+
+    Terms have a panel each because they are weighted differently: their sum would show only the largest.
+    """
+    terms = [(group, key) for group, keys in loss_groups(experiment).items() for key in keys]
+    if not terms:
+        return None
+    rows = math.ceil(len(terms) / _COLUMNS)
+    figure, axes = new_figure(3.1 * _COLUMNS, 2.2 * rows + 0.5, rows=rows, columns=_COLUMNS)
+    legend = {}
+    for axis, (group, key) in zip(axes.flat, terms, strict=False):
+        legend |= _plot_loss(axis, experiment, key)
+        name = key.removeprefix("loss/").replace("_", " ").replace("/", ", ")
+        axis.set_title(f"{group}: {name}", fontsize=8.5, color=INK)
+    for axis in axes.flat[len(terms) :]:
+        axis.set_visible(False)
+    order = [result.short_name for result in experiment.ordered() if result.short_name in legend]
+    legend_below(figure, [legend[name] for name in order], order)
+    return figure
+
+
+def _plot_loss(axis, experiment: Experiment, key: str) -> dict:
+    """Draws a term of every network that has it; returns legend text -> line."""
+    lines = {}
+    for result in experiment.ordered():
+        steps, values = curve(result.curves, key, "train")
+        if not len(steps):
+            continue
+        colour = stage_colour(result.name)
+        if len(values) >= _SMOOTHED_FROM:
+            axis.plot(steps, values, lw=0.6, alpha=0.22, color=colour)
+            values = smooth(values, len(values) // 16)
+        (lines[result.short_name],) = axis.plot(steps, values, lw=1.4, color=colour)
+    axis.tick_params(labelsize=8)
+    axis.locator_params(axis="x", nbins=4)
+    return lines
+
+
+def smooth(values: np.ndarray, width: int) -> np.ndarray:
+    """Centred running mean over 2 * width + 1 values, at the ends over those there are; float64 [n]."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    first, last = np.maximum(index - width, 0), np.minimum(index + width + 1, len(values))
+    return (total[last] - total[first]) / (last - first)

@@ -1,0 +1,132 @@
+"""Pictures of one experiment's results: bars per class, confusion matrices, and predictions beside labels."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from dakd_jax.report import PICTURE_ORDER, Experiment, Picture, StageResult, colourise
+from dakd_jax.report.style import INK, legend_below, new_figure, stage_colour
+
+_CLASSES_PER_LINE = 10
+_TEXT_FROM = 0.5  # per cent; smaller shares would print as 0
+_LARGEST_CELL = 3.4  # inches, of one picture of a grid
+_LEGEND_COLUMNS = 7
+_LEGEND_WIDTH = 8.6  # inches that seven names need
+
+
+def class_iou_bars(experiment: Experiment) -> Figure:
+    """IoU of each class as one bar per network; classes that no network has a number for are left out."""
+    results = experiment.ordered()
+    ious = 100 * np.array([result.scores.iou for result in results]).reshape(len(results), -1)
+    shown = np.flatnonzero(np.isfinite(ious).any(axis=0))
+    lines = np.array_split(shown, max(1, math.ceil(len(shown) / _CLASSES_PER_LINE)))
+    figure, axes = new_figure(12, 2.9 * len(lines) + 0.5, rows=len(lines))
+    width = 0.84 / max(1, len(results))
+    for axis, classes in zip(axes[:, 0], lines, strict=True):
+        for position, result in enumerate(results):
+            place = np.arange(len(classes)) + (position - (len(results) - 1) / 2) * width
+            heights = np.nan_to_num(ious[position, classes])
+            axis.bar(place, heights, width, color=stage_colour(result.name), label=result.short_name)
+        axis.set_xticks(range(len(classes)), [experiment.class_names[index] for index in classes])
+        # All lines have the places of the longest, so that bars keep one width.
+        axis.set(ylabel="IoU (%)", ylim=(0, 100), xlim=(-0.6, max(map(len, lines)) - 0.4))
+        axis.tick_params(axis="x", length=0)
+        axis.grid(False, axis="x")
+    legend_below(figure, *axes[0, 0].get_legend_handles_labels())
+    return figure
+
+
+def confusion_figure(result: StageResult, class_names: Sequence[str]) -> Figure:
+    """Row-normalised confusion matrix in per cent: of a class's labelled pixels, which share was called what.
+
+    Classes that are neither labelled nor predicted are left out; the row of a class without labels is empty.
+    """
+    shown = np.flatnonzero(result.confusion.sum(axis=0) + result.confusion.sum(axis=1))
+    matrix = result.confusion[np.ix_(shown, shown)].astype(np.float64)
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(100 * matrix, totals, out=np.full_like(matrix, np.nan), where=totals > 0)
+    side = 2.2 + 0.38 * len(shown)
+    figure, axes = new_figure(side + 0.8, side)
+    axis = axes[0, 0]
+    names = [class_names[index] for index in shown]
+    axis.set(xlabel="predicted", ylabel="labelled")
+    axis.set_title(result.title, fontsize=11, color=INK)
+    axis.grid(False)
+    if not len(shown):
+        axis.text(0.5, 0.5, "nothing was counted", ha="center", va="center", transform=axis.transAxes)
+        return figure
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    axis.set_xticks(range(len(shown)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(shown)), names)
+    for (row, column), share in np.ndenumerate(shares):
+        if np.isfinite(share) and share >= _TEXT_FROM:
+            colour = "white" if share > 55 else INK
+            axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
+    figure.colorbar(image, ax=axis, fraction=0.04, pad=0.02).set_label("% of the labelled pixels")
+    return figure
+
+
+def picture_grid(experiment: Experiment, pictures: Sequence[Picture]) -> Figure:
+    """Pictures as columns; as rows the supplement's order: image, ground truth, teacher, student, (a) to (d).
+
+    The source-only student comes before the teacher where there is one. Ignored pixels of the ground truth
+    are black. A network without a prediction of a picture leaves its place empty.
+
+    Args:
+      experiment: whose networks and palette are shown.
+      pictures: at least one; four in a row are still well seen.
+    """
+    networks = experiment.ordered(PICTURE_ORDER)
+    networks = [result for result in networks if any(p.name in result.predictions for p in pictures)]
+    handles = _palette_handles(experiment, pictures, networks)
+    figure, axes = _grid_axes(pictures, 2 + len(networks), len(handles))
+    for line, picture in zip(axes.T, pictures, strict=True):
+        maps = [picture.label, *(result.predictions.get(picture.name) for result in networks)]
+        panels = [None if m is None else colourise(m, experiment.palette) for m in maps]
+        line[0].imshow(picture.image)
+        for axis, panel in zip(line[1:], panels, strict=True):
+            if panel is not None:
+                axis.imshow(panel, interpolation="nearest")  # blended class colours would be other classes
+        line[0].set_title(picture.name, fontsize=8, color=INK)
+    names = ["image", "ground truth", *(result.short_name for result in networks)]
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        axis.set_ylabel(name, fontsize=10, color=INK)
+    figure.legend(handles=handles, loc="lower center", ncols=_LEGEND_COLUMNS, frameon=False, fontsize=9)
+    return figure
+
+
+def _grid_axes(pictures: Sequence[Picture], rows: int, entries: int):
+    """A figure and axes [rows, pictures] that fit the pictures, with margins for names and legend."""
+    ratio = max(picture.label.shape[0] / picture.label.shape[1] for picture in pictures)
+    width = min(_LARGEST_CELL, 11.2 / len(pictures))
+    gap, left, top, bottom = 0.06, 0.3, 0.28, 0.15 + 0.2 * math.ceil(entries / _LEGEND_COLUMNS)
+    across = max(left + (width + gap) * len(pictures), _LEGEND_WIDTH)
+    down = top + bottom + (width * ratio + gap) * rows
+    figure, axes = new_figure(across, down, rows=rows, columns=len(pictures))
+    figure.set_layout_engine("none")  # inches are known here, and the solver is slow on many axes
+    for (row, column), axis in np.ndenumerate(axes):
+        x = left + (across - left - (width + gap) * len(pictures)) / 2 + (width + gap) * column
+        y = down - top - (width * ratio + gap) * row - width * ratio
+        axis.set_position((x / across, y / down, width / across, width * ratio / down))
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+    return figure, axes
+
+
+def _palette_handles(experiment: Experiment, pictures, networks) -> list[Patch]:
+    """Colours of the classes that these pictures show, and black for ignored pixels."""
+    maps = [picture.label for picture in pictures]
+    maps += [r.predictions[p.name] for p in pictures for r in networks if p.name in r.predictions]
+    seen = set(np.unique(np.concatenate([np.unique(m) for m in maps])).tolist())
+    handles = [
+        Patch(facecolor=np.asarray(experiment.palette[index]) / 255, label=name)
+        for index, name in enumerate(experiment.class_names)
+        if index in seen
+    ]
+    if seen - set(range(len(experiment.class_names))):
+        handles.append(Patch(facecolor="black", label="ignored"))
+    return handles

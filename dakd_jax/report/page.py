@@ -1,0 +1,143 @@
+"""One HTML page per experiment, with everything in one file, and the same numbers as CSV and Markdown."""
+
+import base64
+import dataclasses
+import itertools
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+
+from dakd_jax.errors import UserError
+from dakd_jax.report import METRIC_NAMES, Experiment, Picture, curves, figures, tables
+from dakd_jax.report.headline import headline
+from dakd_jax.report.style import png_bytes
+
+_PICTURES_PER_GRID = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class _Image:
+    """A figure of the page: file name without ending, PNG file, and a text for who cannot see it."""
+
+    name: str
+    png: bytes
+    alt: str
+
+    @property
+    def data_url(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
+    """Writes folder/index.html (self-contained), results.csv, results.md and figures/*.png.
+
+    Each file is replaced as a whole, and index.html last, so a reader never finds a torn one. Writing again
+    with the same experiment gives the same bytes.
+
+    Args:
+      experiment: what to show.
+      folder: created where missing.
+
+    Returns:
+      Path of index.html.
+
+    Raises:
+      UserError: the folder cannot be written to.
+    """
+    folder = Path(folder)
+    images = draw(experiment)
+    files = {f"figures/{image.name}.png": image.png for group in images.values() for image in group}
+    files["results.csv"] = tables.csv_table(experiment).encode()
+    files["results.md"] = tables.markdown_table(experiment).encode()
+    files["index.html"] = render(experiment, images).encode()
+    try:
+        for name, content in files.items():
+            _write(folder / name, content)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the report to {folder}: {error.strerror or error}; "
+            "make room and allow writing there, or name another --workdir"
+        ) from error
+    return folder / "index.html"
+
+
+def draw(experiment: Experiment) -> dict[str, list[_Image]]:
+    """All figures by the part of the page they belong to; a part without data has none."""
+    grids = [figures.picture_grid(experiment, group) for group in _groups(experiment.pictures)]
+    alt = "Pictures, their labels, and what each network predicts, in the colours of the classes"
+    parts = {
+        "pictures": [_image(f"pictures_{i}", grid, alt) for i, grid in enumerate(grids, start=1)],
+        "validation": [
+            _image("validation", curves.validation_curves(experiment), "Validation score over steps")
+        ],
+        "losses": [
+            _image("losses", curves.loss_curves(experiment), "Each loss term over steps, per network")
+        ],
+        "bars": [],
+        "confusions": [],
+    }
+    if experiment.results:
+        parts["bars"] = [
+            _image("class_iou", figures.class_iou_bars(experiment), "IoU of each class per network")
+        ]
+    for result in experiment.ordered():
+        figure = figures.confusion_figure(result, experiment.class_names)
+        name = "confusion_" + re.sub(r"[^A-Za-z0-9_-]+", "_", result.name)
+        parts["confusions"].append(_image(name, figure, result.title))
+    return {part: [image for image in images if image] for part, images in parts.items()}
+
+
+def _groups(pictures: Sequence[Picture]) -> list[Sequence[Picture]]:
+    """Pictures in as few groups as hold four each, of about equal size."""
+    count = math.ceil(len(pictures) / _PICTURES_PER_GRID)
+    bounds = [round(len(pictures) * i / count) for i in range(count + 1)] if count else []
+    return [pictures[first:last] for first, last in itertools.pairwise(bounds)]
+
+
+def _image(name: str, figure, alt: str) -> _Image | None:
+    return None if figure is None else _Image(name, png_bytes(figure), alt)
+
+
+def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
+    """The page as text. All texts of the experiment are escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        experiment=experiment,
+        metric=METRIC_NAMES[experiment.metric],
+        headline=headline(experiment),
+        score_table=tables.score_table(experiment),
+        class_table=tables.class_table(experiment),
+        cost_table=tables.cost_table(experiment),
+        record=list(flatten(experiment.record)),
+        images=images,
+    )
+
+
+def flatten(record: Mapping, prefix: str = ""):
+    """Yields ("versions.jax", "0.10.2") for every leaf of a nested record."""
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name beside it, then renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,133 @@
+"""The same experiment under several seeds: mean and sample standard deviation of each network."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from dakd_jax.errors import UserError
+from dakd_jax.report import NOT_COMPARED, Experiment
+from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
+
+METRICS = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (n - 1) over `count` seeds; the deviation of one seed is NaN."""
+
+    mean: float
+    std: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Of numbers, NaN left out; NaN of none."""
+        values = np.array([value for value in values if not np.isnan(value)], np.float64)
+        mean = float(values.mean()) if len(values) else np.nan
+        return cls(mean, float(values.std(ddof=1)) if len(values) > 1 else np.nan, len(values))
+
+    def __str__(self) -> str:
+        return number(self.mean, 1) + ("" if np.isnan(self.std) else f" ± {self.std:.1f}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeedRow:
+    """One stage over seeds.
+
+    Attributes:
+      name, title: of the stage.
+      seeds: the seeds that have it.
+      values: metric name -> Spread in per cent.
+      gain: Spread of the paired difference to the reference stage of the same seed, in points of the
+        benchmark's number; None for the reference itself and where no seed has both.
+      compared: False for the teacher and the network that saw target labels.
+    """
+
+    name: str
+    title: str
+    seeds: tuple[int, ...]
+    values: dict[str, Spread]
+    gain: Spread | None
+    compared: bool
+
+
+def compare_seeds(experiments: Sequence[Experiment], *, reference: str = "student") -> list[SeedRow]:
+    """Rows in the order of the tables, one for every stage that any seed has.
+
+    Args:
+      experiments: at least one, all of one benchmark, class list and metric, each with a seed of its own.
+      reference: stage that `gain` is measured from. Pairing by seed removes what a seed does to all stages.
+
+    Raises:
+      UserError: none is given, two are of different benchmarks, or a seed comes twice.
+    """
+    _check(experiments)
+    titles = {result.name: result for e in experiments for result in e.results}
+    everything = dataclasses.replace(experiments[0], results=tuple(titles.values()))
+    rows = []
+    for stage in everything.ordered():
+        found = {e.seed: r.scores for e in experiments for r in e.results if r.name == stage.name}
+        values = {m: Spread.of([100 * getattr(s, m) for s in found.values()]) for m in METRICS}
+        pairs = [(e.percent(stage.name), e.percent(reference)) for e in experiments]
+        gains = [mine - theirs for mine, theirs in pairs if mine is not None and theirs is not None]
+        gain = Spread.of(gains) if gains and stage.name != reference else None
+        compared = stage.name not in NOT_COMPARED
+        rows.append(SeedRow(stage.name, stage.title, tuple(sorted(found)), values, gain, compared))
+    return rows
+
+
+def _check(experiments: Sequence[Experiment]) -> None:
+    if not experiments:
+        raise UserError("no experiment to compare: name at least one finished run")
+    first = experiments[0]
+    for other in experiments[1:]:
+        same = (other.benchmark, other.metric) == (first.benchmark, first.metric)
+        if not same or tuple(other.class_names) != tuple(first.class_names):
+            raise UserError(
+                f"cannot average seeds of different benchmarks: {first.benchmark} (seed {first.seed}) and "
+                f"{other.benchmark} (seed {other.seed}); compare runs of one benchmark"
+            )
+    seeds = [experiment.seed for experiment in experiments]
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise UserError(f"seed {twice[0]} comes twice, which would count one run as two; name each seed once")
+
+
+def seeds_table(experiments: Sequence[Experiment], *, reference: str = "student") -> TextTable:
+    """Networks x metrics as "mean ± deviation"; `to_rich()` and `to_markdown()` show it."""
+    rows = compare_seeds(experiments, reference=reference)
+    columns = [_spread_cells(rows, metric) for metric in METRICS[:3]]  # all four are in the CSV
+    gains = [Cell(_gain_text(row.gain)) for row in rows]
+    counts = [Cell(str(len(row.seeds))) for row in rows]
+    headers = ("network", "seeds", "mIoU", "present mIoU", "pixel acc.", f"vs {reference}")
+    body = zip([Cell(row.title) for row in rows], counts, *columns, gains, strict=True)
+    caption = (
+        "Per cent: mean ± sample standard deviation over seeds. Bold: best student that saw no target "
+        f"labels. vs {reference}: difference within each seed, then its mean ± deviation."
+    )
+    return TextTable("", headers, tuple(body), caption)
+
+
+def _spread_cells(rows: list[SeedRow], metric: str) -> list[Cell]:
+    marks = number_cells([row.values[metric].mean for row in rows], [row.compared for row in rows], 1)
+    return [Cell(str(row.values[metric]), mark.best) for row, mark in zip(rows, marks, strict=True)]
+
+
+def _gain_text(gain: Spread | None) -> str:
+    if gain is None:
+        return MISSING
+    return number(gain.mean, 1, signed=True) + ("" if np.isnan(gain.std) else f" ± {gain.std:.1f}")
+
+
+def seeds_csv(experiments: Sequence[Experiment], *, reference: str = "student") -> str:
+    """One line per network: seeds, then mean and deviation of each metric and of the gain, in per cent."""
+    headers = ["stage", "seeds"]
+    headers += [f"{metric}_{part}" for metric in (*METRICS, f"vs_{reference}") for part in ("mean", "std")]
+    lines = [headers]
+    for row in compare_seeds(experiments, reference=reference):
+        spreads = [*row.values.values(), row.gain or Spread.of([])]
+        numbers = [value for spread in spreads for value in (spread.mean, spread.std)]
+        texts = ["" if np.isnan(value) else f"{value:.4f}" for value in numbers]
+        lines.append([row.name, " ".join(map(str, row.seeds)), *texts])
+    return csv_text(lines)

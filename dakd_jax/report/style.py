@@ -1,0 +1,53 @@
+"""The common look of the figures, and how one becomes a PNG. matplotlib's object interface: no display, no
+global state."""
+
+import io
+
+from matplotlib.figure import Figure
+
+INK = "#222222"
+
+# Okabe and Ito's colours, told apart with every common colour vision; references are grey or black.
+_STAGE_COLOURS = {
+    "source_only": "#9a9a9a",
+    "student": "#0072b2",
+    "student_continued": "#56b4e9",
+    "teacher": "#1a1a1a",
+    "case_a": "#e69f00",
+    "case_b": "#009e73",
+    "case_c": "#cc79a7",
+    "case_d": "#d55e00",
+    "target_supervised": "#6b5b95",
+}
+_OTHER_COLOUR = "#8d6e1f"
+
+
+def stage_colour(name: str) -> str:
+    """The colour of a network, the same in every figure."""
+    return _STAGE_COLOURS.get(name, _OTHER_COLOUR)
+
+
+def new_figure(width: float, height: float, *, rows: int = 1, columns: int = 1):
+    """A white figure of width x height inches and its axes, an array [rows, columns]."""
+    figure = Figure(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color("#888888")
+        axis.tick_params(labelsize=9, color="#888888", labelcolor=INK)
+        axis.grid(True, color="#dddddd", lw=0.7)
+        axis.set_axisbelow(True)
+    return figure, axes
+
+
+def legend_below(figure: Figure, handles, labels) -> None:
+    """One legend under all axes, in as many columns as the width holds."""
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / 1.1)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG file; equal figures give equal bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
