@@ -14,13 +14,14 @@ FAR = 108.0
 class Street:
     """Metres. The road spans -half_width..half_width; the pavement follows, then the buildings.
 
-    verge: width of grass between pavement and buildings (0 = none).
+    verge: width of grass (0 = none), at the kerb or, if not verge_at_kerb, between pavement and houses.
     junction: (near, far) depth of a side street.
     """
 
     half_width: float
     pavement: float
     verge: float
+    verge_at_kerb: bool
     kerb: float
     eye_x: float
     forward_lanes: tuple[float, ...]
@@ -38,7 +39,15 @@ class Street:
     @property
     def tree_line(self) -> float:
         """Distance of street trees from the centre line: on the verge, else at the kerb."""
+        if self.verge_at_kerb:
+            return self.half_width + self.verge / 2
         return self.half_width + (self.pavement + self.verge / 2 if self.verge else 0.7)
+
+    @property
+    def walk(self) -> tuple[float, float]:
+        """(inner, outer) distance of the pavement from the centre line."""
+        inner = self.half_width + (self.verge if self.verge_at_kerb else 0.0)
+        return inner, inner + self.pavement
 
     def in_junction(self, z: float) -> bool:
         """Whether the side street is at depth z."""
@@ -53,7 +62,8 @@ def plan_street(rand: Random, layout: Layout) -> Street:
     return Street(
         half_width=half,
         pavement=rand.uniform(*layout.pavement),
-        verge=rand.uniform(1.0, 3.5) if rand.random() < layout.verge else 0.0,
+        verge=(verge := rand.uniform(1.5, 4.0) if rand.random() < layout.verge else 0.0),
+        verge_at_kerb=verge > 0 and rand.random() < 0.5,
         kerb=0.13,
         eye_x=forward[0] + rand.uniform(-0.4, 0.4),
         forward_lanes=forward,
@@ -67,16 +77,15 @@ def plan_street(rand: Random, layout: Layout) -> Street:
 
 def surface_faces(street: Street) -> list[Face]:
     """Road, markings, rails, pavements, kerbs, verges and side street, in painting order."""
-    half, edge, kerb = street.half_width, street.half_width + street.pavement, street.kerb
+    half, kerb, line = street.half_width, street.kerb, street.building_line
     faces = []
     for side in (-1, 1):
+        inner, outer = street.walk
         if street.verge:
-            faces.append(
-                ground(TERRAIN, Role.GRASS, 1.0, side * edge, side * (edge + street.verge), 0.3, FAR, kerb)
-            )
-            faces.append(ground(SIDEWALK, Role.PAVING, 1.0, side * half, side * edge, 0.3, FAR, kerb))
+            faces.append(ground(TERRAIN, Role.GRASS, 1.0, side * half, side * (line + 0.3), 0.3, FAR, kerb))
         else:
-            faces.append(ground(SIDEWALK, Role.PAVING, 1.0, side * half, side * (edge + 0.3), 0.3, FAR, kerb))
+            outer += 0.3  # up to the walls, whose foot is a little lower
+        faces.append(ground(SIDEWALK, Role.PAVING, 1.0, side * inner, side * outer, 0.3, FAR, kerb))
     faces.append(ground(ROAD, Role.ASPHALT, 1.0, -half, half, 0.3, FAR))
     for side in (-1, 1):
         faces.append(_kerb_face(side * half, kerb))

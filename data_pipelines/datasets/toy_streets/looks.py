@@ -21,13 +21,13 @@ class Layout:
     camera_height: Range
     focal: Range = (0.72, 0.82)  # in picture widths
     horizon: Range = (0.42, 0.48)  # in picture heights
-    bend: float = 0.0022
+    bend: float = 0.003
     pitched: float = 0.4
     verge: float = 0.45
     junction: float = 0.4
     rails: float = 0.2
     double_centre: bool = False
-    roadside: tuple[float, ...] = (0.58, 0.15, 0.14, 0.13)  # weights of house, fence, wall, green
+    roadside: tuple[float, ...] = (0.5, 0.17, 0.17, 0.16)  # weights of house, fence, wall, green
     far_houses: tuple[int, int] = (3, 8)
     street_trees: float = 0.3
     gantry: float = 0.3
@@ -35,10 +35,10 @@ class Layout:
     riders: tuple[int, int] = (0, 2)
     motor_rider: float = 0.4
     parked_bicycle: float = 0.3
-    parked_motorcycle: float = 0.25
+    parked_motorcycle: float = 0.28
     parked_cars: float = 0.4
     large_vehicles: Mapping[str, float] = field(
-        default_factory=lambda: {"tram": 0.27, "bus": 0.3, "truck": 0.32}
+        default_factory=lambda: {"truck": 0.36, "bus": 0.4, "tram": 0.36}
     )
     bonnet: float = 0.0
 
@@ -85,8 +85,8 @@ SYNTHETIC = Look(
     name="synthetic",
     dataset="gta5",
     layout=Layout(
-        road_half_width=(5.0, 6.6),
-        pavement=(2.6, 4.0),
+        road_half_width=(4.2, 5.6),
+        pavement=(2.8, 4.6),
         floors=(2, 6),
         camera_height=(1.55, 1.95),
         pitched=0.25,
@@ -97,12 +97,15 @@ SYNTHETIC = Look(
             ((70, 150, 240), (210, 232, 252)),
             ((40, 100, 200), (240, 214, 178)),
         ),
-        contrast=(1.05, 1.2),
-        saturation=(1.15, 1.4),
-        haze=(0.001, 0.004),
+        exposure=(0.85, 1.1),
+        contrast=(1.0, 1.15),
+        saturation=(1.0, 1.3),
+        haze=(0.002, 0.006),
         shadow=(0.55, 0.7),
         clouds=0.15,
-        texture=0.35,
+        texture=0.6,
+        noise=(0.5, 2.5),
+        blur=(0.0, 0.3),
         bloom=0.15,
     ),
     size_jitter=4,
@@ -112,8 +115,8 @@ AMERICAN = Look(
     name="american",
     dataset="bdd100k",
     layout=Layout(
-        road_half_width=(6.2, 8.2),
-        pavement=(2.2, 3.4),
+        road_half_width=(4.8, 6.6),
+        pavement=(2.6, 4.6),
         floors=(1, 4),
         camera_height=(1.3, 1.5),
         pitched=0.35,
@@ -127,24 +130,24 @@ AMERICAN = Look(
         skies=(
             ((96, 150, 206), (236, 222, 196)),
             ((150, 170, 186), (252, 236, 206)),
-            ((70, 74, 120), (246, 158, 96)),
+            ((110, 150, 200), (246, 206, 160)),
         ),
         exposure=(0.85, 1.2),
         contrast=(1.1, 1.35),
         gamma=(0.9, 1.25),
         saturation=(0.8, 1.05),
-        cast=(1.1, 0.98, 0.8),
+        cast=(1.07, 0.99, 0.86),
         cast_jitter=0.05,
         haze=(0.002, 0.007),
         shadow=(0.32, 0.5),
         clouds=0.35,
         texture=1.0,
-        noise=(2.0, 5.0),
+        noise=(1.5, 4.0),
         blur=(0.0, 0.5),
         bloom=0.35,
         vignette=0.25,
         reflection=(0.0, 0.16),
-        dusk=0.2,
+        dusk=0.15,
         jpeg_quality=62,
     ),
 )
@@ -153,8 +156,8 @@ EUROPEAN = Look(
     name="european",
     dataset="cityscapes",
     layout=Layout(
-        road_half_width=(4.4, 5.8),
-        pavement=(2.2, 3.6),
+        road_half_width=(3.9, 5.2),
+        pavement=(2.6, 4.6),
         floors=(3, 7),
         camera_height=(1.15, 1.35),
         horizon=(0.40, 0.46),
@@ -165,7 +168,7 @@ EUROPEAN = Look(
         riders=(0, 3),
         motor_rider=0.35,
         parked_bicycle=0.45,
-        large_vehicles={"tram": 0.34, "bus": 0.28, "truck": 0.28},
+        large_vehicles={"truck": 0.34, "bus": 0.38, "tram": 0.42},
         bonnet=0.6,
     ),
     photo=Photo(
@@ -174,18 +177,18 @@ EUROPEAN = Look(
             ((190, 204, 208), (226, 230, 224)),
             ((232, 234, 226), (244, 242, 232)),
         ),
-        exposure=(0.72, 0.92),
-        contrast=(0.72, 0.86),
-        gamma=(1.0, 1.3),
-        saturation=(0.45, 0.65),
-        cast=(0.9, 1.04, 0.93),
+        exposure=(0.92, 1.1),
+        contrast=(0.85, 1.0),
+        gamma=(1.0, 1.2),
+        saturation=(0.65, 0.85),
+        cast=(0.94, 1.04, 0.95),
         cast_jitter=0.03,
-        haze=(0.008, 0.018),
+        haze=(0.005, 0.012),
         shadow=(0.75, 0.92),
         clouds=0.2,
-        texture=1.6,
-        noise=(4.0, 7.0),
-        blur=(0.5, 0.9),
+        texture=1.25,
+        noise=(2.5, 4.5),
+        blur=(0.35, 0.7),
         vignette=0.15,
     ),
 )

@@ -44,24 +44,29 @@ def person(rand: Random, x: float, z: float, ground_y: float) -> Thing:
     return Thing(z, faces)
 
 
-def bicycle(rand: Random, x: float, z: float, ground_y: float, angle: float | None = None) -> Thing:
-    """A bicycle parked at `angle` radians from side-on (drawn at random when None)."""
-    angle = rand.uniform(-0.9, 0.9) if angle is None else angle
-    return Thing(z, _bicycle_faces(_raised(turned(x, z, angle), ground_y), rand.randrange(8)))
+def bicycle(rand: Random, x: float, z: float, ground_y: float, eye_x: float) -> Thing:
+    """A parked bicycle, seen by a camera at eye_x from the side or obliquely, never edge-on."""
+    plane = _raised(turned(x, z, _side_on(x, z, eye_x) + rand.uniform(-0.9, 0.9)), ground_y)
+    return Thing(z, _bicycle_faces(plane, rand.randrange(8)))
 
 
-def motorcycle(rand: Random, x: float, z: float, ground_y: float, angle: float | None = None) -> Thing:
-    """A motorcycle parked at `angle` radians from side-on (drawn at random when None)."""
-    angle = rand.uniform(-0.9, 0.9) if angle is None else angle
-    return Thing(z, _motorcycle_faces(_raised(turned(x, z, angle), ground_y), rand.randrange(8)))
+def motorcycle(rand: Random, x: float, z: float, ground_y: float, eye_x: float) -> Thing:
+    """A parked motorcycle, seen by a camera at eye_x from the side or obliquely, never edge-on."""
+    plane = _raised(turned(x, z, _side_on(x, z, eye_x) + rand.uniform(-0.9, 0.9)), ground_y)
+    return Thing(z, _motorcycle_faces(plane, rand.randrange(8)))
 
 
-def rider(rand: Random, x: float, z: float, ground_y: float, motor: bool) -> Thing:
+def rider(rand: Random, x: float, z: float, ground_y: float, eye_x: float, motor: bool) -> Thing:
     """Somebody riding a bicycle or a motorcycle, seen from the side or obliquely, never edge-on."""
-    angle = rand.choice([-1, 1]) * rand.uniform(0.2, 1.05) + rand.choice([0.0, math.pi])
+    angle = _side_on(x, z, eye_x) + rand.uniform(-1.0, 1.0) + rand.choice((0.0, math.pi))
     plane = _raised(turned(x, z, angle), ground_y)
     machine, tint = (_motorcycle_faces if motor else _bicycle_faces), rand.randrange(8)
-    return Thing(z, [*machine(plane, tint), *_rider_faces(rand, plane, x, z, ground_y, motor)])
+    return Thing(z, [*machine(plane, tint), *_rider_faces(rand, plane, ground_y, motor)])
+
+
+def _side_on(x: float, z: float, eye_x: float) -> float:
+    """The angle of an upright plane through (x, z) at right angles to the line of sight."""
+    return -math.atan2(x - eye_x, z)
 
 
 def _raised(plane: Plane, ground_y: float) -> Plane:
@@ -117,7 +122,7 @@ def _motorcycle_faces(plane: Plane, tint: int) -> list[Face]:
     ]
 
 
-def _rider_faces(rand: Random, plane: Plane, x: float, z: float, ground_y: float, motor: bool) -> list[Face]:
+def _rider_faces(rand: Random, plane: Plane, ground_y: float, motor: bool) -> list[Face]:
     """Torso leaning forward, one leg, one arm and a head, above the saddle."""
     shirt, legs = rand.randrange(8), rand.randrange(8)
     lean = 0.22 if motor else 0.12

@@ -83,7 +83,7 @@ def _roadside(rand: Random, layout: Layout, street: Street, side: int, light: fl
     while z < DEPTH:
         if street.junction and street.junction[0] - 1 < z < street.junction[1]:
             z = street.junction[1] + 0.5
-        length = rand.uniform(9, 19)
+        length = rand.uniform(8, 17)
         if street.junction and z < street.junction[0] < z + length + 3:
             length = street.junction[0] - 0.5 - z
         kind = rand.choices(("house", "fence", "wall", "green"), layout.roadside)[0]
@@ -119,7 +119,8 @@ def _grove(rand: Random, x: float, side: int, z0: float, z1: float, density: flo
 def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) -> list[Thing]:
     """Trees, poles, signs, signals, people and parked two-wheelers on one pavement."""
     things, kerb_y = [], street.kerb
-    edge, inner = side * (street.half_width + 0.55), side * (street.half_width + street.pavement - 0.7)
+    edge = side * (street.half_width + 0.55)
+    walk = side * (street.walk[0] + 0.8), side * (street.walk[1] - 0.5)
     in_junction = street.in_junction
     z = rand.uniform(7, 12)
     while z < 55:
@@ -139,7 +140,7 @@ def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) ->
         reach = -side * street.half_width * 0.75 if rand.random() < layout.gantry and side > 0 else 0.0
         things.append(street_furniture.traffic_light(rand, edge, z, kerb_y, reach))
     for _ in range(rand.randint(*layout.walkers)):
-        x, z = rand.uniform(edge + side * 0.5, inner), rand.uniform(6, 24)
+        x, z = rand.uniform(*walk), rand.uniform(6, 24)
         things.append(people.person(rand, x, z, kerb_y if not in_junction(z) else 0.0))
     for kind, chance in (
         (people.bicycle, layout.parked_bicycle),
@@ -148,7 +149,9 @@ def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) ->
         if rand.random() < chance:
             z = rand.uniform(6.0, 13)
             for i in range(rand.choice((1, 2, 3))):
-                things.append(kind(rand, edge + side * rand.uniform(0.6, 1.4), z + i * 1.3, kerb_y))
+                things.append(
+                    kind(rand, walk[0] + side * rand.uniform(0.2, 1.0), z + i * 1.3, kerb_y, street.eye_x)
+                )
     return things
 
 
@@ -177,7 +180,7 @@ def _traffic(rand: Random, layout: Layout, street: Street) -> list[Thing]:
         if lanes.claim(reach[0] - 1.4, reach[1] + 1.4, z - 1.0, z + vehicle.length + 1.0):
             things.append(vehicles.place(kind, rand, x, z, eye, end))
 
-    for kind, chance in layout.large_vehicles.items():
+    for kind, chance in rand.sample(sorted(layout.large_vehicles.items()), len(layout.large_vehicles)):
         if rand.random() < chance:
             if rand.random() < 0.55 and street.oncoming_x is not None:
                 add(kind, street.oncoming_x, rand.uniform(8, 17), vehicles.FRONT)
@@ -193,7 +196,7 @@ def _traffic(rand: Random, layout: Layout, street: Street) -> list[Thing]:
     for _ in range(rand.randint(*layout.riders)):
         x, z = rand.choice(SIDES) * (street.half_width - rand.uniform(2.3, 2.9)), rand.uniform(6.0, 15)
         if lanes.claim(x - 0.9, x + 0.9, z - 1, z + 1):
-            things.append(people.rider(rand, x, z, 0.0, rand.random() < layout.motor_rider))
+            things.append(people.rider(rand, x, z, 0.0, eye, rand.random() < layout.motor_rider))
     for _ in range(rand.randint(0, 5)):
         if rand.random() < 0.5 and street.oncoming_x is not None:
             add(rand.choice(("car", "car", "van")), street.oncoming_x, rand.uniform(9, 45), vehicles.FRONT)

@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
@@ -41,7 +42,8 @@ def ensure(
         `root` as a Path.
 
     Raises:
-        DataError: `root` holds another city or other files, or cannot be written.
+        DataError: `root` holds another city or other files, or cannot be written. A killed process may
+            leave the hidden folder `.NAME.partial-*` behind, which can be deleted.
     """
     root = Path(root)
     if _is_there(root, city):
@@ -49,9 +51,11 @@ def ensure(
     partial_folder = root.parent / f".{root.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
         partial_folder.mkdir(parents=True)
-        for done, total in _render_all(partial_folder, city, workers):
-            if progress:
-                progress(done, total)
+        # Closed before the folder is removed, so that no worker writes into it any more.
+        with closing(_render_all(partial_folder, city, workers)) as steps:
+            for done, total in steps:
+                if progress:
+                    progress(done, total)
         (partial_folder / MANIFEST).write_text(json.dumps(_manifest(city), indent=2) + "\n")
         _publish(partial_folder, root, city)
     except OSError as error:
@@ -106,7 +110,7 @@ def _difference(found: object, wanted: dict) -> str:
     return ", ".join(f"{key} {found.get(key)} there, {wanted.get(key)} asked for" for key in keys)
 
 
-def _render_all(folder: Path, city: ToyCity, workers: int) -> Iterator[tuple[int, int]]:
+def _render_all(folder: Path, city: ToyCity, workers: int) -> Generator[tuple[int, int], None, None]:
     """Renders every picture and yields (done, total) after each."""
     todo = jobs(city)
     write = partial(_write_picture, folder, city)
