@@ -24,21 +24,25 @@ def test_curve_drops_missing_and_infinite_values():
 
 
 def test_losses_are_grouped():
-    keys = ["seg_main", "adv_aux", "disc_main", "source/kl_main", "target/pseudo_ce", "total", "mse"]
-    row = {"step": 1, "kind": "train", **{f"loss/{key}": 1.0 for key in keys}, "learning_rate": 0.1}
+    terms = ["source/seg_main", "source/kl_auxiliary", "target/adversarial_main", "target/quasi_ce_main"]
+    terms += ["target/mse_auxiliary", "discriminator/source_main", "total"]
+    row = {"step": 1, "kind": "train", **{f"loss/{term}": 1.0 for term in terms}, "learning_rate": 0.1}
     experiment = report_examples.experiment(results=[report_examples.result("student", 1, curves=[row])])
     assert curves.loss_groups(experiment) == {
-        "segmentation": ["loss/seg_main"],
-        "adversarial": ["loss/adv_aux"],
-        "discriminator": ["loss/disc_main"],
-        "distillation": ["loss/mse", "loss/source/kl_main", "loss/target/pseudo_ce"],
+        "segmentation": ["loss/source/seg_main"],
+        "adversarial": ["loss/target/adversarial_main"],
+        "discriminator": ["loss/discriminator/source_main"],
+        "distillation": [f"loss/{terms[i]}" for i in (1, 4, 3)],
         "other": ["loss/total"],
     }
     titles = [axis.get_title() for axis in curves.loss_curves(experiment).axes if axis.get_visible()]
-    assert titles[3:] == [
-        "distillation: mse",
-        "distillation: source, kl main",
-        "distillation: target, pseudo ce",
+    assert titles == [
+        "segmentation: source, seg main",
+        "adversarial: target, adversarial main",
+        "discriminator: source main",
+        "distillation: source, kl auxiliary",
+        "distillation: target, mse auxiliary",
+        "distillation: target, quasi ce main",
         "other: total",
     ]
 

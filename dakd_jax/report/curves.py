@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from dakd_jax.report import METRIC_NAMES, Experiment
 from dakd_jax.report.style import INK, legend_below, new_figure, stage_colour
 
-# Group -> how the names of its terms begin, after "loss/" and any folder.
+# Group -> how its terms are called by train_step: a part of the name after "loss/" begins with one of these.
 LOSS_GROUPS = {
-    "segmentation": ("seg", "ce"),
-    "adversarial": ("adv", "gen"),
-    "discriminator": ("disc", "d_", "d1", "d2"),
-    "distillation": ("kl", "mse", "pce", "pseudo", "quasi", "distil"),
+    "segmentation": ("seg_",),
+    "adversarial": ("adversarial_",),
+    "discriminator": ("discriminator",),
+    "distillation": ("kl_", "mse_", "quasi_ce_"),
 }
 _OTHER = "other"
 _COLUMNS = 4
@@ -60,9 +60,15 @@ def _group_of(key: str) -> str:
     parts = key.removeprefix("loss/").split("/")
     for part in parts:  # "source/kl_main" belongs where "kl_main" does
         for name, beginnings in LOSS_GROUPS.items():
-            if part == name or part.startswith(beginnings):
+            if part.startswith(beginnings):
                 return name
     return _OTHER
+
+
+def _panel_title(group: str, key: str) -> str:
+    """ "loss/source/kl_main" of distillation -> "distillation: source, kl main"."""
+    parts = [part for part in key.removeprefix("loss/").split("/") if part != group]
+    return f"{group}: {', '.join(parts).replace('_', ' ')}"
 
 
 def validation_curves(experiment: Experiment) -> Figure | None:
@@ -94,8 +100,7 @@ def loss_curves(experiment: Experiment) -> Figure | None:
     legend = {}
     for axis, (group, key) in zip(axes.flat, terms, strict=False):
         legend |= _plot_loss(axis, experiment, key)
-        name = key.removeprefix("loss/").replace("_", " ").replace("/", ", ")
-        axis.set_title(f"{group}: {name}", fontsize=8.5, color=INK)
+        axis.set_title(_panel_title(group, key), fontsize=8.5, color=INK)
     for axis in axes.flat[len(terms) :]:
         axis.set_visible(False)
     order = [result.short_name for result in experiment.ordered() if result.short_name in legend]

@@ -49,7 +49,7 @@ def confusion_figure(result: StageResult, class_names: Sequence[str]) -> Figure:
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(100 * matrix, totals, out=np.full_like(matrix, np.nan), where=totals > 0)
     side = 2.2 + 0.38 * len(shown)
-    figure, axes = new_figure(side + 0.8, side)
+    figure, axes = new_figure(side + 1.3, side)
     axis = axes[0, 0]
     names = [class_names[index] for index in shown]
     axis.set(xlabel="predicted", ylabel="labelled")
