@@ -113,6 +113,14 @@ def test_labels_are_legal_and_every_class_occurs(look):
     assert not missing
 
 
+@pytest.mark.parametrize("size", [(96, 48), (96, 72)])
+def test_the_bonnet_is_ignored_and_stays_at_the_lower_edge(size):
+    labels = [toy_streets.render(0, "european", "train", i, size).label for i in range(12)]
+    rows = [np.nonzero(label == 255)[0] for label in labels if (label == 255).any()]
+    assert len(rows) >= 3
+    assert all(found.max() == size[1] - 1 and found.min() > size[1] * 0.85 for found in rows)
+
+
 def test_sizes_vary_in_the_gta5_layout_only():
     sizes = {
         look: {toy_streets.render(0, look, "train", i, (64, 32)).label.shape for i in range(12)}

@@ -46,20 +46,19 @@ def random_house(
     )
 
 
-def raise_house(house: House, light: float, detail: float, front: bool) -> list[Thing]:
+def raise_house(house: House, light: float, detail: float) -> list[Thing]:
     """The building's bays, each a Thing.
 
     Args:
         light: shade of the street face; the end that faces the camera gets its complement.
         detail: depth in metres beyond which windows are drawn as one band for each storey.
-        front: whether the end that faces the camera shows (nothing stands before it).
     """
     things, z = [], house.z0
     bays = max(1, round((house.z1 - house.z0) / 4.5))
     step = (house.z1 - house.z0) / bays
     for i in range(bays):
         faces = []
-        if i == 0 and front:
+        if i == 0:
             faces += _front(house, 1.75 - light, house.z0 < detail)
         faces += _bay(house, z, z + step, light, z < detail)
         things.append(Thing(z + step, faces))

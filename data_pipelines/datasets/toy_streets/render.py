@@ -31,7 +31,7 @@ def render(seed: int, look: str, split: str, index: int, size: tuple[int, int]) 
     # Text seeds go through SHA-512, so neighbouring pictures share nothing.
     rand = Random(f"{seed}/{look}/{split}/{index}")
     width, height = picture_size(look_, rand, size)
-    scene = random_scene(rand, look_.layout)
+    scene = random_scene(rand, look_.layout, height / width)
     raster = paint(scene.faces, scene.camera, (width * SUPERSAMPLE, height * SUPERSAMPLE))
     image = develop(raster, scene, look_, rand, np.random.default_rng(rand.getrandbits(64)))
     return Picture(image, raster.labels[native(raster)])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets import people, street_furniture, vehicles
+from data_pipelines.datasets.toy_streets import people, street_furniture
 from data_pipelines.datasets.toy_streets.ground_plan import Street, plan_street, surface_faces
 from data_pipelines.datasets.toy_streets.houses import raise_house, random_house
 from data_pipelines.datasets.toy_streets.looks import Layout
@@ -18,6 +18,7 @@ from data_pipelines.datasets.toy_streets.materials import (
 )
 from data_pipelines.datasets.toy_streets.painting import Camera
 from data_pipelines.datasets.toy_streets.shapes import blob, box, facing, panel
+from data_pipelines.datasets.toy_streets.traffic import traffic
 
 DEPTH = 70.0  # metres of street that are built up
 SIDES = (-1, 1)
@@ -33,8 +34,8 @@ class Scene:
     street: Street
 
 
-def random_scene(rand: Random, layout: Layout) -> Scene:
-    """Draws a street at random; equal generators give equal scenes."""
+def random_scene(rand: Random, layout: Layout, aspect: float = 0.5) -> Scene:
+    """Draws a street at random; equal generators give equal scenes. `aspect`: height / width."""
     street = plan_street(rand, layout)
     camera = Camera(
         x=street.eye_x,
@@ -48,12 +49,12 @@ def random_scene(rand: Random, layout: Layout) -> Scene:
     for side in SIDES:
         things += _roadside(rand, layout, street, side, 0.95 if side == -sun_side else 0.72)
         things += _pavement_things(rand, layout, street, side)
-    things += _traffic(rand, layout, street)
+    things += traffic(rand, layout, street)
     things.sort(key=lambda thing: -thing.depth)
     faces = [*_backdrop(rand, layout), *surface_faces(street)]
     faces += [face for thing in things for face in thing.faces]
     if rand.random() < layout.bonnet:
-        faces.append(_bonnet(camera, rand))
+        faces.append(_bonnet(rand, camera, aspect))
     return Scene(camera, faces, sun_side, street)
 
 
@@ -89,13 +90,13 @@ def _roadside(rand: Random, layout: Layout, street: Street, side: int, light: fl
         kind = rand.choices(("house", "fence", "wall", "green"), layout.roadside)[0]
         if kind == "house" and length > 3:
             house = random_house(rand, line, side, z, z + length, layout.floors, layout.pitched)
-            things += raise_house(house, light, 26.0, True)
+            things += raise_house(house, light, 26.0)
         elif kind in ("fence", "wall"):
             build = street_furniture.fence if kind == "fence" else street_furniture.wall
             things += build(rand, line, z, z + length, street.kerb)
             things += _grove(rand, line + side * 2.5, side, z, z + length, 0.55)
             back = random_house(rand, line + side * 9, side, z, z + length, layout.floors, layout.pitched)
-            things += raise_house(back, light, 20.0, True) if rand.random() < 0.5 else []
+            things += raise_house(back, light, 20.0) if rand.random() < 0.5 else []
         else:
             things += _grove(rand, line + side * 1.0, side, z, z + length, 1.0)
         z += max(length, 2.0) + (rand.uniform(1, 5) if rand.random() < 0.3 else 0.0)
@@ -155,80 +156,14 @@ def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) ->
     return things
 
 
-class _Lanes:
-    """Rectangles of road that are taken, so that vehicles neither touch nor hide one another wrongly."""
-
-    def __init__(self):
-        self.taken = []
-
-    def claim(self, x0: float, x1: float, z0: float, z1: float) -> bool:
-        """Takes a rectangle if it is free."""
-        if any(x0 < b and a < x1 and z0 < d and c < z1 for a, b, c, d in self.taken):
-            return False
-        self.taken.append((x0, x1, z0, z1))
-        return True
-
-
-def _traffic(rand: Random, layout: Layout, street: Street) -> list[Thing]:
-    """Moving, crossing and parked vehicles, riders, and people who cross the road."""
-    lanes, things, eye = _Lanes(), [], street.eye_x
-    lanes.claim(eye - 1.2, eye + 1.2, -10, 7)
-
-    def add(kind, x, z, end=vehicles.REAR):
-        vehicle = vehicles.VEHICLES[kind]
-        reach = (min(x, eye), max(x, eye)) if vehicle.length > 6 else (x, x)
-        if lanes.claim(reach[0] - 1.4, reach[1] + 1.4, z - 1.0, z + vehicle.length + 1.0):
-            things.append(vehicles.place(kind, rand, x, z, eye, end))
-
-    for kind, chance in rand.sample(sorted(layout.large_vehicles.items()), len(layout.large_vehicles)):
-        if rand.random() < chance:
-            if rand.random() < 0.55 and street.oncoming_x is not None:
-                add(kind, street.oncoming_x, rand.uniform(8, 17), vehicles.FRONT)
-            else:
-                add(kind, rand.choice(street.forward_lanes), rand.uniform(10, 22))
-    if street.junction and rand.random() < 0.6:
-        kind = rand.choice(("car", "car", "van", "truck", "bus"))
-        x, z = eye + rand.uniform(-7, 7), (street.junction[0] + street.junction[1]) / 2
-        if lanes.claim(-30, 30, z - 2, z + 4):
-            things.append(
-                vehicles.place(kind, rand, x, z, eye, rand.choice((vehicles.FRONT, vehicles.REAR)), True)
-            )
-    for _ in range(rand.randint(*layout.riders)):
-        x, z = rand.choice(SIDES) * (street.half_width - rand.uniform(2.3, 2.9)), rand.uniform(6.0, 15)
-        if lanes.claim(x - 0.9, x + 0.9, z - 1, z + 1):
-            things.append(people.rider(rand, x, z, 0.0, eye, rand.random() < layout.motor_rider))
-    for _ in range(rand.randint(0, 5)):
-        if rand.random() < 0.5 and street.oncoming_x is not None:
-            add(rand.choice(("car", "car", "van")), street.oncoming_x, rand.uniform(9, 45), vehicles.FRONT)
-        else:
-            add(rand.choice(("car", "car", "van")), rand.choice(street.forward_lanes), rand.uniform(9, 40))
-    for side in SIDES:
-        z = rand.uniform(4, 9)
-        while z < 50:
-            kind = "van" if rand.random() < 0.25 else "car"
-            if (
-                rand.random() < layout.parked_cars
-                and not street.in_junction(z)
-                and not street.in_junction(z + 5)
-            ):
-                end = vehicles.REAR if side > 0 else vehicles.FRONT
-                add(kind, side * (street.half_width - 1.05), z, end)
-            z += rand.uniform(5.8, 8)
-    if rand.random() < 0.3:
-        x, z = eye + rand.uniform(-4, 4), rand.uniform(8, 16)
-        if lanes.claim(x - 0.5, x + 0.5, z - 0.5, z + 0.5):
-            things.append(people.person(rand, x, z, 0.0))
-    return things
-
-
-def _bonnet(camera: Camera, rand: Random) -> Face:
+def _bonnet(rand: Random, camera: Camera, aspect: float) -> Face:
     """The ego car's bonnet at the lower edge of the picture: ignored by training and evaluation."""
     rise, z = rand.uniform(0.03, 0.07), 1.0
     half = 0.5 / camera.focal
-    low = camera.height - (1.02 - camera.horizon) / camera.focal * 0.5
+    low = camera.height - (1.02 - camera.horizon) / camera.focal * aspect
 
     def at(share: float, up: float):
-        return (camera.x + share * half * 1.1, low + up / camera.focal * 0.5, z)
+        return (camera.x + share * half * 1.1, low + up / camera.focal * aspect, z)
 
     crown = [at(s, rise * (1.0 - s * s * 0.8)) for s in (-1.0, -0.8, -0.5, 0.0, 0.5, 0.8, 1.0)]
     return Face(IGNORE, Role.BONNET, 0, 1.0, [*crown, at(1.0, -0.2), at(-1.0, -0.2)])
