@@ -42,8 +42,7 @@ def init_discriminators(model: Discriminator, seed: int, num_classes: int, level
     """{level: parameters} for the levels of LEVELS[levels]."""
     maps = jnp.zeros((1, 32, 32, num_classes))
     return {
-        level: jax.jit(model.init)(init_key(seed, f"discriminator/{level}"), maps)["params"]
-        for level in LEVELS[levels]
+        level: jax.jit(model.init)(init_key(seed, f"discriminator/{level}"), maps)["params"] for level in LEVELS[levels]
     }
 
 

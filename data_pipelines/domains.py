@@ -113,9 +113,7 @@ def check_settings(data: Any) -> None:
     require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
     require(data.prefetch >= 0, "prefetch", "a number >= 0")
     require(data.cache_mb >= 0, "cache_mb", "a number of MiB >= 0")
-    require(
-        len(data.scale) == 2 and 0 < data.scale[0] <= data.scale[1], "scale", "(low, high), 0 < low <= high"
-    )
+    require(len(data.scale) == 2 and 0 < data.scale[0] <= data.scale[1], "scale", "(low, high), 0 < low <= high")
     if PAIRS[data.name].source is None and data.toy.source not in TOY_SOURCES:
         raise DataError(f"data.toy.source={data.toy.source!r}: expected one of {', '.join(TOY_SOURCES)}")
 
@@ -123,9 +121,7 @@ def check_settings(data: Any) -> None:
 def check_size(field: str, size: tuple[int, int]) -> None:
     """Raises a DataError unless size is (width, height) with both at least the networks' stride."""
     if len(size) != 2 or min(size) < MIN_SIDE:
-        raise DataError(
-            f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE}, the output stride"
-        )
+        raise DataError(f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE}, the output stride")
 
 
 def _folder(data: Any, root: Path, dataset: str) -> Path:
@@ -163,8 +159,6 @@ def _make_toy_city(root: Path, toy: Any, progress: Callable[[int, int], None] | 
     """Makes sure that `root` holds the toy city; returns a note."""
     from data_pipelines.datasets import toy_streets  # only toy runs need the renderer
 
-    city = toy_streets.ToyCity(
-        seed=toy.seed, size=tuple(toy.size), num_train=toy.num_train, num_val=toy.num_val
-    )
+    city = toy_streets.ToyCity(seed=toy.seed, size=tuple(toy.size), num_train=toy.num_train, num_val=toy.num_val)
     toy_streets.ensure(root, city, progress=progress)
     return f"toy city: {city} in {root}, source look {toy.source}"

@@ -128,9 +128,7 @@ def _usable(split: Split | None, *, labelled: bool) -> Split:
     if split.problem:
         raise DataError(split.problem)
     if labelled and any(example.label is None for example in split.examples):
-        raise DataError(
-            f"{split.dataset} {split.split} in {split.root} was opened without labels; they are needed"
-        )
+        raise DataError(f"{split.dataset} {split.split} in {split.root} was opened without labels; they are needed")
     return split
 
 

@@ -75,9 +75,7 @@ def tf_batches(
         return dict(zip(keys, tf.numpy_function(call, [step], [tf.uint8] * len(keys)), strict=True))
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    dataset = steps.map(make_batch, num_parallel_calls=num_parallel_calls, deterministic=True).prefetch(
-        prefetch
-    )
+    dataset = steps.map(make_batch, num_parallel_calls=num_parallel_calls, deterministic=True).prefetch(prefetch)
 
     def iterate() -> Iterator[Batch]:
         try:

@@ -101,9 +101,7 @@ def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.nda
         train_ids, known = encoding.to_train_id[pixels], encoding.known[pixels]
     else:
         kind = "this is an RGB-coloured label" if pixels.ndim == 3 else f"its pixels are {pixels.dtype}"
-        raise DataError(
-            f"{path}: expected one byte per pixel with {encoding.name}, but {kind}; use the id file"
-        )
+        raise DataError(f"{path}: expected one byte per pixel with {encoding.name}, but {kind}; use the id file")
     unknown_pixels = known.size - int(np.count_nonzero(known))
     if unknown_pixels > encoding.max_unknown * known.size:
         raise _wrong_values(path, encoding, pixels[~known], unknown_pixels / known.size)
@@ -121,14 +119,10 @@ def _decode(path: Path, to_rgb: bool = False) -> np.ndarray:
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
-    return DataError(
-        f"{path}: cannot be read as a picture ({reason}); restore the file or remove it with its pair"
-    )
+    return DataError(f"{path}: cannot be read as a picture ({reason}); restore the file or remove it with its pair")
 
 
-def _wrong_values(
-    path: Path, encoding: label_spaces.LabelEncoding, values: np.ndarray, share: float
-) -> DataError:
+def _wrong_values(path: Path, encoding: label_spaces.LabelEncoding, values: np.ndarray, share: float) -> DataError:
     """The error for a label with values outside its table, with a hint where the mistake is recognisable."""
     distinct = np.unique(values, axis=0)
     shown = ", ".join(str(v) for v in distinct[:8].tolist()) + ", ..." * (len(distinct) > 8)
@@ -136,6 +130,4 @@ def _wrong_values(
     if encoding is label_spaces.TRAIN_IDS and label_spaces.LABEL_IDS.known[distinct].all():
         hint = "these look like labelIds: convert them with cityscapesscripts' createTrainIdLabelImgs"
     tolerated = f", {encoding.max_unknown:.0%} are tolerated" if encoding.max_unknown else ""
-    return DataError(
-        f"{path}: values {shown} are no {encoding.name} ({share:.1%} of the pixels{tolerated}); {hint}"
-    )
+    return DataError(f"{path}: values {shown} are no {encoding.name} ({share:.1%} of the pixels{tolerated}); {hint}")

@@ -113,9 +113,7 @@ def test_missing_folders_and_empty_splits_name_the_folder(tmp_path, dataset):
 
 
 def test_unknown_names_list_the_known_ones(tmp_path):
-    with pytest.raises(
-        DataError, match="unknown dataset 'kitti'; known are bdd100k, cityscapes, flat_folder, gta5"
-    ):
+    with pytest.raises(DataError, match="unknown dataset 'kitti'; known are bdd100k, cityscapes, flat_folder, gta5"):
         list_examples("kitti", tmp_path, "train")
     with pytest.raises(DataError, match="gta5 has no split 'val'; it has train"):
         list_examples("gta5", tmp_path, "val")

@@ -58,9 +58,7 @@ def test_only_the_folders_that_are_needed_must_exist(root):
     (root / "bdd100k").rename(root / "elsewhere")
     without_source = open_domains(config, need_source=False)
     assert without_source.source_train is None and without_source.source_val is None
-    with pytest.raises(
-        DataError, match=r"bdd100k: no folder .*root/bdd100k; set --config.data.root .*bdd100k_dir"
-    ):
+    with pytest.raises(DataError, match=r"bdd100k: no folder .*root/bdd100k; set --config.data.root .*bdd100k_dir"):
         open_domains(config)
     with pytest.raises(DataError, match="opened without that split"):
         train_batches(config, without_source, seed=0, start_step=0)
@@ -111,9 +109,7 @@ def test_without_any_cityscapes(root):
     source_only = open_domains(tiny.data_config(root), need_target=False)
     assert len(own.target_train) == 1 and len(source_only.source_train) == 3
     for domains in (own, source_only):
-        with pytest.raises(
-            DataError, match=r"cityscapes: no folder .*root/cityscapes; set --config.data.root"
-        ):
+        with pytest.raises(DataError, match=r"cityscapes: no folder .*root/cityscapes; set --config.data.root"):
             eval_batches(domains.target_val, image_size=(8, 8), batch_size=2)
 
 
@@ -139,9 +135,7 @@ def test_toy_city_is_made_once_then_read_like_the_others(tmp_path):
             ("cityscapes", "val", 2),
         ]
         assert (domains.source_val is None) == (source == "gta5")
-        assert domains.notes[0].startswith("toy city: ") and domains.notes[0].endswith(
-            f"source look {source}"
-        )
+        assert domains.notes[0].startswith("toy city: ") and domains.notes[0].endswith(f"source look {source}")
         batch = next(train_batches(config, domains, seed=0, start_step=0))
         assert batch["source_image"].shape == (2, 12, 20, 3)
         assert len(next(eval_batches(domains.target_val, image_size=(16, 8), batch_size=2))["names"]) == 2

@@ -11,9 +11,7 @@ from data_pipelines.fingerprint import fingerprint
 
 
 def print_of(root, labelled=True, role="source_train"):
-    return fingerprint(
-        [(role, list_examples("cityscapes", root, "train", labelled=labelled)), ("source_val", None)]
-    )
+    return fingerprint([(role, list_examples("cityscapes", root, "train", labelled=labelled)), ("source_val", None)])
 
 
 @pytest.fixture
@@ -55,7 +53,5 @@ def test_a_changed_byte_at_start_middle_or_end_is_seen(root, place):
 def test_a_vanished_file_is_named(root):
     split = list_examples("cityscapes", root, "train")
     split.examples[2].label.unlink()
-    with pytest.raises(
-        DataError, match=r"bochum_000001_000019_gtFine_labelIds\.png: cannot be read \(No such"
-    ):
+    with pytest.raises(DataError, match=r"bochum_000001_000019_gtFine_labelIds\.png: cannot be read \(No such"):
         fingerprint([("source_train", split)])

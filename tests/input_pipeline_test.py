@@ -122,9 +122,7 @@ def test_without_target_and_on_target_labels(root):
     batch = take(config, 1, domains=domains, source="target", with_target=True)[0]
     assert batch["source_image"].shape == batch["target_image"].shape == (2, 8, 16, 3)
     example = domains.target_train.examples[ExampleOrder(3, seed=3, stream=0).index(0)]
-    np.testing.assert_array_equal(
-        batch["source_label"][0], loading.load_example(example, (16, 8), (16, 8)).label
-    )
+    np.testing.assert_array_equal(batch["source_label"][0], loading.load_example(example, (16, 8), (16, 8)).label)
     with pytest.raises(DataError, match="source='both': expected 'source' or 'target'"):
         take(config, 1, source="both")
 

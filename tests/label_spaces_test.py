@@ -8,9 +8,7 @@ from data_pipelines import label_spaces
 
 @pytest.fixture(scope="module")
 def official():
-    labels = pytest.importorskip(
-        "cityscapesscripts.helpers.labels", reason="cityscapesscripts is a test extra"
-    )
+    labels = pytest.importorskip("cityscapesscripts.helpers.labels", reason="cityscapesscripts is a test extra")
     return labels.labels
 
 
@@ -56,6 +54,4 @@ def test_unknown_colours_are_255_and_not_known():
 
 def test_colourise_is_undone_by_decoding():
     train_ids = np.array([[0, 18, 255, 13]], np.uint8)
-    np.testing.assert_array_equal(
-        label_spaces.train_ids_from_colours(label_spaces.colourise(train_ids))[0], train_ids
-    )
+    np.testing.assert_array_equal(label_spaces.train_ids_from_colours(label_spaces.colourise(train_ids))[0], train_ids)

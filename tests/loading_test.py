@@ -68,9 +68,7 @@ def test_gta5_tolerates_five_percent_of_unknown_pixels_and_counts_them(tmp_path,
     label.flat[:5] = 99
     if coloured:
         label = np.where((label == 99)[..., None], np.uint8(1), np.array([128, 64, 128], np.uint8))
-    train_ids, unknown_pixels = loading.load_label(
-        tiny.save(tmp_path / "l.png", label), label_spaces.GTA5_IDS
-    )
+    train_ids, unknown_pixels = loading.load_label(tiny.save(tmp_path / "l.png", label), label_spaces.GTA5_IDS)
     assert unknown_pixels == 5
     np.testing.assert_array_equal(train_ids.flat[:6], [255, 255, 255, 255, 255, 0])
     label[5, 5] = 99

@@ -91,9 +91,7 @@ def test_discriminator_loss_and_gradients_equal_reference(stored, golden_dir, wh
     source, target = _log_softmax(stored, f"s{level}"), _log_softmax(stored, f"t{level}")
 
     def loss(params):
-        terms = adversarial.discriminator_terms(
-            Discriminator(), params, {"x": source}, {"x": target}, kind="vanilla"
-        )
+        terms = adversarial.discriminator_terms(Discriminator(), params, {"x": source}, {"x": target}, kind="vanilla")
         return sum(terms.values()), terms
 
     (_, terms), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)

@@ -69,9 +69,7 @@ def test_golden_numbers(golden_dir, case):
     # The released code adds 1e-8 to the divisor, which turns our NaN of a class without labels into 0.
     labelled = confusion.sum(axis=1)
     np.testing.assert_array_equal(np.diag(confusion) / (labelled + 1e-8), golden["acc_per_class"])
-    np.testing.assert_allclose(
-        found.class_accuracy[labelled > 0], golden["acc_per_class"][labelled > 0], 1e-9
-    )
+    np.testing.assert_allclose(found.class_accuracy[labelled > 0], golden["acc_per_class"][labelled > 0], 1e-9)
     assert np.isnan(found.class_accuracy[labelled == 0]).all()
 
 

@@ -87,9 +87,7 @@ def test_picture_grid_has_the_order_of_the_supplement():
     expected = "image|ground truth|source only|teacher|student|continued|(a)|(b)|(c)|(d)|supervised"
     assert names == expected.split("|")
     truth = figure.axes[2].images[0].get_array()
-    np.testing.assert_array_equal(
-        truth, report.colourise(experiment.pictures[0].label, report_examples.PALETTE)
-    )
+    np.testing.assert_array_equal(truth, report.colourise(experiment.pictures[0].label, report_examples.PALETTE))
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["road", "sky <b>", "ignored"]  # only what is seen
 

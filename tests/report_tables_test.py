@@ -101,9 +101,7 @@ def test_cost_table_takes_whatever_info_there_is():
 
 def test_seeds_mean_deviation_and_paired_gain():
     values = {0: (40, 44), 1: (42, 45), 2: (38, 45)}
-    runs = [
-        report_examples.experiment({"student": s, "case_d": d}, seed=seed) for seed, (s, d) in values.items()
-    ]
+    runs = [report_examples.experiment({"student": s, "case_d": d}, seed=seed) for seed, (s, d) in values.items()]
     runs[0] = dataclasses.replace(runs[0], results=[*runs[0].results, report_examples.result("teacher", 50)])
     student, teacher, case_d = seeds.compare_seeds(runs)
     exact = {e.seed: {r.name: 100 * r.scores.miou for r in e.results} for e in runs}
@@ -119,9 +117,7 @@ def test_seeds_mean_deviation_and_paired_gain():
     assert "±" not in table.rows[1][2].text
     assert "…" not in report_examples.printed(table.to_rich())
     row = list(csv.DictReader(io.StringIO(seeds.seeds_csv(runs))))[2]
-    assert row["seeds"] == "0 1 2" and float(row["vs_student_mean"]) == pytest.approx(
-        np.mean(gains), abs=1e-3
-    )
+    assert row["seeds"] == "0 1 2" and float(row["vs_student_mean"]) == pytest.approx(np.mean(gains), abs=1e-3)
     assert seeds.compare_seeds(runs, reference="case_d")[2].gain is None
 
 

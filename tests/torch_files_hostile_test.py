@@ -64,9 +64,7 @@ def test_code_in_a_pickle_never_runs(tmp_path, monkeypatch, kind, protocol):
     header = pickle.dumps(evil, protocol)
     refuses(saved(tmp_path / "c.pth", header), "not a PyTorch checkpoint")
     if protocol >= 2:
-        path = saved(
-            tmp_path / "d.pth", handmade.stream_bytes({"x": evil, "w": handmade.plain("1", np.ones(2))})
-        )
+        path = saved(tmp_path / "d.pth", handmade.stream_bytes({"x": evil, "w": handmade.plain("1", np.ones(2))}))
         assert_same(torch_files.read(path), {"w": np.ones(2)})
     assert not marker.exists()
 
@@ -118,9 +116,7 @@ def test_tensor_outside_its_storage(tmp_path, geometry):
 
 
 def test_expanded_tensor_is_read_up_to_a_limit(tmp_path):
-    path = one_tensor(
-        tmp_path / "a.pth", np.full(4, 2, np.float32).tobytes(), shape=(3, 1000), strides=(0, 0)
-    )
+    path = one_tensor(tmp_path / "a.pth", np.full(4, 2, np.float32).tobytes(), shape=(3, 1000), strides=(0, 0))
     assert_same(torch_files.read(path), {"w": np.full((3, 1000), 2, np.float32)})
     refuses(one_tensor(tmp_path / "b.pth", shape=(2**40,), strides=(0,)), "larger than the file")
 

@@ -141,9 +141,7 @@ def test_half_precision_module(tmp_path, layout):
 
 
 def test_types_without_a_storage_class_of_their_own(tmp_path):
-    content = {
-        name: torch.arange(6).reshape(2, 3).t().to(getattr(torch, name)) for name in ("uint16", "uint64")
-    }
+    content = {name: torch.arange(6).reshape(2, 3).t().to(getattr(torch, name)) for name in ("uint16", "uint64")}
     assert_same(torch_files.read(saved(tmp_path / "a.pth", content, "zip")), content)
 
 

@@ -97,9 +97,7 @@ def test_stream_of_pickles(tmp_path, protocol):
         count=handmade.plain("3", np.int64(5)),
         expanded=handmade.Tensor(shared, 3, (2, 2), (0, 0)),
     )
-    path = saved(
-        tmp_path / "a.pth", handmade.stream_bytes({"epoch": 3, "state_dict": tree}, protocol=protocol)
-    )
+    path = saved(tmp_path / "a.pth", handmade.stream_bytes({"epoch": 3, "state_dict": tree}, protocol=protocol))
     expected = {"weight": weight, "transposed": np.ascontiguousarray(weight.T), "tail": np.array([8.0, 9.0])}
     expected |= {"view": np.array([5.0, 6.0]), "count": np.array(5), "expanded": np.full((2, 2), 3.0)}
     assert_same(torch_files.read(path), expected)

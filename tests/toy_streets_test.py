@@ -73,9 +73,7 @@ def test_layouts_on_disk(small_city):
             city = layouts.CITIES[split][i % len(layouts.CITIES[split])]
             stem = f"{split}/{city}/{city}_{i:06d}_000019"
             expected.add(f"cityscapes/leftImg8bit/{stem}_leftImg8bit.png")
-            expected |= {
-                f"cityscapes/gtFine/{stem}_gtFine_{kind}.png" for kind in ("labelIds", "labelTrainIds")
-            }
+            expected |= {f"cityscapes/gtFine/{stem}_gtFine_{kind}.png" for kind in ("labelIds", "labelTrainIds")}
     assert names == expected
 
 
@@ -122,10 +120,7 @@ def test_the_bonnet_is_ignored_and_stays_at_the_lower_edge(size):
 
 
 def test_sizes_vary_in_the_gta5_layout_only():
-    sizes = {
-        look: {toy_streets.render(0, look, "train", i, (64, 32)).label.shape for i in range(12)}
-        for look in LOOKS
-    }
+    sizes = {look: {toy_streets.render(0, look, "train", i, (64, 32)).label.shape for i in range(12)} for look in LOOKS}
     assert len(sizes["synthetic"]) > 1
     assert sizes["american"] == sizes["european"] == {(32, 64)}
 
@@ -182,9 +177,7 @@ def test_progress_counts_every_picture(tmp_path):
     assert seen == [(i + 1, 5) for i in range(5)]
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")]
-)
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")])
 def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch, error):
     calls = []
 
@@ -210,17 +203,13 @@ def test_an_interrupt_stops_the_processes_before_it_cleans_up(tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        toy_streets.ensure(
-            tmp_path / "city", ToyCity(size=(64, 32), num_train=30, num_val=1), progress=interrupt
-        )
+        toy_streets.ensure(tmp_path / "city", ToyCity(size=(64, 32), num_train=30, num_val=1), progress=interrupt)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_city_in_the_folder_is_an_error(small_city):
     before = _files(small_city)
-    with pytest.raises(
-        DataError, match=r"another toy city \(seed 3 there, 4 asked for\); choose another folder"
-    ):
+    with pytest.raises(DataError, match=r"another toy city \(seed 3 there, 4 asked for\); choose another folder"):
         toy_streets.ensure(small_city, ToyCity(4, SMALL.size, SMALL.num_train, SMALL.num_val))
     assert _files(small_city) == before
 

@@ -34,9 +34,7 @@ def test_picture_and_label_stay_aligned(seed, mirror, scale):
     assert new_image.dtype == new_label.dtype == np.uint8
     # Away from the edges of blocks bicubic has nothing to mix: the grey must be exactly that of the label.
     reach = 2 * 6 + 1
-    smallest = ndimage.minimum_filter(
-        new_label, reach, mode="constant", cval=255
-    )  # the border counts as an edge
+    smallest = ndimage.minimum_filter(new_label, reach, mode="constant", cval=255)  # the border counts as an edge
     largest = ndimage.maximum_filter(new_label, reach, mode="constant", cval=255)
     inside = (smallest == largest) & (new_label != 255)
     assert inside.any()

@@ -1,8 +1,8 @@
 """Batch normalisation that keeps its running statistics exactly as PyTorch does."""
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 EPSILON = 1e-5
 MOMENTUM = 0.1  # weight of the new batch in the running statistics

@@ -1,7 +1,7 @@
 """The domain discriminator: which domain does a map of class probabilities come from?"""
 
-from flax import linen as nn
 import jax
+from flax import linen as nn
 
 CHANNELS = (64, 128, 256, 512)
 KERNEL, STRIDE, PADDING, SLOPE = 4, 2, 1, 0.2
@@ -32,5 +32,10 @@ class Discriminator(nn.Module):
     def _conv(self, features, name):
         pad = (PADDING, PADDING)
         return nn.Conv(
-            features, (KERNEL, KERNEL), strides=STRIDE, padding=(pad, pad), kernel_init=_torch_uniform, name=name
+            features,
+            (KERNEL, KERNEL),
+            strides=STRIDE,
+            padding=(pad, pad),
+            kernel_init=_torch_uniform,
+            name=name,
         )

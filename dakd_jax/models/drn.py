@@ -1,10 +1,10 @@
 """Dilated residual networks (Yu, Koltun, Funkhouser, CVPR 2017), architectures C and D, as one table."""
 
-from collections.abc import Sequence
 import dataclasses
+from collections.abc import Sequence
 
-from flax import linen as nn
 import jax
+from flax import linen as nn
 
 from dakd_jax.models.batch_norm import BatchNorm
 
@@ -145,9 +145,7 @@ class ConvLayer(nn.Module):
     def __call__(self, x, *, train):
         for i in range(self.convs):
             stride = self.stride if i == 0 else 1
-            x = conv(
-                self.features, self.kernel, stride=stride, dilation=self.dilation, name=str(3 * i)
-            )(x)
+            x = conv(self.features, self.kernel, stride=stride, dilation=self.dilation, name=str(3 * i))(x)
             x = nn.relu(BatchNorm(name=str(3 * i + 1))(x, train=train))
         return x
 

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from dakd_jax.models import resizing
 from dakd_jax.models.drn import DRN, OUTPUT_STRIDE

@@ -31,9 +31,7 @@ def headline(experiment: Experiment) -> Headline:
     """Reads an experiment as source-only -> adapted -> distilled, with whichever of them it has."""
     cases = [result for result in experiment.ordered(CASES) if result.name in CASES]
     best_case = _best(experiment, cases)
-    undistilled = _best(
-        experiment, [r for r in experiment.results if r.name in ("student", "student_continued")]
-    )
+    undistilled = _best(experiment, [r for r in experiment.results if r.name in ("student", "student_continued")])
     rivals = [result for result in experiment.ordered() if result.name not in NOT_COMPARED]
     winner = _best(experiment, rivals) or _best(experiment, experiment.ordered())
     sentences = (
@@ -106,8 +104,7 @@ def _teacher(experiment, undistilled) -> list[str]:
             "it had little to teach."
         ]
     return [
-        f"The teacher reaches {_percent(teacher)} and leads the best student without a teacher by "
-        f"{lead:.1f} points."
+        f"The teacher reaches {_percent(teacher)} and leads the best student without a teacher by {lead:.1f} points."
     ]
 
 
@@ -144,10 +141,7 @@ def _supervised(experiment, winner) -> list[str]:
     if bound is None or winner is None or winner.name == "target_supervised":
         return []
     gap = experiment.percent(winner.name) - bound
-    return [
-        f"The same network trained on target labels reaches {_percent(bound)}; the best "
-        f"is {_points(gap)} that."
-    ]
+    return [f"The same network trained on target labels reaches {_percent(bound)}; the best is {_points(gap)} that."]
 
 
 def _tiles(experiment, best_case) -> tuple[Tile, ...]:

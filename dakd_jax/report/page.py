@@ -71,19 +71,13 @@ def draw(experiment: Experiment) -> dict[str, list[_Image]]:
     alt = "Pictures, their labels, and what each network predicts, in the colours of the classes"
     parts = {
         "pictures": [_image(f"pictures_{i}", grid, alt) for i, grid in enumerate(grids, start=1)],
-        "validation": [
-            _image("validation", curves.validation_curves(experiment), "Validation score over steps")
-        ],
-        "losses": [
-            _image("losses", curves.loss_curves(experiment), "Each loss term over steps, per network")
-        ],
+        "validation": [_image("validation", curves.validation_curves(experiment), "Validation score over steps")],
+        "losses": [_image("losses", curves.loss_curves(experiment), "Each loss term over steps, per network")],
         "bars": [],
         "confusions": [],
     }
     if experiment.results:
-        parts["bars"] = [
-            _image("class_iou", figures.class_iou_bars(experiment), "IoU of each class per network")
-        ]
+        parts["bars"] = [_image("class_iou", figures.class_iou_bars(experiment), "IoU of each class per network")]
     for result in experiment.ordered():
         figure = figures.confusion_figure(result, experiment.class_names)
         name = "confusion_" + re.sub(r"[^A-Za-z0-9_-]+", "_", result.name)

@@ -40,9 +40,7 @@ def network_rows(experiment: Experiment) -> list[NetworkRow]:
         difference = None if paper is None else 100 * result.scores.miou - paper[0]
         compared = result.name not in NOT_COMPARED
         rows.append(
-            NetworkRow(
-                result.name, result.title, result.short_name, result.scores, paper, difference, compared
-            )
+            NetworkRow(result.name, result.title, result.short_name, result.scores, paper, difference, compared)
         )
     return rows
 
@@ -95,9 +93,7 @@ def cost_table(experiment: Experiment) -> TextTable:
     """Networks x whatever their `info` holds (steps, parameters, minutes, images per second)."""
     results = experiment.ordered()
     keys = list(dict.fromkeys(key for result in results for key in result.info))
-    body = [
-        (Cell(result.title), *(Cell(_info_text(result.info.get(key))) for key in keys)) for result in results
-    ]
+    body = [(Cell(result.title), *(Cell(_info_text(result.info.get(key))) for key in keys)) for result in results]
     return TextTable("", ("network", *(key.replace("_", " ") for key in keys)), tuple(body))
 
 

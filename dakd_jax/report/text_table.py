@@ -61,16 +61,12 @@ class TextTable:
         """GitHub's Markdown, with columns padded so that the source reads well too."""
         lines = [[_markdown(header) for header in self.headers]]
         lines += [
-            [f"**{_markdown(cell.text)}**" if cell.best else _markdown(cell.text) for cell in row]
-            for row in self.rows
+            [f"**{_markdown(cell.text)}**" if cell.best else _markdown(cell.text) for cell in row] for row in self.rows
         ]
         widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(self.headers))]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
         padded = [
-            [
-                text.ljust(w) if i == 0 else text.rjust(w)
-                for i, (text, w) in enumerate(zip(line, widths, strict=True))
-            ]
+            [text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))]
             for line in (lines[0], rule, *lines[1:])
         ]
         body = "\n".join(f"| {' | '.join(line)} |" for line in padded)
@@ -113,9 +109,7 @@ def number_cells(values, comparable, decimals: int = 2) -> list[Cell]:
       decimals: digits shown; numbers that look equal share the mark.
     """
     texts = [number(value, decimals) for value in values]
-    rivals = [
-        float(text) for text, counts in zip(texts, comparable, strict=True) if counts and text != MISSING
-    ]
+    rivals = [float(text) for text, counts in zip(texts, comparable, strict=True) if counts and text != MISSING]
     # One competitor has beaten nobody.
     top = max(rivals) if len(rivals) > 1 else None
     return [

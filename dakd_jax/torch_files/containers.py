@@ -68,9 +68,7 @@ class _Archive:
         if entry is None:
             raise damaged("a record of its archive is missing")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise Unreadable(
-                "is a compressed or encrypted zip archive; extract it and save it again by torch.save"
-            )
+            raise Unreadable("is a compressed or encrypted zip archive; extract it and save it again by torch.save")
         header = self._data[max(entry.header_offset, 0) :][:30]
         if len(header) < 30 or header[:4] != b"PK\x03\x04":
             raise damaged("its zip directory is broken")

@@ -21,9 +21,7 @@ def collect(tree: object, most_bytes: int) -> dict[str, np.ndarray]:
     """
     tensors = _find(tree)
     if not tensors:
-        raise Unreadable(
-            f"holds no tensors under {', '.join(_ENTRIES)} or at its top; save model.state_dict()"
-        )
+        raise Unreadable(f"holds no tensors under {', '.join(_ENTRIES)} or at its top; save model.state_dict()")
     if all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
     if sum(tensor.nbytes for tensor in tensors.values()) > most_bytes:
@@ -46,9 +44,7 @@ def _find(tree: object, depth: int = 0) -> dict[str, Tensor]:
     for name, value in entries.items():
         if isinstance(name, str) and is_unsupported(value):
             raise unsupported(name, value)
-    return {
-        name: value for name, value in entries.items() if isinstance(name, str) and isinstance(value, Tensor)
-    }
+    return {name: value for name, value in entries.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
 def _is_module(value: object) -> bool:
@@ -92,7 +88,5 @@ class _ModuleTensors:
             return []
         self._remaining -= len(entries)
         if self._remaining < 0:
-            raise Unreadable(
-                f"holds a module of more than {_MOST_PARTS} parts; save model.state_dict() instead"
-            )
+            raise Unreadable(f"holds a module of more than {_MOST_PARTS} parts; save model.state_dict() instead")
         return [(name, value) for name, value in entries.items() if isinstance(name, str)]

@@ -37,14 +37,9 @@ def _members(data) -> dict[str, bytes]:
         raise Unreadable("is not a PyTorch checkpoint: this tar archive lacks the parts of one") from error
     except (tarfile.TarError, OSError, ValueError, OverflowError, EOFError) as error:
         raise damaged("its tar directory is broken") from error
-    if any(
-        not 0 <= member.offset_data <= member.offset_data + member.size <= len(data)
-        for member in members.values()
-    ):
+    if any(not 0 <= member.offset_data <= member.offset_data + member.size <= len(data) for member in members.values()):
         raise damaged("its tar members make no sense")
-    return {
-        name: bytes(data[part.offset_data : part.offset_data + part.size]) for name, part in members.items()
-    }
+    return {name: bytes(data[part.offset_data : part.offset_data + part.size]) for name, part in members.items()}
 
 
 def _key(identity: object) -> str:
@@ -81,9 +76,7 @@ def _read_storages(data: bytes, objects: dict[str, object]) -> None:
         if dtype is None:
             objects[_key(key)] = Opaque(kind)
         else:
-            objects[_key(key)] = Storage(
-                dtype, len(content) // dtype.itemsize, lambda content=content: content
-            )
+            objects[_key(key)] = Storage(dtype, len(content) // dtype.itemsize, lambda content=content: content)
     views, _ = _next(data, position)
     for view in views if isinstance(views, list) else ():
         target, root, offset, numel = _fields(view, 4)

@@ -76,9 +76,7 @@ class Tensor:
         if self.nbytes == 0:
             return np.zeros(self.shape, self.dtype)
         if self.storage.dtype.itemsize not in (1, self.dtype.itemsize):
-            raise Unreadable(
-                "holds a tensor that reinterprets a storage of another type; this is not supported"
-            )
+            raise Unreadable("holds a tensor that reinterprets a storage of another type; this is not supported")
         word = np.dtype(f"u{self.dtype.itemsize}").newbyteorder(">" if self.storage.big_endian else "<")
         content = self.storage.content()
         words = np.frombuffer(content[: len(content) // word.itemsize * word.itemsize], word)[self.offset :]
@@ -111,11 +109,7 @@ def _check_window(tensor: Tensor, numel: int) -> None:
 
 def storage_dtype(kind: object) -> np.dtype | None:
     """Return the dtype of a storage class, uint8 for an untyped one, None for one that numpy cannot hold."""
-    if (
-        not isinstance(kind, Global)
-        or kind.module.split(".")[0] != "torch"
-        or not kind.name.endswith("Storage")
-    ):
+    if not isinstance(kind, Global) or kind.module.split(".")[0] != "torch" or not kind.name.endswith("Storage"):
         raise damaged("a storage of no known class")
     return np.dtype(np.uint8) if kind.name in _UNTYPED else STORAGE_DTYPES.get(kind.name)
 
@@ -134,9 +128,7 @@ def _sequence(value: object) -> object:
     return tuple(value) if isinstance(value, list) and len(value) <= _MOST_AXES else value
 
 
-def _tensor(
-    storage: object, offset: object, shape: object, strides: object, dtype: np.dtype | None
-) -> object:
+def _tensor(storage: object, offset: object, shape: object, strides: object, dtype: np.dtype | None) -> object:
     if isinstance(storage, Storage) and dtype is not None:
         return Tensor(storage, offset, _sequence(shape), _sequence(strides), dtype)
     # A storage of an unsupported type is an Opaque: so is its tensor, which matters only if it is asked for.
@@ -202,6 +194,4 @@ def is_unsupported(value: object) -> bool:
 def unsupported(name: str, value: object) -> Unreadable:
     """Return the fault of a parameter that is not a plain tensor."""
     what = shown(value.kind_name if isinstance(value, Opaque) else value)
-    return Unreadable(
-        f"holds {shown(name)} as {what}, which is not supported; save it as a plain dense tensor"
-    )
+    return Unreadable(f"holds {shown(name)} as {what}, which is not supported; save it as a plain dense tensor")

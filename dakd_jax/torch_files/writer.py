@@ -39,9 +39,7 @@ def write(path: str | os.PathLike, state_dict: Mapping[str, np.ndarray]) -> None
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}; choose a folder with room"
-        ) from error
+        raise UserError(f"{path} cannot be written: {error.strerror or error}; choose a folder with room") from error
 
 
 def _checked(path: pathlib.Path, name: object, value: object) -> np.ndarray:
@@ -50,9 +48,7 @@ def _checked(path: pathlib.Path, name: object, value: object) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.newbyteorder("=") not in _STORAGE_CLASSES:
         kinds = ", ".join(dtype.name for dtype in _STORAGE_CLASSES)
-        raise UserError(
-            f"{path} is not written: {shown(name)} has dtype {array.dtype}; convert it to one of {kinds}"
-        )
+        raise UserError(f"{path} is not written: {shown(name)} has dtype {array.dtype}; convert it to one of {kinds}")
     return array
 
 
@@ -91,21 +87,10 @@ def _pickled(arrays: dict[str, np.ndarray]) -> bytes:
 
 def _tensor(key: str, array: np.ndarray) -> bytes:
     kind = _STORAGE_CLASSES[array.dtype.newbyteorder("=")].encode()
-    storage = (
-        b"("
-        + _text("storage")
-        + b"ctorch\n"
-        + kind
-        + b"\n"
-        + _text(key)
-        + _text("cpu")
-        + _integer(array.size)
-    )
+    storage = b"(" + _text("storage") + b"ctorch\n" + kind + b"\n" + _text(key) + _text("cpu") + _integer(array.size)
     strides = [int(np.prod(array.shape[axis + 1 :], dtype=np.int64)) for axis in range(array.ndim)]
     geometry = _integer(0) + _tuple(array.shape) + _tuple(strides)
-    return (
-        b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"tQ" + geometry + b"\x89" + _ORDERED_DICT + b"tR"
-    )
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"tQ" + geometry + b"\x89" + _ORDERED_DICT + b"tR"
 
 
 def _text(value: str) -> bytes:

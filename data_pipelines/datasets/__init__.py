@@ -63,7 +63,5 @@ def list_examples(
     if not examples:
         why = notes[0] if notes else f"no usable pictures for split {split!r} in {root}"
         raise DataError(f"{dataset}: the split is empty ({why}); check the folder and the list file")
-    found = f"{dataset}: {len(examples)} {split} picture{'s' * (len(examples) != 1)}" + f" ({detail})" * bool(
-        detail
-    )
+    found = f"{dataset}: {len(examples)} {split} picture{'s' * (len(examples) != 1)}" + f" ({detail})" * bool(detail)
     return Split(dataset, split, root, tuple(examples), (found, *notes))

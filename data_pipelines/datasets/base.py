@@ -67,9 +67,7 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
     try:
         lines = Path(list_file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{dataset}: cannot read the list file {list_file} ({error}); name a text file"
-        ) from None
+        raise DataError(f"{dataset}: cannot read the list file {list_file} ({error}); name a text file") from None
     wanted = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     by_alias = {alias: e for e in examples for alias in (e.name, e.image.name)}
     unknown = [line for line in wanted if pathlib.PurePosixPath(line).name not in by_alias]

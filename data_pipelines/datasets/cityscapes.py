@@ -28,9 +28,7 @@ def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
 
     def label(image: Path) -> tuple[Path, label_spaces.LabelEncoding]:
         stem = root / "gtFine" / split / image.parent.name / image.name.removesuffix(_IMAGE_SUFFIX)
-        ids, train_ids = (
-            stem.with_name(f"{stem.name}_gtFine_{kind}.png") for kind in ("labelIds", "labelTrainIds")
-        )
+        ids, train_ids = (stem.with_name(f"{stem.name}_gtFine_{kind}.png") for kind in ("labelIds", "labelTrainIds"))
         if train_ids.is_file() and not ids.is_file():
             return train_ids, label_spaces.TRAIN_IDS
         return ids, label_spaces.LABEL_IDS

@@ -18,9 +18,7 @@ def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
     """
     del split  # one set only
     if labelled:
-        raise DataError(
-            f"flat_folder: {root} holds pictures without labels; use a labelled dataset for this stage"
-        )
+        raise DataError(f"flat_folder: {root} holds pictures without labels; use a labelled dataset for this stage")
     folder = base.require_folder("flat_folder", root, "set --config.data.target_dir to a folder of pictures")
     images = sorted(base.pictures_in(folder), key=lambda p: natural_key(p.name))
     return base.pair_with_labels("flat_folder", images, name=lambda p: p.name, label=None), ""

@@ -27,11 +27,7 @@ class ToyCity:
     def __post_init__(self):
         size = tuple(int(side) for side in self.size)
         if len(size) != 2 or size[0] < MIN_SIZE[0] or size[1] < MIN_SIZE[1]:
-            raise DataError(
-                f"toy city: size {self.size} must be (width, height) of at least {MIN_SIZE} pixels"
-            )
+            raise DataError(f"toy city: size {self.size} must be (width, height) of at least {MIN_SIZE} pixels")
         if self.num_train < 1 or self.num_val < 1:
-            raise DataError(
-                f"toy city: num_train={self.num_train}, num_val={self.num_val}: each must be at least 1"
-            )
+            raise DataError(f"toy city: num_train={self.num_train}, num_val={self.num_val}: each must be at least 1")
         object.__setattr__(self, "size", size)

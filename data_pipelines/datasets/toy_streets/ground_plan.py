@@ -98,9 +98,7 @@ def surface_faces(street: Street) -> list[Face]:
 
 def _kerb_face(x: float, kerb: float) -> Face:
     cuts = [0.3, 2, 4, 6, 9, 13, 18, 25, 35, 50, 75, FAR]
-    return Face(
-        SIDEWALK, Role.KERB, 0, 0.75, [(x, 0.0, z) for z in cuts] + [(x, kerb, z) for z in reversed(cuts)]
-    )
+    return Face(SIDEWALK, Role.KERB, 0, 0.75, [(x, 0.0, z) for z in cuts] + [(x, kerb, z) for z in reversed(cuts)])
 
 
 def _markings(street: Street) -> list[Face]:

@@ -29,9 +29,7 @@ class House:
         return self.floors * FLOOR + 0.6
 
 
-def random_house(
-    rand: Random, x: float, outward: int, z0: float, z1: float, floors: tuple[int, int], pitched: float
-):
+def random_house(rand: Random, x: float, outward: int, z0: float, z1: float, floors: tuple[int, int], pitched: float):
     """A building from z0 to z1 with `floors` (least, most) storeys; `pitched`: chance of a sloping roof."""
     return House(
         x=x,
@@ -75,19 +73,13 @@ def _bay(house: House, z0: float, z1: float, light: float, detailed: bool) -> li
         faces.append(Face(BUILDING, Role.ROOF, house.tint, 1.0, slope))
     faces.append(panel(BUILDING, Role.FACADE, house.tint, light, plane, box(z0, z1, 0, top)))
     faces += _windows(house, plane, z0, z1, light, 2 if detailed else 1)
-    faces.append(
-        panel(BUILDING, Role.FACADE_TRIM, house.tint, light, plane, box(z0, z1, top - 0.45, top + 0.1))
-    )
-    faces.append(
-        panel(BUILDING, Role.FACADE_TRIM, house.tint, light, plane, box(z0, z1, FLOOR - 0.1, FLOOR + 0.2))
-    )
+    faces.append(panel(BUILDING, Role.FACADE_TRIM, house.tint, light, plane, box(z0, z1, top - 0.45, top + 0.1)))
+    faces.append(panel(BUILDING, Role.FACADE_TRIM, house.tint, light, plane, box(z0, z1, FLOOR - 0.1, FLOOR + 0.2)))
     if house.shop:
         faces.append(panel(BUILDING, Role.SHOP, house.tint, light, plane, box(z0 + 0.5, z1 - 0.5, 0.5, 2.7)))
     else:
         door = (z0 + z1) / 2
-        faces.append(
-            panel(BUILDING, Role.SHOP, house.tint, light * 0.8, plane, box(door - 0.55, door + 0.55, 0, 2.4))
-        )
+        faces.append(panel(BUILDING, Role.SHOP, house.tint, light * 0.8, plane, box(door - 0.55, door + 0.55, 0, 2.4)))
     if house.shop and house.awning:
         out = house.x - house.outward * 1.0
         sheet = [
@@ -111,9 +103,7 @@ def _front(house: House, light: float, detailed: bool) -> list[Face]:
     return faces + _windows(house, plane, low + 0.5, high - 0.5, light, 4 if detailed else 1, 0)
 
 
-def _windows(
-    house, plane: Plane, s0: float, s1: float, light: float, columns: int, first: int = 1
-) -> list[Face]:
+def _windows(house, plane: Plane, s0: float, s1: float, light: float, columns: int, first: int = 1) -> list[Face]:
     """Rows of windows on the storeys from `first` up, `columns` of them between s0 and s1."""
     faces, step = [], (s1 - s0) / columns
     width = min(1.35, step * 0.62)
@@ -123,8 +113,6 @@ def _windows(
             s = s0 + (i + 0.5) * step
             tint = (house.tint * 5 + floor * 3 + i * 7 + int(s)) % 8
             faces.append(
-                panel(
-                    BUILDING, Role.WINDOW, tint, light, plane, box(s - width / 2, s + width / 2, y, y + 1.7)
-                )
+                panel(BUILDING, Role.WINDOW, tint, light, plane, box(s - width / 2, s + width / 2, y, y + 1.7))
             )
     return faces

@@ -37,9 +37,7 @@ class Layout:
     parked_bicycle: float = 0.3
     parked_motorcycle: float = 0.28
     parked_cars: float = 0.4
-    large_vehicles: Mapping[str, float] = field(
-        default_factory=lambda: {"truck": 0.36, "bus": 0.4, "tram": 0.36}
-    )
+    large_vehicles: Mapping[str, float] = field(default_factory=lambda: {"truck": 0.36, "bus": 0.4, "tram": 0.36})
     bonnet: float = 0.0
 
 

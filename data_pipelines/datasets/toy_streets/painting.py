@@ -34,10 +34,7 @@ class Camera:
             points = _clip_to_near_plane(points)
         focal, centre, horizon = self.focal * size[0], size[0] / 2, self.horizon * size[1]
         x0, y0, bend = self.x, self.height, self.bend
-        return [
-            (centre + focal * (x - x0 + bend * z * z) / z, horizon - focal * (y - y0) / z)
-            for x, y, z in points
-        ]
+        return [(centre + focal * (x - x0 + bend * z * z) / z, horizon - focal * (y - y0) / z) for x, y, z in points]
 
     def pixels_per_metre(self, z: float, width: int) -> float:
         """Scale at depth z on a canvas `width` pixels wide."""

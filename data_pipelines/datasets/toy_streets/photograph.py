@@ -42,9 +42,7 @@ def develop(raster: Raster, scene: Scene, look: Look, rand: Random, noise: np.ra
     haze = 1 - np.exp(-rand.uniform(*photo.haze) * depth)[..., None]
     light += haze * (haze_colour - light)
     is_sky = raster.labels[seen] == SKY
-    light = np.where(
-        is_sky[..., None], _sky(seen.shape, zenith, haze_colour, scene, photo.clouds, noise), light
-    )
+    light = np.where(is_sky[..., None], _sky(seen.shape, zenith, haze_colour, scene, photo.clouds, noise), light)
     if dusk:
         light *= np.array([0.42, 0.42, 0.55], np.float32)
         light += 0.6 * _glow(light, 0.4, seen.shape[1] / 60)
@@ -111,9 +109,7 @@ def _house_shadow(roles, depth, across, scene: Scene, rand: Random, left: float)
     return np.where(on_ground & (across * scene.sun_side > edge), np.float32(left), np.float32(1))
 
 
-def _sky(
-    shape, zenith, horizon_colour, scene: Scene, clouds: float, noise: np.random.Generator
-) -> np.ndarray:
+def _sky(shape, zenith, horizon_colour, scene: Scene, clouds: float, noise: np.random.Generator) -> np.ndarray:
     """The sky as if nothing stood before it, float32 [H,W,3]."""
     height = np.clip(1 - np.arange(shape[0], dtype=np.float32) / (scene.camera.horizon * shape[0]), 0, 1)
     blend = (height**0.8)[:, None, None]
@@ -141,10 +137,7 @@ def _expose(light: np.ndarray, photo: Photo, rand: Random, noise: np.random.Gene
     reflection = rand.uniform(*photo.reflection)
     if reflection > 0:
         fade = np.linspace(0.2, 1, height, dtype=np.float32)[:, None]
-        light = (
-            light
-            + (reflection * fade * np.clip(0.5 + 0.5 * _blotches(light.shape[:2], noise, 6), 0, 1))[..., None]
-        )
+        light = light + (reflection * fade * np.clip(0.5 + 0.5 * _blotches(light.shape[:2], noise, 6), 0, 1))[..., None]
     if photo.vignette:
         rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
         columns = np.linspace(-1, 1, width, dtype=np.float32)[None, :] ** 2

@@ -128,9 +128,7 @@ def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) ->
         if not in_junction(z):
             roll = rand.random()
             if roll < layout.street_trees:
-                things.append(
-                    street_furniture.tree(rand, side * street.tree_line, z, 0.0, rand.uniform(4.5, 7.5))
-                )
+                things.append(street_furniture.tree(rand, side * street.tree_line, z, 0.0, rand.uniform(4.5, 7.5)))
             elif roll < layout.street_trees + 0.3:
                 things.append(street_furniture.lamp_post(edge, z, kerb_y, -side * 1.6))
             elif roll < layout.street_trees + 0.62:
@@ -150,9 +148,7 @@ def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) ->
         if rand.random() < chance:
             z = rand.uniform(6.0, 13)
             for i in range(rand.choice((1, 2, 3))):
-                things.append(
-                    kind(rand, walk[0] + side * rand.uniform(0.2, 1.0), z + i * 1.3, kerb_y, street.eye_x)
-                )
+                things.append(kind(rand, walk[0] + side * rand.uniform(0.2, 1.0), z + i * 1.3, kerb_y, street.eye_x))
     return things
 
 

@@ -62,9 +62,7 @@ def bar(s0: float, y0: float, s1: float, y1: float, thickness: float) -> list[tu
     return [(s0 + ds, y0 + dy), (s1 + ds, y1 + dy), (s1 - ds, y1 - dy), (s0 - ds, y0 - dy)]
 
 
-def ground(
-    label: int, role: Role, shade: float, x0: float, x1: float, z0: float, z1: float, y: float = 0.0
-) -> Face:
+def ground(label: int, role: Role, shade: float, x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> Face:
     """A flat strip of ground, cut along z finely enough to follow a bend of the street."""
     cuts, z = [z0], max(z0, 3.0)
     while (z := z * 1.35) < z1:

@@ -40,9 +40,7 @@ def bush(rand: Random, x: float, z: float, ground_y: float) -> Thing:
     plane, tint, height = facing(x, z), rand.randrange(8), rand.uniform(0.9, 1.6)
     faces = []
     for s, size, shade in ((0.0, 1.0, 0.75), (-0.3, 0.7, 0.95), (0.35, 0.75, 1.1)):
-        outline = blob(
-            rand, s * height, ground_y + height * size * 0.45, 1.5 * height * size, height * size, 10
-        )
+        outline = blob(rand, s * height, ground_y + height * size * 0.45, 1.5 * height * size, height * size, 10)
         faces.append(panel(VEGETATION, Role.LEAF, tint, shade, plane, outline))
     return Thing(z, faces)
 
@@ -122,9 +120,7 @@ def fence(rand: Random, x: float, z0: float, z1: float, ground_y: float) -> list
         pickets = 4 if z < 16 else 1
         for i in range(pickets):
             s = z + (end - z) * i / pickets
-            faces.append(
-                panel(FENCE, Role.FENCE_POST, tint, 1.0, plane, box(s, s + 0.16, ground_y, top + 0.12))
-            )
+            faces.append(panel(FENCE, Role.FENCE_POST, tint, 1.0, plane, box(s, s + 0.16, ground_y, top + 0.12)))
         for y in (ground_y + 0.25, top - 0.25):
             faces.append(panel(FENCE, Role.FENCE_POST, tint, 0.9, plane, box(z, end, y, y + 0.12)))
         things.append(Thing(end, faces))

@@ -20,9 +20,7 @@ class Vehicle:
     end: Callable
 
 
-def place(
-    kind: str, rand: Random, x: float, z: float, eye_x: float, end: str = REAR, crossing: bool = False
-) -> Thing:
+def place(kind: str, rand: Random, x: float, z: float, eye_x: float, end: str = REAR, crossing: bool = False) -> Thing:
     """A vehicle centred at x whose nearest point is at depth z.
 
     Args:
@@ -169,9 +167,7 @@ def _bus_side(plane: Plane, tint: int, shade: float, length: float) -> list[Face
     step = length / 6
     for i in range(6):
         low = 0.6 if i in (2, 5) else 1.5
-        faces.append(
-            panel(BUS, Role.GLASS, 0, shade, plane, box(i * step + 0.2, (i + 1) * step - 0.15, low, 2.65))
-        )
+        faces.append(panel(BUS, Role.GLASS, 0, shade, plane, box(i * step + 0.2, (i + 1) * step - 0.15, low, 2.65)))
     return faces + _wheels(BUS, plane, shade, [2.2, length - 2.0], 0.5)
 
 
@@ -199,9 +195,7 @@ def _tram_side(plane: Plane, tint: int, shade: float, length: float) -> list[Fac
     step = length / 8
     for i in range(1, 8):
         gap = 0.3 if i % 3 == 0 else 0.1
-        faces.append(
-            panel(TRAIN, Role.TRAM_PAINT, tint, shade, plane, box(i * step - gap, i * step + gap, 1.6, 2.8))
-        )
+        faces.append(panel(TRAIN, Role.TRAM_PAINT, tint, shade, plane, box(i * step - gap, i * step + gap, 1.6, 2.8)))
     return faces
 
 

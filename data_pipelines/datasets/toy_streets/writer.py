@@ -26,9 +26,7 @@ Progress = Callable[[int, int], None]
 Job = tuple[str, str, int]  # look, split, index
 
 
-def ensure(
-    root: str | os.PathLike, city: ToyCity, *, progress: Progress | None = None, workers: int = 2
-) -> Path:
+def ensure(root: str | os.PathLike, city: ToyCity, *, progress: Progress | None = None, workers: int = 2) -> Path:
     """Makes sure that `root` holds the city as gta5/, bdd100k/ and cityscapes/; renders only if not.
 
     The city is rendered into a hidden folder beside `root` and renamed when complete, so `root` never holds a
@@ -89,9 +87,7 @@ def _is_there(root: Path, city: ToyCity) -> bool:
         found = json.loads((root / MANIFEST).read_text())
     except FileNotFoundError:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise DataError(
-                f"{root}: holds files but no {MANIFEST}; choose another folder for the toy city"
-            ) from None
+            raise DataError(f"{root}: holds files but no {MANIFEST}; choose another folder for the toy city") from None
         return False
     except (OSError, ValueError) as error:
         raise DataError(f"{root / MANIFEST}: unreadable ({error}); delete the folder {root}") from error

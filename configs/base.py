@@ -1,0 +1,121 @@
+"""Every default of dakd_jax, once.
+
+Any field can be overridden on the command line: --config.optim.learning_rate=1e-3. A config file may be given a
+preset after a colon, --config=configs/bdd_case_a.py:released_code, see `PRESETS`.
+"""
+
+from ml_collections import ConfigDict
+
+from dakd_jax.errors import UserError
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """The paper's settings; `preset` 'released_code' is what its code did where the two disagree."""
+    config = ConfigDict()
+    config.title = ""  # of the report; '' names the pair of domains
+    config.goal = ("case_d",)  # stages that are wanted; what they need is trained or reused before them
+    config.seed = 0
+    config.workdir = ""  # '' = runs/<data.name>; --workdir overrides it
+
+    config.data = _data()
+    config.student = _network("drn_d_22")
+    config.student.init_from = ""  # 'student': cases (a), (b), (c) start from the finished adapted student
+    config.teacher = _network("drn_d_38")
+    config.teacher.statistics = "running"  # batch norm of the frozen teacher: 'running' or 'batch'
+    config.discriminator = ConfigDict({"width": 1.0})
+
+    config.loss = ConfigDict()
+    config.loss.seg_auxiliary = 0.1  # weighs the auxiliary head's segmentation and KL terms
+    config.loss.kl = 0.1
+    config.loss.kl_reduction = "mean"  # 'mean' over entries, 'pixel_mean' (x classes), 'batch_mean', 'sum', 'off'
+    config.loss.mse = 0.01
+    config.loss.mse_on = "log_probabilities"  # of the auxiliary head; or the 'features' under it
+    config.loss.ce = 1.0
+    config.loss.target = 1.0  # lambda_target: weight of the distillation on target pictures
+    config.loss.adversarial = "vanilla"  # or 'least_squares'
+    config.loss.levels = "multi"  # or 'single': no discriminator on the auxiliary head
+    config.loss.adversarial_auxiliary = 2e-4
+    config.loss.adversarial_main = 1e-3
+    config.loss.watch_inactive = False  # also compute the distillation terms of a domain that does not distil
+
+    config.optim = ConfigDict()
+    config.optim.learning_rate = 2.5e-4
+    config.optim.momentum = 0.9
+    config.optim.nesterov = True
+    config.optim.weight_decay = 1e-4
+    config.optim.discriminator_learning_rate = 1e-3
+    config.optim.power = 0.9  # of the polynomial decay
+    config.optim.decay_steps = 0  # horizon of the decay; 0 = the steps of the stage
+
+    config.train = ConfigDict()
+    config.train.steps = 50_000  # of every student
+    config.train.teacher_steps = 100_000
+    config.train.log_every = 50
+    config.train.eval_every = 5_000  # on target val; 0 = at the end only
+    config.train.checkpoint_every = 1_000
+    config.train.keep_checkpoints = 2
+
+    config.eval = ConfigDict()
+    config.eval.protocol = "native"  # see dakd_jax/evaluate.py: PROTOCOLS
+    config.eval.batch_size = 2
+    config.eval.metric = "miou"  # the benchmark's number: 'miou' or 'miou_present'
+    config.eval.pictures = 6  # in the report's grid, spread evenly over target val
+    config.eval.checkpoint = ""  # --mode=evaluate: a stage folder or a .pth file
+    config.eval.network = "student"  # --mode=evaluate: 'student' or 'teacher'
+
+    # A stage folder or .pth file that takes the place of a stage, by name.
+    config.replace = ConfigDict(dict.fromkeys(("teacher", "student", "case_c"), ""))
+    return _with_preset(config, preset)
+
+
+def _data() -> ConfigDict:
+    data = ConfigDict()
+    data.name = "bdd"  # pair of domains: 'bdd', 'gta5', 'camvid' or 'toy'
+    data.root = "data"  # holds cityscapes/, gta5/, bdd100k/
+    data.cityscapes_dir = ""  # '' = root/cityscapes, and so on
+    data.gta5_dir = ""
+    data.bdd100k_dir = ""
+    data.target_dir = ""  # a flat folder of your own pictures, as the unlabelled target
+    data.source_list = ""  # a text file that restricts the source's training pictures
+    data.source_size = (1024, 512)  # width, height that training pictures are resized to
+    data.target_size = (1280, 720)
+    data.batch_size = 2  # pictures of each domain in a step
+    data.mirror = False  # random horizontal mirror
+    data.scale = (1.0, 1.0)  # range of the random zoom
+    data.loader = "tf"  # 'numpy' gives the same batches without tensorflow
+    data.num_parallel_calls = 2
+    data.prefetch = 4
+    data.cache_mb = 512  # decoded pictures kept in memory, MiB
+    # The procedural city (data.name = 'toy') and which of its looks is the source.
+    data.toy = ConfigDict({"source": "gta5", "seed": 0, "size": (256, 128), "num_train": 240, "num_val": 60})
+    return data
+
+
+def _network(arch: str) -> ConfigDict:
+    return ConfigDict({
+        "arch": arch,  # a row of dakd_jax/models/drn.py: ARCHITECTURES
+        "width": 1.0,  # multiplies all channel counts
+        "auxiliary_layer": 6,  # the layer under the auxiliary head: 6 or 7
+        "pretrained": "",  # .pth file of an ImageNet trunk or of a whole segmenter; '' = random
+    })  # fmt: skip
+
+
+def _released_code(config: ConfigDict) -> None:
+    """What the released code did, where it differs from the paper (docs/METHOD.md)."""
+    config.optim.nesterov = False
+    config.optim.weight_decay = 5e-4
+    config.optim.discriminator_learning_rate = 1e-4
+    config.loss.kl_reduction = "off"
+    config.teacher.statistics = "batch"
+    config.teacher.auxiliary_layer = 7
+    config.eval.protocol = "released"
+
+
+PRESETS = {"": lambda config: None, "released_code": _released_code}
+
+
+def _with_preset(config: ConfigDict, preset: str) -> ConfigDict:
+    if preset not in PRESETS:
+        raise UserError(f"config preset {preset!r} is unknown: expected one of {', '.join(filter(None, PRESETS))}")
+    PRESETS[preset](config)
+    return config

@@ -1,0 +1,32 @@
+"""The whole chain on the embedded default: a procedural city, small networks, no download.
+
+Paper: Kothandaraman et al., WACV-W 2021, at toy scale; its numbers do not apply here.
+Cost: about 5 minutes on 2 CPU cores.
+Command: python run.py --config=configs/demo.py
+"""
+
+from configs import base
+
+CHAIN = ("source_only", "student", "teacher", "case_a", "case_b", "case_c", "case_d")
+
+
+def get_config(preset: str = ""):
+    config = base.get_config(preset)
+    config.title = "Demo: from a game-like city to a European one"
+    config.goal = CHAIN
+    config.workdir = "runs/demo"
+    config.data.name = "toy"
+    config.data.root = "data/toy_city"
+    config.data.source_size = config.data.target_size = (128, 64)
+    config.data.mirror = True
+    config.student.width = 0.25
+    config.teacher.width = 0.5
+    config.discriminator.width = 0.25
+    config.optim.learning_rate = 1e-2
+    config.train.steps = 300
+    config.train.teacher_steps = 300
+    config.train.log_every = 25
+    config.train.eval_every = 0
+    config.train.checkpoint_every = 1000
+    config.eval.batch_size = 10
+    return config

@@ -1,0 +1,84 @@
+"""What `python run.py` can do, one function for each mode."""
+
+import errno
+import pathlib
+
+from rich.console import Console
+
+from dakd_jax import compilation_cache, results, settings, weights
+from dakd_jax.errors import UserError
+from dakd_jax.evaluation_store import Evaluator
+from dakd_jax.progress import StageProgress
+from dakd_jax.report import headline, tables
+from dakd_jax.report.page import write_report
+from dakd_jax.stages import Experiment, ensure_writable
+
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
+    """Prints the plan, trains what is missing, evaluates all, prints the tables, writes the report."""
+    ensure_writable(workdir)
+    compilation_cache.enable(workdir)
+    try:
+        experiment = _planned(config, feed, workdir, console)
+        worked = experiment.run()
+        found = results.collect(experiment, name, command)
+        page = workdir / f"report_{name}" / "index.html"
+        if worked or not page.exists():
+            page = write_report(found, page.parent)
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        raise UserError(
+            f"cannot write {error.filename or workdir}: {error.strerror}; make room or choose another --workdir, "
+            "then give the same command to go on"
+        ) from error
+    console.print(tables.console_table(found))
+    console.print(tables.console_class_table(found))
+    console.print(headline.headline(found).verdict, highlight=False)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+
+
+def plan(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
+    """Prints the plan."""
+    _planned(config, feed, workdir, console)
+
+
+def evaluate(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
+    """Scores one checkpoint on target val."""
+    settings.check(config)
+    if not config.eval.checkpoint:
+        raise UserError("--mode=evaluate needs --config.eval.checkpoint=PATH, a stage folder or a .pth file")
+    if config.eval.network not in ("student", "teacher"):
+        raise UserError(f"config.eval.network={config.eval.network!r}: expected 'student' or 'teacher'")
+    model = settings.segmenter(config[config.eval.network], len(feed.class_names))
+    evaluator = Evaluator(config, feed, console)
+    confusion, _ = evaluator.score(config.eval.checkpoint, model, weights.load(config.eval.checkpoint, model))
+    console.print(results.single_table(config, feed, confusion))
+    console.print(results.one_line(confusion), highlight=False)
+
+
+MODES = {"train": train, "plan": plan, "evaluate": evaluate}
+
+
+def _planned(config, feed, workdir, console) -> Experiment:
+    experiment = Experiment(config, feed, workdir, console)
+    for note in feed.domains.notes:
+        console.print(f"data: {note}", highlight=False, soft_wrap=True)
+    console.print(experiment.plan_table())
+    return experiment
+
+
+def rendering_progress(console: Console):
+    """A callback (done, total) that shows the rendering of the toy city."""
+    shown: list[StageProgress] = []
+
+    def update(done: int, total: int) -> None:
+        if not shown:
+            shown.append(StageProgress(console, "Rendering the toy city", total, unit="picture").__enter__())
+        shown[0].update(done)
+        if done == total:
+            shown[0].__exit__()
+
+    return update

@@ -1,0 +1,127 @@
+"""From a network and labelled pictures to a confusion matrix, under a named protocol."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dakd_jax import metrics
+from dakd_jax.errors import UserError
+from dakd_jax.models import resizing
+from dakd_jax.models.preprocessing import NORMALISERS
+from dakd_jax.models.segmenter import Segmenter, log_probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How pictures go in and labels are compared.
+
+    Attributes:
+      normaliser: a key of NORMALISERS.
+      resample: Pillow filter that resizes the picture to the network's size.
+      image_size: (width, height) of the network's input; None = the training size of the target.
+      label_size: (width, height) that labels are compared at; None = native.
+      statistics: 'running', or those of each single picture ('picture').
+    """
+
+    normaliser: str = "bgr_minus_mean"
+    resample: str = "bicubic"
+    image_size: tuple[int, int] | None = None
+    label_size: tuple[int, int] | None = None
+    statistics: str = "running"
+
+
+PROTOCOLS = {
+    "native": Protocol(),
+    "native_picture_statistics": Protocol(statistics="picture"),
+    # The evaluation script of the released code: another input than in training, batch norm in train mode.
+    "released": Protocol("rgb_unit", "bilinear", (1024, 512), (1024, 512), "picture"),
+}
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol called `name`; UserError lists the known ones."""
+    if name not in PROTOCOLS:
+        raise UserError(f"config.eval.protocol={name!r}: expected one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+@functools.partial(jax.jit, static_argnames=("model", "normaliser", "statistics", "size"))
+def predict(
+    variables: dict,
+    images: jax.Array,
+    *,
+    model: Segmenter,
+    size: tuple[int, int],
+    normaliser: str = "bgr_minus_mean",
+    statistics: str = "running",
+) -> jax.Array:
+    """Most likely class of the main head at any size.
+
+    Log-probabilities at picture size (x8, aligned corners), resized bilinearly with half-pixel centres, then argmax.
+
+    Args:
+      images: uint8 [B, h, w, 3] RGB.
+      size: (height, width) of the answer.
+
+    Returns:
+      uint8 [B, height, width].
+    """
+
+    def logits(batch):
+        x = NORMALISERS[normaliser](batch)
+        heads, _ = model.apply(variables, x, train=statistics == "picture", mutable=["batch_stats"])
+        return heads.main
+
+    if statistics == "picture":  # each picture is normalised by itself, whatever batch it travels in
+        main = jax.lax.map(lambda image: logits(image[None])[0], images)
+    else:
+        main = logits(images)
+    full = log_probabilities(main, images.shape[1:3])
+    return jnp.argmax(resizing.resize_half_pixel(full, size), axis=-1).astype(jnp.uint8)
+
+
+@functools.partial(jax.jit, static_argnames=("num_classes",))
+def _count(labels, predictions, mask, *, num_classes):
+    return metrics.confusion_matrix(labels, predictions, num_classes=num_classes, mask=mask)
+
+
+def evaluate(
+    model: Segmenter,
+    variables: dict,
+    batches: Iterable[dict],
+    rules: Protocol,
+    *,
+    keep: frozenset[str] = frozenset(),
+    on_batch: Callable[[int], None] = lambda pictures: None,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """One pass over `batches` (image, label, mask, names), each picture counted once.
+
+    Args:
+      keep: names of the pictures whose predictions are returned.
+      on_batch: told the number of pictures of each batch.
+
+    Returns:
+      (confusion int64 [C, C] indexed [label, prediction], {name: uint8 [H, W]}).
+    """
+    confusion = np.zeros((model.num_classes, model.num_classes), np.int64)
+    kept = {}
+    for batch in batches:
+        labels = batch["label"]
+        predictions = predict(
+            variables,
+            batch["image"],
+            model=model,
+            size=labels.shape[1:],
+            normaliser=rules.normaliser,
+            statistics=rules.statistics,
+        )
+        confusion += np.asarray(_count(labels, predictions, batch["mask"], num_classes=model.num_classes), np.int64)
+        for i, name in enumerate(batch["names"]):
+            if name in keep:
+                kept[name] = np.asarray(predictions[i])
+        on_batch(int(np.sum(batch["mask"])))
+    return confusion, kept

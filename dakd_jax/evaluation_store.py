@@ -1,0 +1,105 @@
+"""Evaluations of finished stages, made once per protocol and kept beside the weights."""
+
+import io
+import os
+import pathlib
+
+import numpy as np
+from rich.console import Console
+
+from dakd_jax import evaluate, metrics, records
+from dakd_jax.progress import StageProgress
+
+
+class Evaluator:
+    """Evaluates networks on target val under config.eval.
+
+    Args:
+      config: see configs/base.py.
+      feed: the data, see data_pipelines/feed.py.
+    """
+
+    def __init__(self, config, feed, console: Console):
+        self.rules = evaluate.protocol(config.eval.protocol)
+        self._config, self._feed, self._console = config, feed, console
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) of the networks' input."""
+        return tuple(self.rules.image_size or self._config.data.target_size)
+
+    def batches(self):
+        """One pass over target val."""
+        return self._feed.eval_batches(
+            image_size=self.image_size,
+            label_size=self.rules.label_size,
+            resample=self.rules.resample,
+            batch_size=self._config.eval.batch_size,
+        )
+
+    def picture_names(self) -> tuple[str, ...]:
+        """Pictures of the report, spread evenly over target val."""
+        names = self._feed.evaluation_names()
+        count = min(self._config.eval.pictures, len(names))
+        return tuple(names[i * len(names) // count] for i in range(count)) if count else ()
+
+    def score(self, title: str, model, variables: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(confusion int64 [C, C], predictions of picture_names()) of a network, with a progress bar."""
+        total, done = len(self._feed.evaluation_names()), 0
+        with StageProgress(self._console, f"{title}: evaluation", total, unit="picture") as progress:
+
+            def count(pictures):
+                nonlocal done
+                done += pictures
+                progress.update(done)
+
+            return evaluate.evaluate(
+                model,
+                variables,
+                self.batches(),
+                self.rules,
+                keep=frozenset(self.picture_names()),
+                on_batch=count,
+            )
+
+    def _file(self, folder: pathlib.Path) -> pathlib.Path:
+        key = {
+            "protocol": self._config.eval.protocol,
+            "size": self.image_size,
+            "pictures": self.picture_names(),
+        }
+        return folder / f"evaluation-{self._config.eval.protocol}-{records.hash_json(records.plain(key))[:8]}.npz"
+
+    def ensure(self, planned, model, variables) -> bool:
+        """Evaluates a stage unless that is done; True when it had to. `variables` is called only then."""
+        path = self._file(planned.folder)
+        if path.exists():
+            return False
+        confusion, predictions = self.score(planned.stage.title, model, variables())
+        planned.folder.mkdir(parents=True, exist_ok=True)
+        arrays = {f"prediction/{name}": prediction for name, prediction in predictions.items()}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, confusion=confusion, **arrays)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_bytes(buffer.getvalue())
+        os.replace(temporary, path)
+        records.write_json(
+            path.with_suffix(".json"),
+            {
+                "protocol": self._config.eval.protocol,
+                "image_size": list(self.image_size),
+                "hash": planned.hash,
+                "scores": metrics.scores(confusion).as_dict(),
+            },
+        )
+        return True
+
+    def stored(self, planned) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(confusion, predictions) of an evaluated stage."""
+        with np.load(self._file(planned.folder)) as stored:
+            predictions = {k.removeprefix("prediction/"): stored[k] for k in stored.files if k != "confusion"}
+            return stored["confusion"], predictions
+
+    def reference_pictures(self) -> list[tuple]:
+        """(name, image, label) of picture_names()."""
+        return self._feed.pictures(self.picture_names(), image_size=self.image_size)

@@ -1,0 +1,89 @@
+"""What a run leaves beside its results, so that its numbers can be had again: JSON files, hashes, versions."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "pillow",
+    "tensorflow-cpu",
+    "tensorflow",
+)
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+    """Writes under a temporary name, then renames: a reader sees the old file or the new one, never half."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def read_json(path: pathlib.Path) -> dict | None:
+    """Content of a JSON file, None where there is no whole one."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def plain(config) -> dict:
+    """A config as JSON-safe dicts, tuples as lists."""
+    return json.loads(json.dumps(config.to_dict() if isinstance(config, ConfigDict) else config))
+
+
+def hash_json(content: dict) -> str:
+    """sha256 in hex of a JSON-safe dict, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def hash_arrays(named: dict[str, np.ndarray]) -> str:
+    """sha256 in hex of named arrays: names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        array = np.ascontiguousarray(named[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    folder = pathlib.Path(__file__).parent
+    try:
+        done = subprocess.run(("git", *arguments), cwd=folder, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def environment() -> dict:
+    """Versions, hardware, git commit and command of this process."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    device = jax.devices()[0]
+    return {
+        "command": " ".join(sys.argv),
+        "python": platform.python_version(),
+        "versions": versions,
+        "hardware": {"platform": device.platform, "device": device.device_kind, "cores": os.cpu_count()},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain")),
+    }

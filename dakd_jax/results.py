@@ -1,0 +1,95 @@
+"""From finished stages to the report's input."""
+
+import numpy as np
+import rich.table
+
+from dakd_jax import metrics, paper_numbers, pretrained, records
+from dakd_jax.logs import read_rows
+from dakd_jax.report import Experiment, Picture, StageResult
+from dakd_jax.weights import start_text
+
+
+def collect(experiment, name: str, command: str) -> Experiment:
+    """Everything that the report of a finished stages.Experiment shows.
+
+    Args:
+      name: of the config file.
+      command: that makes the same again.
+    """
+    config, feed = experiment.config, experiment.feed
+    return Experiment(
+        title=config.title or f"{name}: {config.data.name}",
+        command=command,
+        benchmark=config.data.name,
+        seed=config.seed,
+        class_names=feed.class_names,
+        palette=feed.palette,
+        results=[_stage_result(experiment, planned) for planned in experiment.plan.values()],
+        pictures=[Picture(*found) for found in experiment.evaluator.reference_pictures()],
+        paper=paper_numbers.for_benchmark(config.data.name),
+        notes=_notes(experiment),
+        record=records.environment()
+        | {
+            "config": records.plain(config),
+            "stages": {stage: planned.hash for stage, planned in experiment.plan.items()},
+        },
+        metric=config.eval.metric,
+    )
+
+
+def _stage_result(experiment, planned) -> StageResult:
+    confusion, predictions = experiment.evaluator.stored(planned)
+    record = records.read_json(planned.folder / "record.json") or {}
+    variables = pretrained.to_state_dict({"params": experiment.variables(planned.name)["params"]})
+    info = {
+        "network": f"{experiment.config[planned.stage.network].arch} x{experiment.config[planned.stage.network].width:g}",
+        "parameters": sum(array.size for array in variables.values()),
+        "steps": record.get("identity", {}).get("steps"),
+        "starts from": planned.replaced_by or record.get("starts_from"),
+        **record.get("timing", {}),
+    }
+    return StageResult(
+        name=planned.name,
+        title=planned.stage.title,
+        confusion=confusion,
+        curves=read_rows(planned.folder / "metrics.jsonl"),
+        predictions=predictions,
+        info={key: value for key, value in info.items() if value is not None},
+    )
+
+
+def _notes(experiment) -> list[str]:
+    config = experiment.config
+    student, teacher = start_text(config.student), start_text(config.teacher)
+    notes = [
+        f"The student starts from {student}, the teacher from {teacher}.",
+        f"Evaluated on target val under the protocol '{config.eval.protocol}', last checkpoint of each stage.",
+    ]
+    empty = [
+        name for name, row in zip(experiment.feed.class_names, _any_confusion(experiment), strict=True) if not row.sum()
+    ]
+    if empty:
+        notes.append(f"Classes that never occur in the labels of target val: {', '.join(empty)}.")
+    return notes
+
+
+def _any_confusion(experiment):
+    return experiment.evaluator.stored(next(iter(experiment.plan.values())))[0]
+
+
+def one_line(confusion) -> str:
+    """The summary scores of a confusion matrix in per cent."""
+    scores = metrics.scores(confusion)
+    return (
+        f"mIoU {100 * scores.miou:.2f}  of present classes {100 * scores.miou_present:.2f}  "
+        f"pixel accuracy {100 * scores.pixel_accuracy:.2f}  mean class accuracy {100 * scores.mean_class_accuracy:.2f}"
+    )
+
+
+def single_table(config, feed, confusion):
+    """A rich table of the classes of one network."""
+    scores = metrics.scores(confusion)
+    table = rich.table.Table("class", "IoU %", title=f"Target val, protocol '{config.eval.protocol}'")
+    for name, iou in zip(feed.class_names, scores.iou, strict=True):
+        table.add_row(name, "-" if np.isnan(iou) else f"{100 * iou:.2f}")
+    return table

@@ -1,0 +1,129 @@
+"""From a config to the typed settings of networks, losses and optimisers, with every value checked."""
+
+import dataclasses
+
+from dakd_jax import paradigms
+from dakd_jax.adaptation.adversarial import LEVELS
+from dakd_jax.errors import UserError
+from dakd_jax.losses.adversarial import JUDGES
+from dakd_jax.losses.distillation import KL_REDUCTIONS
+from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
+from dakd_jax.models.drn import ARCHITECTURES, BOTTLENECK_EXPANSION, scaled_channels
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.train_step import LossWeights, StepModels, StepOptions
+
+AUXILIARY_LAYERS = (6, 7)
+
+
+@dataclasses.dataclass(frozen=True)
+class StageSettings:
+    """All that the training of one stage is made of, apart from data and weights."""
+
+    models: StepModels
+    options: StepOptions
+    weights: LossWeights
+    optimizer: SegmenterOptimizer
+    discriminator_optimizer: DiscriminatorOptimizer
+    steps: int
+
+
+def _choose(field: str, value, choices) -> None:
+    if value not in choices:
+        known = ", ".join(str(c) for c in choices)
+        raise UserError(f"config.{field}={value!r}: expected one of {known}")
+
+
+def _positive(field: str, value, *, zero: bool = False) -> None:
+    if not (value >= 0 if zero else value > 0):
+        raise UserError(f"config.{field}={value!r}: expected a number {'>= 0' if zero else '> 0'}")
+
+
+def check(config) -> None:
+    """Raises a UserError for the first field that cannot work."""
+    for name in config.goal:
+        _choose("goal", name, paradigms.STAGES)
+    if not config.goal:
+        raise UserError(f"config.goal is empty: name at least one of {', '.join(paradigms.STAGES)}")
+    for network in ("student", "teacher"):
+        _choose(f"{network}.arch", config[network].arch, ARCHITECTURES)
+        _choose(f"{network}.auxiliary_layer", config[network].auxiliary_layer, AUXILIARY_LAYERS)
+        _positive(f"{network}.width", config[network].width)
+    _choose("student.init_from", config.student.init_from, ("", "student"))
+    _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
+    _choose("loss.kl_reduction", config.loss.kl_reduction, KL_REDUCTIONS)
+    _choose("loss.mse_on", config.loss.mse_on, ("log_probabilities", "features"))
+    _choose("loss.adversarial", config.loss.adversarial, JUDGES)
+    _choose("loss.levels", config.loss.levels, LEVELS)
+    _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
+    for field in ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints"):
+        _positive(f"train.{field}", config.train[field])
+    for field in ("learning_rate", "discriminator_learning_rate", "power"):
+        _positive(f"optim.{field}", config.optim[field])
+    for field in ("decay_steps", "momentum", "weight_decay"):
+        _positive(f"optim.{field}", config.optim[field], zero=True)
+    for field in ("source_size", "target_size"):
+        if min(config.data[field]) < MIN_SIZE:
+            raise UserError(
+                f"config.data.{field}={tuple(config.data[field])}: each side must be at least {MIN_SIZE} pixels, "
+                "or nothing is left after stride 8 and the discriminator's five halvings"
+            )
+    if config.loss.mse_on == "features" and _tap_channels(config.student) != _tap_channels(config.teacher):
+        raise UserError(
+            f"config.loss.mse_on='features' needs equal channel counts, but the student's layer has "
+            f"{_tap_channels(config.student)} and the teacher's {_tap_channels(config.teacher)}; "
+            "use 'log_probabilities' or equal widths"
+        )
+
+
+def _tap_channels(network) -> int:
+    """Channels under the auxiliary head."""
+    expansion = BOTTLENECK_EXPANSION if ARCHITECTURES[network.arch].bottleneck and network.auxiliary_layer == 6 else 1
+    return scaled_channels(network.width)[network.auxiliary_layer - 1] * expansion
+
+
+def segmenter(network, num_classes: int) -> Segmenter:
+    """The module of config.student or config.teacher."""
+    return Segmenter(
+        arch=network.arch,
+        num_classes=num_classes,
+        width=float(network.width),
+        auxiliary_layer=network.auxiliary_layer,
+    )
+
+
+def stage_settings(config, stage: paradigms.Stage, num_classes: int) -> StageSettings:
+    """Settings of one stage under a checked config."""
+    loss, optim = config.loss, config.optim
+    models = StepModels(
+        segmenter=segmenter(config[stage.network], num_classes),
+        discriminator=Discriminator(width=float(config.discriminator.width)),
+        teacher=segmenter(config.teacher, num_classes) if stage.distils else None,
+    )
+    options = StepOptions(
+        adapt=stage.adapt,
+        adversarial=loss.adversarial,
+        levels=loss.levels,
+        kl_reduction=loss.kl_reduction,
+        mse_on=loss.mse_on,
+        teacher_statistics=config.teacher.statistics,
+    )
+    weights = LossWeights(
+        seg_auxiliary=loss.seg_auxiliary,
+        adversarial_auxiliary=loss.adversarial_auxiliary,
+        adversarial_main=loss.adversarial_main,
+        kl=loss.kl,
+        mse=loss.mse,
+        ce=loss.ce,
+        distil_source=float(stage.distil_source),
+        distil_target=loss.target * stage.distil_target,
+        watch_inactive=loss.watch_inactive,
+    )
+    return StageSettings(
+        models=models,
+        options=options,
+        weights=weights,
+        optimizer=SegmenterOptimizer(optim.momentum, optim.nesterov, optim.weight_decay),
+        discriminator_optimizer=DiscriminatorOptimizer(),
+        steps=config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
+    )

@@ -1,0 +1,44 @@
+"""What makes two stages the same: all that changes their numbers, and nothing else."""
+
+from dakd_jax import paradigms, records, weights
+
+# Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
+NUMERICS_VERSION = 1
+
+DATA_FIELDS = ("source_size", "target_size", "batch_size", "mirror", "scale")
+ADVERSARIAL_FIELDS = ("adversarial", "levels", "adversarial_auxiliary", "adversarial_main")
+DISTILLATION_FIELDS = ("kl", "kl_reduction", "mse", "mse_on", "ce")
+
+
+def identity(config, stage: paradigms.Stage, data_fingerprint: str, parents: dict[str, str]) -> dict:
+    """The identity of a stage as plain data: paths, logging and fields that it does not use are left out.
+
+    Args:
+      data_fingerprint: of the files behind it.
+      parents: {stage name: hash} of what it needs.
+    """
+    network, loss = config[stage.network], config.loss
+    fields = {
+        "numerics": NUMERICS_VERSION,
+        "labelled": stage.labelled,
+        "adapt": stage.adapt,
+        "distil": [stage.distil_source, stage.distil_target],
+        "start": stage.start,
+        "network": {k: network[k] for k in ("arch", "width", "auxiliary_layer")},
+        "trunk": weights.hash_file(network.pretrained) if network.pretrained and not stage.start else "",
+        "seed": config.seed,
+        "data": {k: config.data[k] for k in DATA_FIELDS} | {"fingerprint": data_fingerprint},
+        "seg_auxiliary": loss.seg_auxiliary,
+        "optim": config.optim.to_dict(),
+        "steps": config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
+        "parents": parents,
+    }
+    if stage.adapt:
+        fields["adversarial"] = {k: loss[k] for k in ADVERSARIAL_FIELDS} | {"width": config.discriminator.width}
+    if stage.distils:
+        fields["distillation"] = {k: loss[k] for k in DISTILLATION_FIELDS} | {
+            "target": loss.target if stage.distil_target else 0.0,
+            "teacher_statistics": config.teacher.statistics,
+            "teacher_auxiliary_layer": config.teacher.auxiliary_layer,
+        }
+    return records.plain(fields)

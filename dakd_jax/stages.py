@@ -1,0 +1,199 @@
+"""Stages that know what they need: the plan, and running it so that finished work is reused."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+
+import rich.table
+from rich.console import Console
+
+from dakd_jax import paradigms, records, settings, stage_identity, weights
+from dakd_jax.errors import UserError
+from dakd_jax.evaluation_store import Evaluator
+from dakd_jax.train import Job, train
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedStage:
+    """One line of the plan.
+
+    Attributes:
+      name, stage: which network.
+      identity: all that changes its numbers, as plain data; {} when a file takes its place.
+      hash: of the identity, or of the file's weights.
+      folder: where it is trained or stored.
+      replaced_by: path of the checkpoint that takes its place, '' for none.
+    """
+
+    name: str
+    stage: paradigms.Stage
+    identity: dict
+    hash: str
+    folder: pathlib.Path
+    replaced_by: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether its weights are there."""
+        record = records.read_json(self.folder / "record.json") or {}
+        return bool(self.replaced_by) or (record.get("status") == "finished" and (self.folder / weights.FILE).exists())
+
+    @property
+    def status(self) -> str:
+        """For people: what will happen to it."""
+        if self.replaced_by:
+            return f"replaced by {self.replaced_by}"
+        if self.finished:
+            return "finished, reused"
+        started = (self.folder / "checkpoints").is_dir() and any((self.folder / "checkpoints").iterdir())
+        return "goes on where it stopped" if started else "to be trained"
+
+
+class Experiment:
+    """The stages of one config: planned when made, trained by run().
+
+    Args:
+      config: see configs/base.py.
+      feed: the data, see data_pipelines/feed.py (class names, batches, fingerprints).
+      workdir: everything goes below it.
+    """
+
+    def __init__(self, config, feed, workdir: pathlib.Path, console: Console):
+        settings.check(config)
+        self.config, self.feed, self.workdir, self.console = config, feed, workdir, console
+        self.evaluator = Evaluator(config, feed, console)
+        self.plan = self._make_plan()
+        self._loaded: dict[str, dict] = {}
+
+    def _make_plan(self) -> dict[str, PlannedStage]:
+        planned: dict[str, PlannedStage] = {}
+        init_from, replaced = self.config.student.init_from, self.config.replace
+        goal = paradigms.plan(self.config.goal, init_from)
+        for name in _without_unneeded(goal, self.config.goal, init_from, replaced):
+            stage = paradigms.stage(name, init_from)
+            if replaced.get(name):
+                content = weights.hash_file(replaced[name])
+                folder = self.workdir / "stages" / f"{name}-file-{content[:10]}"
+                planned[name] = PlannedStage(name, stage, {}, f"file:{content}", folder, replaced[name])
+                continue
+            parents = {needed: planned[needed].hash for needed in paradigms.needs(name, init_from)}
+            identity = stage_identity.identity(self.config, stage, self.feed.fingerprint(stage.labelled), parents)
+            digest = records.hash_json(identity)
+            planned[name] = PlannedStage(
+                name, stage, identity, digest, self.workdir / "stages" / f"{name}-{digest[:10]}"
+            )
+        return planned
+
+    def plan_table(self) -> rich.table.Table:
+        """The plan for people."""
+        table = rich.table.Table(title=f"Plan, in {self.workdir}", title_justify="left")
+        for column in ("stage", "network", "starts from", "teacher", "steps", "what happens", "hash"):
+            table.add_column(column, overflow="fold")
+        for name, planned in self.plan.items():
+            network = self.config[planned.stage.network]
+            table.add_row(
+                name,
+                f"{network.arch} x{network.width:g}",
+                planned.stage.start or weights.start_text(network),
+                "yes" if planned.stage.distils else "",
+                str(self._settings(planned).steps),
+                planned.status,
+                planned.hash.removeprefix("file:")[:10],
+            )
+        return table
+
+    def run(self) -> bool:
+        """Trains what is missing and evaluates everything; True when anything had to be done."""
+        worked = False
+        for planned in self.plan.values():
+            if not planned.finished:
+                self._train(planned)
+                worked = True
+            worked |= self.evaluator.ensure(
+                planned, self._settings(planned).models.segmenter, lambda p=planned: self.variables(p.name)
+            )
+        return worked
+
+    def variables(self, name: str) -> dict:
+        """Weights and batch statistics of a finished stage."""
+        if name not in self._loaded:
+            planned = self.plan[name]
+            path = planned.replaced_by or planned.folder / weights.FILE
+            self._loaded[name] = weights.load(path, self._settings(planned).models.segmenter)
+        return self._loaded[name]
+
+    def _settings(self, planned) -> settings.StageSettings:
+        return settings.stage_settings(self.config, planned.stage, len(self.feed.class_names))
+
+    def _train(self, planned: PlannedStage) -> None:
+        stage, chosen = planned.stage, self._settings(planned)
+        ensure_writable(planned.folder)
+        teacher = self.variables("teacher") if stage.distils else None
+        record = records.environment() | {
+            "status": "training",
+            "stage": planned.name,
+            "hash": planned.hash,
+            "identity": planned.identity,
+            "config": records.plain(self.config),
+            "seed": self.config.seed,
+            "teacher_content_hash": weights.content_hash(teacher) if teacher else None,
+            "starts_from": stage.start or weights.start_text(self.config[stage.network]),
+            "data_fingerprint": self.feed.fingerprint(stage.labelled),
+        }
+        records.write_json(planned.folder / "record.json", record)
+        network = self.config[stage.network]
+        start = (
+            self.variables(stage.start)
+            if stage.start
+            else weights.start(chosen.models.segmenter, network, self.config.seed, stage.network)
+        )
+        job = Job(
+            title=stage.title,
+            folder=planned.folder,
+            settings=chosen,
+            segmenter=start,
+            discriminators=weights.start_discriminators(self.config, chosen, len(self.feed.class_names)),
+            teacher=teacher,
+            batches=lambda step: self.feed.train_batches(
+                seed=self.config.seed, start_step=step, labelled=stage.labelled, with_target=stage.adapt
+            ),
+            eval_batches=self.evaluator.batches,
+            show=self.evaluator.picture_names()[:4],
+            config=self.config,
+            palette=self.feed.palette,
+        )
+        trained, timing = train(job, self.console)
+        weights.save(planned.folder / weights.FILE, trained)
+        self._loaded[planned.name] = trained
+        finished = {"status": "finished", "content_hash": weights.content_hash(trained), "timing": timing}
+        records.write_json(planned.folder / "record.json", record | finished)
+
+
+def _without_unneeded(order, goal, init_from, replaced) -> list[str]:
+    """Stages of `order` without those that only a replaced stage needed."""
+    needed = set()
+
+    def visit(name):
+        needed.add(name)
+        if not replaced.get(name):
+            for parent in paradigms.needs(name, init_from):
+                visit(parent)
+
+    for name in set(goal) | ({"student_continued"} & set(order)):
+        visit(name)
+    return [name for name in order if name in needed]
+
+
+def ensure_writable(folder: pathlib.Path) -> None:
+    """Makes a folder and writes to it once; UserError when that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder) as probe:
+            probe.write(b"probe")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; make room, allow writing, or choose another --workdir"
+        ) from error

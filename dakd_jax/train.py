@@ -1,0 +1,193 @@
+"""The loop of one stage: state, data, step, evaluation, checkpoints, logs."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from dakd_jax import evaluate, metrics, optimizers, train_state
+from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.logs import MetricLog
+from dakd_jax.progress import StageProgress
+from dakd_jax.report import colourise
+from dakd_jax.settings import StageSettings
+from dakd_jax.train_step import LearningRates, train_step
+
+
+class NonFiniteLoss(FloatingPointError):
+    """A loss became NaN or infinite; the message names the step and the terms."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One stage to train.
+
+    Attributes:
+      title, folder: what it is called and where everything about it goes.
+      settings: networks, losses, optimisers, steps.
+      segmenter, discriminators: weights that it starts from.
+      teacher: frozen {'params', 'batch_stats'}, or None.
+      batches: start step -> endless iterator of training batches.
+      eval_batches: () -> one pass over target val.
+      show: names of the pictures whose predictions go to TensorBoard.
+      config: for optim.*, train.* and eval.*.
+      palette: uint8 [C, 3].
+    """
+
+    title: str
+    folder: pathlib.Path
+    settings: StageSettings
+    segmenter: dict
+    discriminators: dict
+    teacher: dict | None
+    batches: Callable
+    eval_batches: Callable
+    show: tuple[str, ...]
+    config: object
+    palette: np.ndarray
+
+
+def train(job: Job, console: Console) -> tuple[dict, dict]:
+    """Trains a stage to its last step, from its newest checkpoint if there is one.
+
+    Returns:
+      ({'params', 'batch_stats'} of the last step, {'images_per_second': ..., 'minutes': ...} of this process).
+
+    Raises:
+      NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
+    """
+    settings = job.settings
+    state = train_state.create(
+        job.segmenter,
+        job.discriminators if settings.options.adapt else {},
+        optimizer=settings.optimizer,
+        discriminator_optimizer=settings.discriminator_optimizer,
+    )
+    # The step donates its state: it must not eat the weights that other stages start from.
+    state = jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
+    checkpoints = Checkpoints(job.folder / "checkpoints", job.config.train.keep_checkpoints)
+    try:
+        if checkpoints.latest() is not None:
+            state = checkpoints.restore(state)
+            console.print(f"{job.title}: goes on at step {int(state.step)}", highlight=False)
+        log = MetricLog(job.folder, int(state.step))
+        try:
+            return _loop(job, state, checkpoints, log, console)
+        finally:
+            log.close()
+    finally:
+        checkpoints.close()
+
+
+def _loop(job, state, checkpoints, log, console):
+    settings, config, first = job.settings, job.config.train, int(state.step)
+    rates = _learning_rates(job.config.optim, settings.steps)
+    pictures = (2 if settings.options.adapt else 1) * job.config.data.batch_size
+    pending, clock = None, _Throughput(pictures)
+    batches = job.batches(first) if first < settings.steps else iter(())
+    with StageProgress(console, job.title, settings.steps, first) as progress:
+        try:
+            for step in range(first, settings.steps):
+                rate = LearningRates(*(np.float32(r[step]) for r in rates))
+                state, losses = train_step(
+                    state,
+                    job.teacher,
+                    next(batches),
+                    settings.weights,
+                    rate,
+                    models=settings.models,
+                    options=settings.options,
+                    optimizer=settings.optimizer,
+                    discriminator_optimizer=settings.discriminator_optimizer,
+                )
+                done = step + 1
+                if done % config.log_every == 0 or done == settings.steps:
+                    # Read one interval late, so that the device never waits for the host.
+                    clock.tick(done)
+                    _write(log, pending)
+                    pending = (done, losses, rate, clock.rate)
+                    progress.update(done, f"{clock.rate:6.1f} images/s")
+                if done % config.checkpoint_every == 0 or done == settings.steps:
+                    pending = _write(log, pending)
+                    checkpoints.save(state)
+                if config.eval_every and done % config.eval_every == 0 and done < settings.steps:
+                    pending = _write(log, pending)
+                    _validate(job, state, log)
+                    clock.restart(done)
+        except KeyboardInterrupt:
+            _write(log, pending)
+            checkpoints.save(state)
+            console.print(f"{job.title}: stopped at step {int(state.step)} and saved", highlight=False)
+            raise
+    return {"params": state.params, "batch_stats": state.batch_stats}, {
+        "images_per_second": round(clock.overall, 1),
+        "minutes": round(clock.seconds / 60, 2),
+    }
+
+
+def _learning_rates(optim, steps):
+    """Learning rates [steps] of the segmenter and the discriminators."""
+    decay = optimizers.polynomial_decay(1.0, horizon=optim.decay_steps or steps, power=optim.power, steps=steps)
+    return optim.learning_rate * decay, optim.discriminator_learning_rate * decay
+
+
+def _write(log, pending):
+    """Writes a row that waited for the device; returns None, the next `pending`."""
+    if pending is None:
+        return None
+    step, losses, rate, throughput = pending
+    values = {name: float(value) for name, value in jax.device_get(losses).items()}
+    bad = [name for name, value in values.items() if not np.isfinite(value)]
+    if bad:
+        raise NonFiniteLoss(f"step {step}: {', '.join(bad)} not finite; lower --config.optim.learning_rate")
+    rates = {
+        "learning_rate": float(rate.segmenter),
+        "discriminator_learning_rate": float(rate.discriminator),
+        "images_per_second": round(throughput, 2),
+    }
+    log.row(step, "train", values | rates)
+    return None
+
+
+def _validate(job, state, log):
+    rules = evaluate.protocol(job.config.eval.protocol)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    confusion, kept = evaluate.evaluate(
+        job.settings.models.segmenter, variables, job.eval_batches(), rules, keep=frozenset(job.show)
+    )
+    log_scores(log, int(state.step), confusion)
+    for name, prediction in kept.items():
+        log.picture(int(state.step), f"predictions/{name}", colourise(prediction, job.palette))
+
+
+def log_scores(log: MetricLog, step: int, confusion: np.ndarray) -> None:
+    """Adds an 'eval' row with the four summary scores of a confusion matrix."""
+    scores = metrics.scores(confusion).as_dict()
+    names = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
+    log.row(step, "eval", {name: scores[name] for name in names})
+
+
+class _Throughput:
+    """Pictures per second, of the last interval and overall, without evaluation and the first interval's compilation."""
+
+    def __init__(self, pictures: int):
+        self._pictures, self._last, self._step = pictures, time.monotonic(), None
+        self.rate, self.seconds, self._steps = 0.0, 0.0, 0
+
+    def tick(self, step: int) -> None:
+        now = time.monotonic()
+        if self._step is not None:
+            self.rate = self._pictures * (step - self._step) / max(now - self._last, 1e-9)
+            self.seconds, self._steps = self.seconds + now - self._last, self._steps + step - self._step
+        self._last, self._step = now, step
+
+    def restart(self, step: int) -> None:
+        self._last, self._step = time.monotonic(), step
+
+    @property
+    def overall(self) -> float:
+        return self._pictures * self._steps / self.seconds if self.seconds else 0.0
