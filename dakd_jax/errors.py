@@ -1,9 +1,12 @@
-"""The one exception that stands for a user's mistake."""
+"""The exceptions that run.py reports as one line; every other one is ours and keeps its traceback."""
 
 
 class UserError(ValueError):
     """Something in the command, config or files is wrong; the message is one line and says the way out.
 
-    run.py prints the message without a traceback and exits with code 2. Every other exception is ours
-    and keeps its traceback.
+    run.py exits with code 2.
     """
+
+
+class NonFiniteLoss(FloatingPointError):
+    """A loss became NaN or infinite; the message names the step and the terms. run.py exits with code 3."""

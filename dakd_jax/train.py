@@ -11,15 +11,13 @@ from rich.console import Console
 
 from dakd_jax import evaluate, metrics, optimizers, train_state
 from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.errors import NonFiniteLoss
+from dakd_jax.interruption import StopRequest
 from dakd_jax.logs import MetricLog
 from dakd_jax.progress import StageProgress
 from dakd_jax.report import colourise
 from dakd_jax.settings import StageSettings
 from dakd_jax.train_step import LearningRates, train_step
-
-
-class NonFiniteLoss(FloatingPointError):
-    """A loss became NaN or infinite; the message names the step and the terms."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,40 +87,39 @@ def _loop(job, state, checkpoints, log, console):
     pictures = (2 if settings.options.adapt else 1) * job.config.data.batch_size
     pending, clock = None, _Throughput(pictures)
     batches = job.batches(first) if first < settings.steps else iter(())
-    with StageProgress(console, job.title, settings.steps, first) as progress:
-        try:
-            for step in range(first, settings.steps):
-                rate = LearningRates(*(np.float32(r[step]) for r in rates))
-                state, losses = train_step(
-                    state,
-                    job.teacher,
-                    next(batches),
-                    settings.weights,
-                    rate,
-                    models=settings.models,
-                    options=settings.options,
-                    optimizer=settings.optimizer,
-                    discriminator_optimizer=settings.discriminator_optimizer,
-                )
-                done = step + 1
-                if done % config.log_every == 0 or done == settings.steps:
-                    # Read one interval late, so that the device never waits for the host.
-                    clock.tick(done)
-                    _write(log, pending)
-                    pending = (done, losses, rate, clock.rate)
-                    progress.update(done, f"{clock.rate:6.1f} images/s")
-                if done % config.checkpoint_every == 0 or done == settings.steps:
-                    pending = _write(log, pending)
-                    checkpoints.save(state)
-                if config.eval_every and done % config.eval_every == 0 and done < settings.steps:
-                    pending = _write(log, pending)
-                    _validate(job, state, log)
-                    clock.restart(done)
-        except KeyboardInterrupt:
-            _write(log, pending)
-            checkpoints.save(state)
-            console.print(f"{job.title}: stopped at step {int(state.step)} and saved", highlight=False)
-            raise
+    with StageProgress(console, job.title, settings.steps, first) as progress, StopRequest() as stop:
+        for step in range(first, settings.steps):
+            rate = LearningRates(*(np.float32(r[step]) for r in rates))
+            state, losses = train_step(
+                state,
+                job.teacher,
+                next(batches),
+                settings.weights,
+                rate,
+                models=settings.models,
+                options=settings.options,
+                optimizer=settings.optimizer,
+                discriminator_optimizer=settings.discriminator_optimizer,
+            )
+            done = step + 1
+            last = done == settings.steps
+            if done % config.log_every == 0 or last:
+                # Read one interval late, so that the device never waits for the host.
+                clock.tick(done)
+                _write(log, pending)
+                pending = (done, losses, rate, clock.rate)
+                progress.update(done, f"{clock.rate:6.1f} images/s")
+            if config.eval_every and done % config.eval_every == 0 and not last:
+                pending = _write(log, pending)
+                _validate(job, state, log)
+                clock.restart(done)
+            # After the rows of this step: a run that is killed and goes on from here has them all.
+            if done % config.checkpoint_every == 0 or last or stop.made:
+                pending = _write(log, pending)
+                checkpoints.save(state)
+            if stop.made:
+                console.print(f"{job.title}: stopped at step {done} and saved", highlight=False)
+                raise KeyboardInterrupt
     return {"params": state.params, "batch_stats": state.batch_stats}, {
         "images_per_second": round(clock.overall, 1),
         "minutes": round(clock.seconds / 60, 2),

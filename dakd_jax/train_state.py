@@ -1,10 +1,12 @@
 """Everything that training changes, and how it starts."""
 
+import functools
 import zlib
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dakd_jax.adaptation.adversarial import LEVELS
 from dakd_jax.models.discriminator import Discriminator
@@ -33,9 +35,19 @@ def init_key(seed: int, role: str) -> jax.Array:
 
 def init_segmenter(model: Segmenter, seed: int, role: str) -> dict:
     """{'params', 'batch_stats'} of a segmenter; a pure function of (model, seed, role)."""
-    picture = jnp.zeros((1, 32, 32, 3))
-    variables = jax.jit(lambda key: model.init(key, picture, train=False))(init_key(seed, role))
+    return _init_segmenter(init_key(seed, role), model=model)
+
+
+@functools.partial(jax.jit, static_argnames=("model",))
+def _init_segmenter(key, *, model):
+    variables = model.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
     return {"params": variables["params"], "batch_stats": variables["batch_stats"]}
+
+
+def blank_segmenter(model: Segmenter) -> dict:
+    """{'params', 'batch_stats'} of zeros, to be filled from a file; compiles nothing."""
+    shapes = jax.eval_shape(functools.partial(_init_segmenter, model=model), init_key(0, ""))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def init_discriminators(model: Discriminator, seed: int, num_classes: int, levels: str) -> dict:

@@ -44,7 +44,7 @@ def content_hash(variables: dict) -> str:
 def load(path: str | pathlib.Path, model: Segmenter) -> dict:
     """{'params', 'batch_stats'} of a whole segmenter; a bare trunk is refused."""
     found = resolve(path)
-    variables, kind = pretrained.load_segmenter(found, train_state.init_segmenter(model, 0, "template"))
+    variables, kind = pretrained.load_segmenter(found, train_state.blank_segmenter(model))
     if kind == "trunk":
         raise UserError(f"{found} holds a trunk without segmentation heads; a finished network is wanted here")
     return variables
