@@ -76,10 +76,9 @@ def predict(
         heads, _ = model.apply(variables, x, train=statistics == "picture", mutable=["batch_stats"])
         return heads.main
 
-    if statistics == "picture":  # each picture is normalised by itself, whatever batch it travels in
-        main = jax.lax.map(lambda image: logits(image[None])[0], images)
-    else:
-        main = logits(images)
+    # Under 'picture' each one is normalised by itself, whatever batch it travels in.
+    one_by_one = functools.partial(jax.lax.map, lambda image: logits(image[None])[0])
+    main = one_by_one(images) if statistics == "picture" else logits(images)
     full = log_probabilities(main, images.shape[1:3])
     return jnp.argmax(resizing.resize_half_pixel(full, size), axis=-1).astype(jnp.uint8)
 

@@ -41,8 +41,9 @@ def _stage_result(experiment, planned) -> StageResult:
     confusion, predictions = experiment.evaluator.stored(planned)
     record = records.read_json(planned.folder / "record.json") or {}
     variables = pretrained.to_state_dict({"params": experiment.variables(planned.name)["params"]})
+    network = experiment.config[planned.stage.network]
     info = {
-        "network": f"{experiment.config[planned.stage.network].arch} x{experiment.config[planned.stage.network].width:g}",
+        "network": f"{network.arch} x{network.width:g}",
         "parameters": sum(array.size for array in variables.values()),
         "steps": record.get("identity", {}).get("steps"),
         "starts from": planned.replaced_by or record.get("starts_from"),

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from dakd_jax import paradigms
+from dakd_jax import evaluate, paradigms
 from dakd_jax.adaptation.adversarial import LEVELS
 from dakd_jax.errors import UserError
 from dakd_jax.losses.adversarial import JUDGES
@@ -14,6 +14,17 @@ from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 from dakd_jax.train_step import LossWeights, StepModels, StepOptions
 
 AUXILIARY_LAYERS = (6, 7)
+POSITIVE = {
+    "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints"),
+    "optim": ("learning_rate", "discriminator_learning_rate", "power"),
+    "eval": ("batch_size",),
+}
+NOT_NEGATIVE = {
+    "train": ("eval_every",),
+    "optim": ("decay_steps", "momentum", "weight_decay"),
+    "eval": ("pictures",),
+    "loss": ("seg_auxiliary", "kl", "mse", "ce", "target", "adversarial_auxiliary", "adversarial_main"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,31 +52,23 @@ def _positive(field: str, value, *, zero: bool = False) -> None:
 
 def check(config) -> None:
     """Raises a UserError for the first field that cannot work."""
+    if isinstance(config.goal, str) or not config.goal:
+        raise UserError(f"config.goal={config.goal!r}: name at least one of {', '.join(paradigms.STAGES)}, as a tuple")
     for name in config.goal:
         _choose("goal", name, paradigms.STAGES)
-    if not config.goal:
-        raise UserError(f"config.goal is empty: name at least one of {', '.join(paradigms.STAGES)}")
-    for network in ("student", "teacher"):
-        _choose(f"{network}.arch", config[network].arch, ARCHITECTURES)
-        _choose(f"{network}.auxiliary_layer", config[network].auxiliary_layer, AUXILIARY_LAYERS)
-        _positive(f"{network}.width", config[network].width)
-    _choose("student.init_from", config.student.init_from, ("", "student"))
-    _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
+    _check_networks(config)
+    _check_numbers(config)
     _choose("loss.kl_reduction", config.loss.kl_reduction, KL_REDUCTIONS)
     _choose("loss.mse_on", config.loss.mse_on, ("log_probabilities", "features"))
     _choose("loss.adversarial", config.loss.adversarial, JUDGES)
     _choose("loss.levels", config.loss.levels, LEVELS)
     _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
-    for field in ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints"):
-        _positive(f"train.{field}", config.train[field])
-    for field in ("learning_rate", "discriminator_learning_rate", "power"):
-        _positive(f"optim.{field}", config.optim[field])
-    for field in ("decay_steps", "momentum", "weight_decay"):
-        _positive(f"optim.{field}", config.optim[field], zero=True)
+    evaluate.protocol(config.eval.protocol)
     for field in ("source_size", "target_size"):
-        if min(config.data[field]) < MIN_SIZE:
+        size = tuple(config.data[field])
+        if len(size) != 2 or min(size) < MIN_SIZE:
             raise UserError(
-                f"config.data.{field}={tuple(config.data[field])}: each side must be at least {MIN_SIZE} pixels, "
+                f"config.data.{field}={size}: expected (width, height), each side at least {MIN_SIZE} pixels, "
                 "or nothing is left after stride 8 and the discriminator's five halvings"
             )
     if config.loss.mse_on == "features" and _tap_channels(config.student) != _tap_channels(config.teacher):
@@ -74,6 +77,26 @@ def check(config) -> None:
             f"{_tap_channels(config.student)} and the teacher's {_tap_channels(config.teacher)}; "
             "use 'log_probabilities' or equal widths"
         )
+
+
+def _check_networks(config) -> None:
+    for network in ("student", "teacher"):
+        _choose(f"{network}.arch", config[network].arch, ARCHITECTURES)
+        _choose(f"{network}.auxiliary_layer", config[network].auxiliary_layer, AUXILIARY_LAYERS)
+        _positive(f"{network}.width", config[network].width)
+    _positive("discriminator.width", config.discriminator.width)
+    _choose("student.init_from", config.student.init_from, ("", "student"))
+    _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
+
+
+def _check_numbers(config) -> None:
+    _positive("seed", config.seed, zero=True)
+    for group, fields in POSITIVE.items():
+        for field in fields:
+            _positive(f"{group}.{field}", config[group][field])
+    for group, fields in NOT_NEGATIVE.items():
+        for field in fields:
+            _positive(f"{group}.{field}", config[group][field], zero=True)
 
 
 def _tap_channels(network) -> int:

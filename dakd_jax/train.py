@@ -169,7 +169,7 @@ def log_scores(log: MetricLog, step: int, confusion: np.ndarray) -> None:
 
 
 class _Throughput:
-    """Pictures per second, of the last interval and overall, without evaluation and the first interval's compilation."""
+    """Pictures per second, of the last interval and overall, without evaluation and the first compilation."""
 
     def __init__(self, pictures: int):
         self._pictures, self._last, self._step = pictures, time.monotonic(), None

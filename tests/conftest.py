@@ -28,3 +28,34 @@ def camvid_dir():
     if not path.is_dir():
         pytest.skip(f"no CamVid day-to-dusk data at {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def toy_city(tmp_path_factory):
+    """Root of a toy city of a few small pictures."""
+    import tiny_runs  # not at the top: most tests need no jax
+    from data_pipelines.feed import Feed
+
+    root = tmp_path_factory.mktemp("data") / "city"
+    assert Feed(tiny_runs.config(root).data).domains
+    return root
+
+
+@pytest.fixture(scope="session")
+def chain(toy_city, tmp_path_factory):
+    """(workdir, console text) of one tiny run of all stages but student_continued."""
+    import tiny_runs
+
+    workdir = tmp_path_factory.mktemp("chain")
+    text = tiny_runs.run(tiny_runs.config(toy_city, goal=tiny_runs.ALL_BUT_CONTINUED), workdir)
+    return workdir, text
+
+
+@pytest.fixture(scope="session")
+def run_py(tmp_path_factory):
+    """Runs run.py on a list of arguments: Ended(code, stdout, stderr)."""
+    import tiny_runs
+
+    runner = tiny_runs.WarmRunner(tmp_path_factory.mktemp("warm"))
+    yield runner
+    runner.close()

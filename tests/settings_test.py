@@ -1,0 +1,101 @@
+"""Every field that cannot work is refused with its name and the way out."""
+
+import pytest
+import tiny_runs
+
+from dakd_jax import paradigms, settings
+from dakd_jax.errors import UserError
+
+
+def changed(**changes):
+    return tiny_runs.config("nowhere", **changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "way_out"),
+    [
+        ("goal", ("case_e",), "expected one of source_only, .*case_d"),
+        ("goal", (), "name at least one of source_only"),
+        ("student.arch", "resnet", "expected one of .*drn_d_22"),
+        ("teacher.arch", "drn_d_23", "expected one of .*drn_d_38"),
+        ("student.auxiliary_layer", 5, "expected one of 6, 7"),
+        ("teacher.width", 0.0, "> 0"),
+        ("discriminator.width", -1.0, "> 0"),
+        ("student.init_from", "teacher", "expected one of .*student"),
+        ("teacher.statistics", "mine", "running, batch"),
+        ("loss.kl_reduction", "median", "mean, .*pixel_mean"),
+        ("loss.mse_on", "logits", "log_probabilities, features"),
+        ("loss.adversarial", "hinge", "vanilla, least_squares"),
+        ("loss.levels", "triple", "multi, single"),
+        ("loss.kl", -0.1, ">= 0"),
+        ("loss.target", -1.0, ">= 0"),
+        ("eval.metric", "iou", "miou, miou_present"),
+        ("eval.protocol", "mine", "native, .*released"),
+        ("eval.batch_size", 0, "> 0"),
+        ("eval.pictures", -1, ">= 0"),
+        ("train.steps", 0, "> 0"),
+        ("train.teacher_steps", -5, "> 0"),
+        ("train.log_every", 0, "> 0"),
+        ("train.eval_every", -1, ">= 0"),
+        ("train.checkpoint_every", 0, "> 0"),
+        ("train.keep_checkpoints", 0, "> 0"),
+        ("optim.learning_rate", 0.0, "> 0"),
+        ("optim.power", -1.0, "> 0"),
+        ("optim.weight_decay", -1e-4, ">= 0"),
+        ("optim.decay_steps", -1, ">= 0"),
+        ("seed", -1, ">= 0"),
+        ("data.source_size", (64, 31), "at least 32"),
+        ("data.target_size", (8, 64), "at least 32"),
+        ("data.target_size", (64,), "width, height"),
+        ("data.source_size", (64, 64, 3), "width, height"),
+    ],
+)
+def test_refused(field, value, way_out):
+    with pytest.raises(UserError, match=f"config.{field}.*{way_out}") as caught:
+        settings.check(changed(**{field: value}))
+    assert "\n" not in str(caught.value)
+
+
+def test_base_and_tiny_settings_pass():
+    settings.check(changed())
+    settings.check(tiny_runs.base.get_config())
+    settings.check(tiny_runs.base.get_config("released_code"))
+
+
+def test_unknown_preset():
+    with pytest.raises(UserError, match="'released' is unknown: expected one of released_code"):
+        tiny_runs.base.get_config("released")
+
+
+def test_feature_mse_needs_equal_channels():
+    settings.check(changed(**{"loss.mse_on": "features"}))
+    with pytest.raises(UserError, match="26 and the teacher's 51; use 'log_probabilities' or equal widths"):
+        settings.check(changed(**{"loss.mse_on": "features", "teacher.width": 0.1}))
+    with pytest.raises(UserError, match="equal channel counts"):
+        settings.check(changed(**{"loss.mse_on": "features", "teacher.arch": "drn_d_54"}))
+
+
+def test_settings_of_the_stages():
+    chosen = changed(**{"train.teacher_steps": 9, "loss.target": 0.5, "teacher.statistics": "batch"})
+    made = {name: settings.stage_settings(chosen, paradigms.stage(name), 19) for name in paradigms.STAGES}
+    assert {name: s.steps for name, s in made.items() if s.steps != 6} == {"teacher": 9}
+    distilled = {name: (s.weights.distil_source, s.weights.distil_target) for name, s in made.items()}
+    assert distilled["case_a"] == (1.0, 0.0)
+    assert distilled["case_b"] == distilled["case_d"] == (0.0, 0.5)
+    assert distilled["case_c"] == (1.0, 0.5)
+    assert distilled["student"] == distilled["source_only"] == (0.0, 0.0)
+    assert [name for name, s in made.items() if not s.options.adapt] == ["source_only", "target_supervised"]
+    for name, s in made.items():
+        assert (s.models.teacher is not None) == name.startswith("case_")
+    assert made["case_a"].options.teacher_statistics == "batch"
+
+
+def test_presets_are_what_the_two_sources_say():
+    paper, code = tiny_runs.base.get_config(), tiny_runs.base.get_config("released_code")
+    assert (paper.optim.nesterov, paper.optim.weight_decay, paper.optim.discriminator_learning_rate) == (
+        True,
+        1e-4,
+        1e-3,
+    )
+    assert (code.optim.nesterov, code.optim.weight_decay, code.optim.discriminator_learning_rate) == (False, 5e-4, 1e-4)
+    assert (code.loss.kl_reduction, code.teacher.statistics, code.eval.protocol) == ("off", "batch", "released")

@@ -1,0 +1,134 @@
+"""The smallest runs of the whole system: one compilation of each kind of step serves all tests."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+import jax
+from rich.console import Console
+
+from configs import base
+from dakd_jax import commands
+from data_pipelines.feed import Feed
+
+PROJECT = pathlib.Path(__file__).resolve().parents[1]
+SIZE = (64, 32)
+STEPS = 6
+TINY = {
+    "data.name": "toy",
+    "data.toy.size": (64, 48),
+    "data.toy.num_train": 6,
+    "data.toy.num_val": 5,
+    "data.source_size": SIZE,
+    "data.target_size": SIZE,
+    "data.loader": "numpy",
+    "student.width": 0.05,
+    "teacher.arch": "drn_d_22",
+    "teacher.width": 0.05,
+    "discriminator.width": 0.05,
+    "optim.learning_rate": 1e-2,
+    "train.steps": STEPS,
+    "train.teacher_steps": STEPS,
+    "train.log_every": 1,
+    "train.eval_every": 3,
+    "train.checkpoint_every": 2,
+    "eval.pictures": 3,
+}
+ALL_BUT_CONTINUED = ("source_only", "target_supervised", "student", "teacher", "case_a", "case_b", "case_d")
+
+
+def config(root, **changes):
+    """Base settings made tiny, on the toy city under `root`; changes as {"group.field": value}."""
+    made = base.get_config()
+    made.update_from_flattened_dict({**TINY, "data.root": str(root), **changes})
+    return made
+
+
+@contextlib.contextmanager
+def quick_compilation():
+    """Fewer passes of XLA: half the time, and the numbers of these tests are compared among themselves."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+def run(chosen, workdir, mode="train", name="tiny"):
+    """Text on the console of a command in this process."""
+    console = Console(file=io.StringIO(), width=160)
+    cache = jax.config.jax_compilation_cache_dir
+    with quick_compilation():
+        try:
+            commands.MODES[mode](
+                chosen, Feed(chosen.data), pathlib.Path(workdir), console, name=name, command="python run.py"
+            )
+        finally:
+            jax.config.update("jax_compilation_cache_dir", cache)
+    return console.file.getvalue()
+
+
+def stage_folder(workdir, name):
+    """The only folder of a stage."""
+    (found,) = (pathlib.Path(workdir) / "stages").glob(f"{name}-*")
+    return found
+
+
+def metric_rows(folder):
+    """Rows of metrics.jsonl without what a clock measured."""
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
+
+
+def arguments(root, workdir, **changes):
+    """The command line of config(root, **changes), on configs/base.py."""
+    fields = {**TINY, "data.root": str(root), **changes}
+    text = {name: ",".join(map(str, v)) if isinstance(v, tuple) else v for name, v in fields.items()}
+    return ["--config=configs/base.py", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in text.items())]
+
+
+class Ended(NamedTuple):
+    """A command that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def environment(**more):
+    """Of a child process: CPU, quick compilation, quiet."""
+    quiet = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **quiet, "PYTHONPATH": str(PROJECT), "COLUMNS": "160", **more}
+
+
+class WarmRunner:
+    """run.py in forks of one process that has imported jax: seconds are saved in each of many tests."""
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "tests" / "warm_runner.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            env=environment(),
+        )
+
+    def __call__(self, arguments, *, before="") -> Ended:
+        """`before`: Python that the fork executes first, to inject a fault."""
+        files = [self._folder / name for name in ("stdout", "stderr")]
+        order = {"arguments": list(arguments), "before": before, "files": list(map(str, files))}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return Ended(int(self._process.stdout.readline()), *(f.read_text() for f in files))
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
