@@ -4,11 +4,14 @@ import zlib
 
 import golden
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dakd_jax import optimizers, train_state, train_step
+from dakd_jax.losses import distillation
 from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.segmenter import Segmenter
 
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
 SETTINGS = {
@@ -126,3 +129,161 @@ def test_five_steps_equal_reference(golden_dir, case, settings, mode, teacher):
         before, after = ({"params": s.discriminators[level]} for s in (first, last))
         assert _assert_changes(stored, which, before, after) == 10
     assert int(last.step) == STEPS
+
+
+BROKEN = {
+    "seg_auxiliary": 0.2,
+    "adversarial_auxiliary": 4e-4,
+    "adversarial_main": 2e-3,
+    "kl": 0.2,
+    "mse": 0.02,
+    "ce": 0.5,
+    "distil_source": 0.9,
+    "distil_target": 0.9,
+}
+
+
+def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
+    """Each lambda, changed on purpose, must be seen in the very first losses."""
+    stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
+    _, _, series = _run(golden_dir, "c", "supplement", "eval", steps=1)
+    assert _worst_loss(stored, series)[0] <= 1e-8
+    for name, value in BROKEN.items():
+        _, _, series = _run(golden_dir, "c", "supplement", "eval", steps=1, **{name: value})
+        assert _worst_loss(stored, series)[0] > 1e-7, f"a wrong {name} went unnoticed"
+
+
+def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
+    right = distillation.kl_divergence
+    monkeypatch.setattr(
+        distillation, "kl_divergence", lambda student, teacher, reduction: right(teacher, student, reduction=reduction)
+    )
+    train_step.train_step.clear_cache()
+    stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
+    _, _, series = _run(golden_dir, "c", "supplement", "eval", steps=1)
+    train_step.train_step.clear_cache()
+    gap, term = _worst_loss(stored, series)
+    assert gap > 1e-3 and "kl" in term
+
+
+# From here on tiny networks in float32: what the golden trajectories do not cover.
+
+TINY = Segmenter(arch="drn_d_22", num_classes=5, width=0.05)
+TINY_D = Discriminator(width=0.07)
+DEFAULT = {
+    "optimizer": optimizers.SegmenterOptimizer(),
+    "discriminator_optimizer": optimizers.DiscriminatorOptimizer(),
+}
+
+
+def _tiny_batch(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "source_image": rng.integers(0, 256, (2, 32, 40, 3), dtype=np.uint8),
+        "source_label": rng.integers(0, 5, (2, 32, 40), dtype=np.uint8),
+        "target_image": rng.integers(0, 256, (2, 36, 32, 3), dtype=np.uint8),
+    }
+
+
+def _tiny_state(levels="multi", adapt=True):
+    found = train_state.init_discriminators(TINY_D, 0, 5, levels) if adapt else {}
+    return train_state.create(train_state.init_segmenter(TINY, 0, "student"), found, **DEFAULT)
+
+
+def _tiny_step(weights=None, *, batch=None, state=None, teacher=True, **options):
+    options = train_step.StepOptions(**options)
+    return train_step.train_step(
+        state or _tiny_state(options.levels, options.adapt),
+        train_state.init_segmenter(TINY, 1, "teacher") if teacher else None,
+        batch or _tiny_batch(),
+        weights or train_step.LossWeights(distil_source=1.0, distil_target=1.0),
+        train_step.LearningRates(np.float32(1e-2), np.float32(1e-3)),
+        models=train_step.StepModels(TINY, TINY_D, TINY if teacher else None),
+        options=options,
+        **DEFAULT,
+    )
+
+
+@pytest.fixture
+def x32(x64):
+    with jax.enable_x64(False):
+        yield
+
+
+def _leaves(tree):
+    return [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+def test_one_compilation_serves_all_cases_and_weights(x32):
+    _tiny_step()
+    before = train_step.train_step._cache_size()
+    for source, target in CASES.values():
+        _tiny_step(train_step.LossWeights(distil_source=source, distil_target=target, kl=0.7, seg_auxiliary=0.3))
+    assert train_step.train_step._cache_size() == before
+
+
+def test_a_domain_that_does_not_distil_runs_no_teacher_and_gets_no_gradient_from_it(x32):
+    weights = train_step.LossWeights(distil_source=0.0, distil_target=0.0)
+    with_teacher, losses = _tiny_step(weights)
+    without, _ = _tiny_step(weights, teacher=False)
+    for a, b in zip(_leaves(with_teacher.params), _leaves(without.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    watched = _tiny_step(weights.replace(watch_inactive=True))[1]
+    # Not run: its log-probabilities are zeros, so its KL is sum(0 - log p) / entries and the class is always 0.
+    assert losses["loss/source/quasi_ce_main"] != watched["loss/source/quasi_ce_main"]
+
+
+def test_without_adaptation_nothing_of_the_target_is_used(x32):
+    batch = _tiny_batch()
+    del batch["target_image"]
+    state, losses = _tiny_step(batch=batch, adapt=False, teacher=False)
+    assert sorted(losses) == ["loss/source/seg_auxiliary", "loss/source/seg_main", "loss/source/total"]
+    assert state.discriminators == {} and int(state.step) == 1
+
+
+@pytest.mark.parametrize(("levels", "expected"), [("multi", {"auxiliary", "main"}), ("single", {"main"})])
+def test_levels_choose_the_discriminators(x32, levels, expected):
+    state, losses = _tiny_step(levels=levels)
+    assert set(state.discriminators) == expected
+    assert {k.split("_", 1)[1] for k in losses if "discriminator" in k} == expected
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "least_squares"])
+def test_the_adversarial_loss_is_the_chosen_one(x32, kind):
+    state = _tiny_state()
+    batch = _tiny_batch()
+    x = jnp.asarray(batch["target_image"])
+    logp, _, _ = train_step._forward(TINY, {"params": state.params, "batch_stats": state.batch_stats}, x, train=True)
+    out = np.asarray(TINY_D.apply({"params": state.discriminators["main"]}, jnp.exp(logp["main"])), np.float64)
+    expected = {"vanilla": np.mean(np.log1p(np.exp(out))), "least_squares": np.mean(out**2)}[kind]
+    _, losses = _tiny_step(adversarial=kind)
+    np.testing.assert_allclose(losses["loss/target/adversarial_main"], expected, rtol=1e-4)
+
+
+def test_mse_compares_features_or_log_probabilities(x32):
+    a = _tiny_step(mse_on="features")[1]["loss/source/mse_auxiliary"]
+    b = _tiny_step(mse_on="log_probabilities")[1]["loss/source/mse_auxiliary"]
+    assert np.isfinite([a, b]).all() and abs(a - b) > 1e-3
+
+
+def test_teacher_statistics_are_running_or_of_the_batch(x32):
+    a, b = (_tiny_step(teacher_statistics=s)[1]["loss/target/kl_main"] for s in ("running", "batch"))
+    assert abs(a - b) > 1e-6
+
+
+def test_void_labels_leave_finite_weights(x32):
+    batch = _tiny_batch() | {"source_label": np.full((2, 32, 40), 255, np.uint8)}
+    state, losses = _tiny_step(batch=batch)
+    assert losses["loss/source/seg_main"] == 0 == losses["loss/source/seg_auxiliary"]
+    assert all(np.isfinite(x).all() for x in _leaves(state.params))
+
+
+def test_same_inputs_give_the_same_bits(x32):
+    a, b = _tiny_step()[0], _tiny_step()[0]
+    assert all((x == y).all() for x, y in zip(_leaves(a), _leaves(b), strict=True))
+
+
+def test_polynomial_decay_is_the_closed_form():
+    ours = optimizers.polynomial_decay(2.5e-4, horizon=100, power=0.9, steps=120)
+    expected = 2.5e-4 * np.maximum(1 - np.arange(120) / 100, 0) ** 0.9
+    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-18)
