@@ -29,7 +29,7 @@ def identity(config, stage: paradigms.Stage, data_fingerprint: str, parents: dic
         "seed": config.seed,
         "data": {k: config.data[k] for k in DATA_FIELDS} | {"fingerprint": data_fingerprint},
         "seg_auxiliary": loss.seg_auxiliary,
-        "optim": config.optim.to_dict(),
+        "optim": {k: v for k, v in config.optim.items() if stage.adapt or not k.startswith("discriminator_")},
         "steps": config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         "parents": parents,
     }

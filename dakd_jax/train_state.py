@@ -52,10 +52,13 @@ def blank_segmenter(model: Segmenter) -> dict:
 
 def init_discriminators(model: Discriminator, seed: int, num_classes: int, levels: str) -> dict:
     """{level: parameters} for the levels of LEVELS[levels]."""
-    maps = jnp.zeros((1, 32, 32, num_classes))
-    return {
-        level: jax.jit(model.init)(init_key(seed, f"discriminator/{level}"), maps)["params"] for level in LEVELS[levels]
-    }
+    keys = {level: init_key(seed, f"discriminator/{level}") for level in LEVELS[levels]}
+    return {level: _init_discriminator(key, model=model, num_classes=num_classes) for level, key in keys.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_classes"))
+def _init_discriminator(key, *, model, num_classes):
+    return model.init(key, jnp.zeros((1, 32, 32, num_classes)))["params"]
 
 
 def create(

@@ -34,6 +34,7 @@ def camvid_dir():
 def toy_city(tmp_path_factory):
     """Root of a toy city of a few small pictures."""
     import tiny_runs  # not at the top: most tests need no jax
+
     from data_pipelines.feed import Feed
 
     root = tmp_path_factory.mktemp("data") / "city"

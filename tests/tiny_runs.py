@@ -52,7 +52,7 @@ def config(root, **changes):
 @contextlib.contextmanager
 def quick_compilation():
     """Fewer passes of XLA: half the time, and the numbers of these tests are compared among themselves."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         yield
