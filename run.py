@@ -19,7 +19,6 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from rich.console import Console
 
 from dakd_jax import command_line
 from dakd_jax.errors import NonFiniteLoss, UserError
@@ -35,10 +34,10 @@ def run(arguments: list[str]) -> None:
         print(__doc__)
         return
     command = command_line.parse(arguments)
-    from dakd_jax import commands  # not before the command is understood: jax takes seconds to import
+    from dakd_jax import commands, progress  # not before the command is understood: jax takes seconds to import
 
     logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every file that it touches
-    console = Console()
+    console = progress.make_console()
     feed = Feed(command.config.data, progress=commands.rendering_progress(console))
     typed = shlex.join(["python", "run.py", *arguments])
     commands.MODES[command.mode](command.config, feed, command.workdir, console, name=command.name, command=typed)

@@ -19,12 +19,12 @@ def get_config(preset: str = ""):
     config.data.root = "data/toy_city"
     config.data.source_size = config.data.target_size = (128, 64)
     config.data.mirror = True
-    config.student.width = 0.25
-    config.teacher.width = 0.5
+    config.student.width = 0.125
+    config.teacher.width = 0.25
     config.discriminator.width = 0.25
-    config.optim.learning_rate = 1e-2
-    config.train.steps = 300
-    config.train.teacher_steps = 300
+    config.optim.learning_rate = 0.1
+    config.train.steps = 350
+    config.train.teacher_steps = 800
     config.train.log_every = 25
     config.train.eval_every = 0
     config.train.checkpoint_every = 1000

@@ -12,7 +12,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+TABLE_WIDTH = 110  # of the widest table, where there is no terminal to ask
 QUIET_SECONDS = 15  # between lines where the output is no terminal
+
+
+def make_console() -> Console:
+    """A console of the terminal's width, or one wide enough for the tables where the output is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, TABLE_WIDTH))
 
 
 class StageProgress:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import tempfile
 
+import rich.box
 import rich.table
 from rich.console import Console
 
@@ -47,7 +48,7 @@ class PlannedStage:
         if self.finished:
             return "finished, reused"
         started = (self.folder / "checkpoints").is_dir() and any((self.folder / "checkpoints").iterdir())
-        return "goes on where it stopped" if started else "to be trained"
+        return "to be continued" if started else "to be trained"
 
 
 class Experiment:
@@ -87,9 +88,9 @@ class Experiment:
 
     def plan_table(self) -> rich.table.Table:
         """The plan for people."""
-        table = rich.table.Table(title=f"Plan, in {self.workdir}", title_justify="left")
+        table = rich.table.Table(title=f"Plan, in {self.workdir}", title_justify="left", box=rich.box.SIMPLE_HEAD)
         for column in ("stage", "network", "starts from", "teacher", "steps", "what happens", "hash"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column not in ("starts from", "what happens"))
         for name, planned in self.plan.items():
             network = self.config[planned.stage.network]
             table.add_row(
@@ -99,7 +100,7 @@ class Experiment:
                 "yes" if planned.stage.distils else "",
                 str(self._settings(planned).steps),
                 planned.status,
-                planned.hash.removeprefix("file:")[:10],
+                planned.hash.removeprefix("file:")[:8],
             )
         return table
 

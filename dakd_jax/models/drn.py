@@ -179,7 +179,7 @@ class DRN(nn.Module):
         return nn.relu(BatchNorm(name="bn1")(x, train=train))
 
     def _layers(self, spec, channels):
-        """Layers 1 to 8. Family C replaces the plain convolutions of D by basic blocks, the last two without residual."""
+        """Layers 1 to 8. Family C has basic blocks for the plain convolutions of D, the last two without residual."""
         n, d_family = spec.blocks, spec.family == "D"
         plain = ConvLayer if d_family else BlockLayer
         tail = {} if d_family else {"residual": False, "new_level": False}
