@@ -2,7 +2,8 @@
 
 Paper: no number known to us.
 Cost: 50k student steps on one GPU of 11 GB, less what is finished already.
-Command: python run.py --config=configs/bdd_source_only.py --config.data.root=DIR   (DIR holds cityscapes/ and bdd100k/)
+Command: python run.py --config=configs/bdd_source_only.py --config.data.root=DIR
+DIR holds cityscapes/ and bdd100k/.
 """
 
 from configs import base

@@ -2,7 +2,8 @@
 
 Paper: no number; a benchmark of this project. The number is `miou_present`: 10 classes occur in the labels.
 Cost: see docs/RESULTS.md; about 10 minutes a seed on one large GPU, hours on a CPU.
-Command: python run.py --config=configs/camvid_case_d.py --config.data.root=DIR   (DIR holds bdd100k/, cityscapes/)
+Command: python run.py --config=configs/camvid_case_d.py --config.data.root=DIR
+DIR holds bdd100k/, cityscapes/.
 """
 
 from configs import base
