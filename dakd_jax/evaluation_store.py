@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from dakd_jax import evaluate, metrics, records
+from dakd_jax.logs import MetricLog, read_rows
 from dakd_jax.progress import StageProgress
 
 
@@ -67,6 +68,7 @@ class Evaluator:
             "protocol": self._config.eval.protocol,
             "size": self.image_size,
             "pictures": self.picture_names(),
+            "data": self._feed.evaluation_fingerprint(),
         }
         return folder / f"evaluation-{self._config.eval.protocol}-{records.hash_json(records.plain(key))[:8]}.npz"
 
@@ -77,6 +79,7 @@ class Evaluator:
             return False
         confusion, predictions = self.score(planned.stage.title, model, variables())
         planned.folder.mkdir(parents=True, exist_ok=True)
+        self._log(planned, confusion, predictions)
         arrays = {f"prediction/{name}": prediction for name, prediction in predictions.items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, confusion=confusion, **arrays)
@@ -93,6 +96,15 @@ class Evaluator:
             },
         )
         return True
+
+    def _log(self, planned, confusion, predictions) -> None:
+        """Ends the stage's curves with its final scores, once: a later protocol leaves them alone."""
+        rows, steps = read_rows(planned.folder / "metrics.jsonl"), planned.identity.get("steps")
+        if not rows or any(row["kind"] == "eval" and row["step"] == steps for row in rows):
+            return
+        log = MetricLog(planned.folder, steps)
+        log.evaluation(steps, confusion, predictions, self._feed.palette)
+        log.close()
 
     def stored(self, planned) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion, predictions) of an evaluated stage."""

@@ -7,6 +7,11 @@ import pathlib
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from dakd_jax import metrics
+from dakd_jax.report import colourise
+
+SUMMARY = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
+
 
 class MetricLog:
     """Rows of {"step": n, "kind": "train" | "eval", name: number} in metrics.jsonl, and the same in TensorBoard.
@@ -32,6 +37,13 @@ class MetricLog:
             if value is not None:
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
+    def evaluation(self, step: int, confusion: np.ndarray, predictions: dict, palette: np.ndarray) -> None:
+        """Adds an 'eval' row of summary scores, and predictions {name: uint8 [H, W]} in the palette's colours."""
+        scores = metrics.scores(confusion).as_dict()
+        self.row(step, "eval", {name: scores[name] for name in SUMMARY})
+        for name, prediction in predictions.items():
+            self.picture(step, f"predictions/{name}", colourise(prediction, palette))
+
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Adds a uint8 [H, W, 3] picture to TensorBoard."""
         self._board.add_image(name, image, step, dataformats="HWC")
@@ -48,7 +60,10 @@ def read_rows(path: pathlib.Path) -> list[dict]:
     if path.exists():
         for line in path.read_text().splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except json.JSONDecodeError:
                 break
+            if not (isinstance(row, dict) and "step" in row):
+                break
+            rows.append(row)
     return rows

@@ -9,13 +9,12 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import evaluate, metrics, optimizers, train_state
+from dakd_jax import evaluate, optimizers, train_state
 from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.errors import NonFiniteLoss
 from dakd_jax.interruption import StopRequest
 from dakd_jax.logs import MetricLog
 from dakd_jax.progress import StageProgress
-from dakd_jax.report import colourise
 from dakd_jax.settings import StageSettings
 from dakd_jax.train_step import LearningRates, train_step
 
@@ -156,16 +155,7 @@ def _validate(job, state, log):
     confusion, kept = evaluate.evaluate(
         job.settings.models.segmenter, variables, job.eval_batches(), rules, keep=frozenset(job.show)
     )
-    log_scores(log, int(state.step), confusion)
-    for name, prediction in kept.items():
-        log.picture(int(state.step), f"predictions/{name}", colourise(prediction, job.palette))
-
-
-def log_scores(log: MetricLog, step: int, confusion: np.ndarray) -> None:
-    """Adds an 'eval' row with the four summary scores of a confusion matrix."""
-    scores = metrics.scores(confusion).as_dict()
-    names = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
-    log.row(step, "eval", {name: scores[name] for name in names})
+    log.evaluation(int(state.step), confusion, kept, job.palette)
 
 
 class _Throughput:

@@ -67,6 +67,10 @@ class Feed:
         """Names of target val's pictures, in order."""
         return tuple(example.name for example in self._evaluation.target_val.examples)
 
+    def evaluation_fingerprint(self) -> str:
+        """Of the files of target val."""
+        return self._evaluation.fingerprint
+
     def pictures(self, names, *, image_size) -> list[tuple]:
         """(name, image uint8 [h, w, 3], label uint8 [H, W] at native size) of some of target val's pictures."""
         found = {e.name: e for e in self._evaluation.target_val.examples if e.name in names}
