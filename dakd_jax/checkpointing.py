@@ -18,7 +18,9 @@ class Checkpoints:
 
     def __init__(self, folder: pathlib.Path, keep: int):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+        self._manager = ocp.CheckpointManager(
+            folder.resolve(), options=options, item_handlers=ocp.StandardCheckpointHandler()
+        )
         self._folder = folder
 
     def latest(self) -> int | None:
@@ -37,24 +39,35 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is of another network.
         """
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        step = self.latest()
         try:
-            state = self._manager.restore(self.latest(), args=ocp.args.StandardRestore(abstract))
-        except (ValueError, KeyError) as error:
-            raise UserError(
-                f"checkpoint {self._folder}/{self.latest()} does not fit this network "
-                f"({str(error).splitlines()[0][:120]}); delete the folder or choose another --workdir"
-            ) from error
-        # Orbax allows another shape with the same rank: that, too, is another network.
-        for old, new in zip(jax.tree.leaves(like), jax.tree.leaves(state), strict=True):
-            if old.shape != new.shape:
-                raise UserError(
-                    f"checkpoint {self._folder}/{self.latest()} holds a tensor of shape {new.shape} where this "
-                    f"network has {old.shape}; delete the folder or choose another --workdir"
-                )
-        return state
+            difference = _difference(self._manager.item_metadata(step).tree, like)
+            if not difference:
+                abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+                return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        except (ValueError, KeyError, AttributeError, FileNotFoundError) as error:  # what orbax raises on lost files
+            difference = f"it cannot be read: {' '.join(str(error).split())[:120]}"
+        raise UserError(
+            f"checkpoint {self._folder}/{step} does not fit ({difference}); delete that folder to go on from the one "
+            f"before, or {self._folder} to start anew"
+        )
 
     def close(self) -> None:
         """Waits for saves under way."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def _difference(stored, like: TrainState) -> str:
+    """The first tensor in which a stored state differs from `like`, '' when none does; reads no tensor."""
+
+    def shapes(tree):
+        flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+        return {jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape) for path, leaf in flat}
+
+    found, wanted = shapes(stored), shapes(like)
+    for name in {**wanted, **found}:
+        if found.get(name) != wanted.get(name):
+            there, here = (f"of shape {s[name]}" if name in s else "absent" for s in (found, wanted))
+            return f"{name} is {there} in it, {here} in this network"
+    return ""

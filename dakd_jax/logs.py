@@ -27,7 +27,10 @@ class MetricLog:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         os.replace(temporary, self._path)
         self._file = self._path.open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step + 1)
+        # The suffix keeps two starts within a second apart.
+        self._board = SummaryWriter(
+            str(folder / "tensorboard"), purge_step=start_step + 1, filename_suffix=f".{start_step:09d}"
+        )
 
     def row(self, step: int, kind: str, values: dict[str, float]) -> None:
         """Adds one row."""

@@ -161,7 +161,7 @@ def test_one_command_makes_all_stages(chain):
         assert SHORT_NAMES[name].strip("()") in text
         rows = tiny_runs.metric_rows(folder)
         assert [r["step"] for r in rows if r["kind"] == "train"] == list(range(1, tiny_runs.STEPS + 1))
-        assert [r["step"] for r in rows if r["kind"] == "eval"] == [3]
+        assert [r["step"] for r in rows if r["kind"] == "eval"] == [3, tiny_runs.STEPS]
     page = (workdir / "report_tiny" / "index.html").read_text()
     assert "(d) on target, from (c)" in page
 
