@@ -240,7 +240,7 @@ def test_where_the_stages_start_and_the_teacher_stays(chain, toy_city, tmp_path,
     assert weights.content_hash(by_name["teacher"].segmenter) != trunk
 
     case_c = arrays_of(tiny_runs.stage_folder(tmp_path, "case_c"))
-    started = {n: a for n, a in weights.pretrained.to_state_dict(by_name["case_d"].segmenter).items()}
+    started = weights.pretrained.to_state_dict(by_name["case_d"].segmenter)
     for name, array in started.items():
         np.testing.assert_array_equal(array, case_c[name], err_msg=name)
     assert started["base.layer0.1.num_batches_tracked"] == 2 * tiny_runs.STEPS
