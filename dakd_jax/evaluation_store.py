@@ -72,11 +72,15 @@ class Evaluator:
         }
         return folder / f"evaluation-{self._config.eval.protocol}-{records.hash_json(records.plain(key))[:8]}.npz"
 
+    def done(self, planned) -> bool:
+        """Whether a stage is evaluated under these rules."""
+        return self._file(planned.folder).exists()
+
     def ensure(self, planned, model, variables) -> bool:
         """Evaluates a stage unless that is done; True when it had to. `variables` is called only then."""
-        path = self._file(planned.folder)
-        if path.exists():
+        if self.done(planned):
             return False
+        path = self._file(planned.folder)
         confusion, predictions = self.score(planned.stage.title, model, variables())
         planned.folder.mkdir(parents=True, exist_ok=True)
         self._log(planned, confusion, predictions)
