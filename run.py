@@ -36,7 +36,8 @@ def run(arguments: list[str]) -> None:
     command = command_line.parse(arguments)
     from dakd_jax import commands, progress  # not before the command is understood: jax takes seconds to import
 
-    logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every file that it touches
+    # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     console = progress.make_console()
     feed = Feed(command.config.data, progress=commands.rendering_progress(console))
     typed = shlex.join(["python", "run.py", *arguments])

@@ -5,6 +5,7 @@ import pathlib
 import jax
 import orbax.checkpoint as ocp
 
+from dakd_jax import disk_faults
 from dakd_jax.errors import UserError
 from dakd_jax.train_state import TrainState
 
@@ -12,12 +13,12 @@ from dakd_jax.train_state import TrainState
 class Checkpoints:
     """The checkpoints of one stage: everything that training changes, every so many steps.
 
-    Orbax writes to a temporary name and renames, so that a killed save is never taken for a checkpoint. Saves are
-    asynchronous; close() waits for the last one.
+    Orbax writes to a temporary name and renames, so that a killed save is never taken for a checkpoint. A save is
+    done when save() returns: a fault of the disk is then raised here, and not in a thread.
     """
 
     def __init__(self, folder: pathlib.Path, keep: int):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=False)
         self._manager = ocp.CheckpointManager(
             folder.resolve(), options=options, item_handlers=ocp.StandardCheckpointHandler()
         )
@@ -28,10 +29,23 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState) -> None:
-        """Saves under the state's own step; does nothing if that step is saved already."""
+        """Saves under the state's own step; does nothing if that step is saved already.
+
+        Raises:
+          OSError: no space or no permission.
+        """
         step = int(state.step)
-        if step != self.latest():
+        if step == self.latest():
+            return
+        # Asked beforehand: orbax fails from several threads at once, each with a page on stderr.
+        disk_faults.require_space(self._folder, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+        try:
             self._manager.save(step, args=ocp.args.StandardSave(state))
+            self._manager.wait_until_finished()
+        except Exception as error:
+            if fault := disk_faults.find(error, self._folder):
+                raise fault from error
+            raise
 
     def restore(self, like: TrainState) -> TrainState:
         """The newest state; `like` gives the shapes and dtypes.
@@ -53,8 +67,7 @@ class Checkpoints:
         )
 
     def close(self) -> None:
-        """Waits for saves under way."""
-        self._manager.wait_until_finished()
+        """Lets go of the folder."""
         self._manager.close()
 
 

@@ -1,19 +1,16 @@
 """What `python run.py` can do, one function for each mode."""
 
-import errno
 import pathlib
 
 from rich.console import Console
 
-from dakd_jax import compilation_cache, results, settings, weights
+from dakd_jax import compilation_cache, disk_faults, results, settings, weights
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.progress import StageProgress
 from dakd_jax.report import headline, tables
 from dakd_jax.report.page import write_report
 from dakd_jax.stages import Experiment, ensure_writable
-
-DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
@@ -28,7 +25,7 @@ def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, c
         if worked or not page.exists():
             page = write_report(found, page.parent)
     except OSError as error:
-        if error.errno not in DISK_FAULTS:
+        if error.errno not in disk_faults.CODES:
             raise
         raise UserError(
             f"cannot write {error.filename or workdir}: {error.strerror}; make room or choose another --workdir, "

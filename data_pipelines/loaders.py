@@ -1,6 +1,7 @@
 """Two ways to run the same batch function ahead of the training loop: plain threads, or tf.data."""
 
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,7 @@ LOADERS = {"numpy": numpy_batches, "tf": tf_batches}
 
 
 def _import_tensorflow() -> Any:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # no arithmetic here, and it greets on stderr
     try:
         import tensorflow as tf
     except ImportError as error:
