@@ -60,3 +60,12 @@ def run_py(tmp_path_factory):
     runner = tiny_runs.WarmRunner(tmp_path_factory.mktemp("warm"))
     yield runner
     runner.close()
+
+
+@pytest.fixture
+def workdir(tmp_path, chain):
+    """A new one that knows what is compiled."""
+    folder = tmp_path / "workdir"
+    folder.mkdir()
+    (folder / "xla_cache").symlink_to(chain[0] / "xla_cache")
+    return folder

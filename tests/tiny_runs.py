@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from typing import NamedTuple
@@ -132,3 +133,19 @@ class WarmRunner:
     def close(self):
         self._process.stdin.close()
         self._process.wait()
+
+
+def one_line(ended, *parts, code=2):
+    """The only line on stderr, which names every one of the parts."""
+    assert ended.code == code, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ")
+    for part in parts:
+        assert re.search(part, line), (part, line)
+    return line
+
+
+def nothing_finished(workdir):
+    """No result, no temporary file."""
+    names = [p.name for p in workdir.rglob("*") if "xla_cache" not in p.parts]
+    assert not [n for n in names if n.endswith((".tmp", ".pth", ".npz")) or "orbax-checkpoint-tmp" in n], names

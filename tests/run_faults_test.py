@@ -1,0 +1,209 @@
+"""Bad data, bad checkpoints, a bad disk: one line that names the thing and the way out, and nothing half written."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tiny_datasets as tiny
+import tiny_runs
+from PIL import Image
+
+from dakd_jax import train_state, weights
+from dakd_jax.models.segmenter import Segmenter
+
+FAST = {"goal": "source_only", "train.eval_every": 0}
+NO_REPORT = "import dakd_jax.commands as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
+
+
+@pytest.fixture
+def city(tmp_path, toy_city):
+    """A copy of the city, as the plain pair gta5 -> cityscapes, to be damaged."""
+    shutil.copytree(toy_city, tmp_path / "city")
+    return tmp_path / "city"
+
+
+def on_files(city, workdir, **changes):
+    return tiny_runs.arguments(city, workdir, **{**FAST, "data.name": "gta5", **changes})
+
+
+# Data
+
+
+def test_no_folder(run_py, tmp_path):
+    ended = run_py(tiny_runs.arguments(tmp_path / "none", tmp_path / "w", **{"data.name": "bdd"}))
+    tiny_runs.one_line(ended, f"no folder {tmp_path}/none/bdd100k", "--config.data.root", "--config.data.bdd100k_dir")
+
+
+def test_image_without_label(run_py, city, workdir):
+    label = sorted((city / "gta5" / "labels").iterdir())[2]
+    label.unlink()
+    tiny_runs.one_line(
+        run_py(on_files(city, workdir)), "has no label, expected", label.name, "add the label or remove the picture"
+    )
+    tiny_runs.nothing_finished(workdir)
+
+
+def test_empty_split(run_py, city, workdir):
+    for file in (city / "gta5" / "images").iterdir():
+        file.unlink()
+    tiny_runs.one_line(
+        run_py(on_files(city, workdir)), "the split is empty", f"{city}/gta5", "check the folder and the list file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "loader"),
+    [
+        ("corrupt", "numpy"),
+        ("corrupt", "tf"),
+        ("unknown ids", "numpy"),
+        ("unknown ids", "tf"),
+        ("not a picture", "numpy"),
+    ],
+)
+def test_a_bad_training_file_met_while_training(run_py, city, workdir, loader, what):
+    if loader == "tf":
+        pytest.importorskip("tensorflow", reason="the tf.data loader needs tensorflow")
+    image, label = (sorted((city / "gta5" / kind).iterdir())[1] for kind in ("images", "labels"))
+    if what == "unknown ids":
+        tiny.save(label, np.full((48, 64), 200, np.uint8), palette=True)
+        parts = [str(label), "values 200 are no", "100.0% of the pixels, 5% are tolerated"]
+    else:
+        # A whole header: it is the pixels that are lost.
+        image.write_bytes(image.read_bytes()[:200] if what == "corrupt" else b"text")
+        parts = [str(image), "cannot be read", "restore the file or remove it with its pair"]
+    tiny_runs.one_line(run_py(on_files(city, workdir, **{"data.loader": loader})), *parts)
+    tiny_runs.nothing_finished(workdir)
+
+
+def test_sizes_of_picture_and_label_differ(run_py, city, workdir):
+    """In Cityscapes; GTA5 is known for such pairs and leaves them out."""
+    label = next((city / "cityscapes" / "gtFine" / "val").rglob("*labelIds.png"))
+    Image.open(label).resize((32, 24), Image.Resampling.NEAREST).save(label)
+    ended = run_py(on_files(city, workdir), before=NO_REPORT)
+    tiny_runs.one_line(ended, label.name, "32x24 .* but .* is 64x48", "restore the pair or remove both")
+
+
+def test_labels_of_evaluation_missing(run_py, city, workdir):
+    shutil.rmtree(city / "cityscapes" / "gtFine")
+    tiny_runs.one_line(run_py(on_files(city, workdir), before=NO_REPORT), "has no label", "gtFine")
+
+
+# Checkpoints
+
+
+def tiny_weights(path, **changes):
+    settings = {"arch": "drn_d_22", "num_classes": 19, "width": 0.05, **changes}
+    blank = train_state.blank_segmenter(Segmenter(**settings))
+    weights.save(path, blank)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("other", "part"),
+    [
+        ({"num_classes": 7}, r"seg1.weight \(7, 26, 1, 1\) instead of \(19, 26, 1, 1\)"),
+        ({"arch": "drn_d_38"}, "unknown names"),
+        ({"width": 0.1}, "wrong shapes"),
+    ],
+    ids=str,
+)
+def test_a_teacher_of_another_kind(run_py, toy_city, workdir, tmp_path, other, part):
+    path = tiny_weights(tmp_path / "teacher.pth", **other)
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, goal="case_a", **{"replace.teacher": str(path)}))
+    tiny_runs.one_line(ended, str(path), part, "Choose the architecture, width and class count")
+    tiny_runs.nothing_finished(workdir)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 torn"], ids=str)
+def test_a_file_that_is_no_checkpoint(run_py, toy_city, workdir, tmp_path, content):
+    (tmp_path / "x.pth").write_bytes(content)
+    changes = {**FAST, "student.pretrained": str(tmp_path / "x.pth")}
+    tiny_runs.one_line(run_py(tiny_runs.arguments(toy_city, workdir, **changes)), "x.pth")
+
+
+def test_evaluation_of_another_architecture(run_py, toy_city, tmp_path):
+    path = tiny_weights(tmp_path / "x.pth", arch="drn_d_24")
+    changes = {"eval.checkpoint": str(path)}
+    tiny_runs.one_line(
+        run_py([*tiny_runs.arguments(toy_city, tmp_path / "w", **changes), "--mode=evaluate"]), "x.pth does not fit"
+    )
+    assert not (tmp_path / "w").exists()
+
+
+# The disk
+
+FAULT = """
+import errno, os
+def fail(*args, **kwargs):
+    raise OSError(errno.{code}, os.strerror(errno.{code}), {path!r})
+"""
+AT_STEP_4 = """
+import dakd_jax.logs as logs
+plain = logs.MetricLog.row
+logs.MetricLog.row = lambda self, step, *a: fail() if step == 4 else plain(self, step, *a)
+"""
+AT_WEIGHTS = "import dakd_jax.weights as w; w.save = fail\n"
+AT_RECORD = "import dakd_jax.records as r; r.write_json = fail\n"
+AT_REPORT = "import dakd_jax.commands as c; c.write_report = fail\n"
+AT_CHECKPOINT = """
+import orbax.checkpoint as ocp
+def save(*args, **kwargs):
+    raise ValueError("RESOURCE_EXHAUSTED: Error writing local file: No space left on device [os_error_code='28']")
+ocp.CheckpointManager.save = save
+"""
+AT_EVALUATION = """
+import numpy as np
+np.savez_compressed = fail
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "reason"),
+    [
+        (AT_RECORD, "EACCES", "Permission denied"),
+        (AT_STEP_4, "ENOSPC", "No space left on device"),
+        (AT_CHECKPOINT, "ENOSPC", "No space left on device"),
+        (AT_WEIGHTS, "EROFS", "Read-only file system"),
+        (AT_EVALUATION, "EDQUOT", "quota"),
+        (AT_REPORT, "ENOSPC", "No space left on device"),
+    ],
+    ids=["record", "log", "checkpoint", "weights", "evaluation", "report"],
+)
+def test_disk_faults_are_one_line_and_the_command_goes_on_later(
+    run_py, toy_city, workdir, chain, monkeypatch, before, code, reason
+):
+    fault = FAULT.format(code=code, path=str(workdir / "file"))
+    changes = {"goal": "source_only"}
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes), before=fault + before)
+    tiny_runs.one_line(ended, f"cannot write {workdir}", reason, "make room or choose another --workdir")
+    assert not list(workdir.rglob("*.tmp"))
+    monkeypatch.setattr("dakd_jax.commands.write_report", lambda found, folder: folder / "index.html")
+    tiny_runs.run(tiny_runs.config(toy_city, goal=("source_only",)), workdir)
+    mine, theirs = (tiny_runs.stage_folder(w, "source_only") for w in (workdir, chain[0]))
+    assert (mine / weights.FILE).read_bytes() == (theirs / weights.FILE).read_bytes()
+    assert tiny_runs.metric_rows(mine) == tiny_runs.metric_rows(theirs)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("ENOSPC", "No space"), ("EACCES", "Permission denied"), ("EROFS", "Read-only")]
+)
+def test_workdir_that_cannot_be_written(run_py, toy_city, tmp_path, code, reason):
+    fault = FAULT.format(code=code, path=str(tmp_path)) + "import tempfile; tempfile.NamedTemporaryFile = fail\n"
+    ended = run_py(tiny_runs.arguments(toy_city, tmp_path / "w", **FAST), before=fault)
+    tiny_runs.one_line(ended, f"cannot write to {tmp_path}/w", reason, "choose another --workdir")
+
+
+def test_workdir_that_is_a_file(run_py, toy_city, tmp_path):
+    (tmp_path / "w").write_text("")
+    tiny_runs.one_line(run_py(tiny_runs.arguments(toy_city, tmp_path / "w", **FAST)), f"cannot write to {tmp_path}/w")
+
+
+def test_a_checkpoint_of_other_shapes_in_the_stage_s_folder(run_py, toy_city, workdir, chain):
+    """Cannot come about by itself: the hash is another one. A copied folder can."""
+    run_py(tiny_runs.arguments(toy_city, workdir, **FAST), before=FAULT.format(code="ENOSPC", path="x") + AT_WEIGHTS)
+    mine = tiny_runs.stage_folder(workdir, "source_only") / "checkpoints"
+    shutil.rmtree(mine)
+    shutil.copytree(tiny_runs.stage_folder(chain[0], "student") / "checkpoints", mine)
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, **FAST))
+    tiny_runs.one_line(ended, "checkpoints/6 does not fit", "discriminators", "delete that folder")
