@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs
 
 from dakd_jax import optimizers, train_state, train_step
 from dakd_jax.losses import distillation
@@ -206,7 +207,7 @@ def _tiny_step(weights=None, *, batch=None, state=None, teacher=True, **options)
 
 @pytest.fixture
 def x32(x64):
-    with jax.enable_x64(False):
+    with jax.enable_x64(False), tiny_runs.quick_compilation():
         yield
 
 
