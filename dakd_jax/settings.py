@@ -66,7 +66,7 @@ def check(config) -> None:
     evaluate.protocol(config.eval.protocol)
     for field in ("source_size", "target_size"):
         size = tuple(config.data[field])
-        if len(size) != 2 or min(size) < MIN_SIZE:
+        if len(size) != 2 or not all(isinstance(side, int) and side >= MIN_SIZE for side in size):
             raise UserError(
                 f"config.data.{field}={size}: expected (width, height), each side at least {MIN_SIZE} pixels, "
                 "or nothing is left after stride 8 and the discriminator's five halvings"

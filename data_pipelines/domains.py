@@ -113,14 +113,18 @@ def check_settings(data: Any) -> None:
     require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
     require(data.prefetch >= 0, "prefetch", "a number >= 0")
     require(data.cache_mb >= 0, "cache_mb", "a number of MiB >= 0")
-    require(len(data.scale) == 2 and 0 < data.scale[0] <= data.scale[1], "scale", "(low, high), 0 < low <= high")
+    require(_is_range(data.scale), "scale", "(low, high), 0 < low <= high")
     if PAIRS[data.name].source is None and data.toy.source not in TOY_SOURCES:
         raise DataError(f"data.toy.source={data.toy.source!r}: expected one of {', '.join(TOY_SOURCES)}")
 
 
+def _is_range(values: Any) -> bool:
+    return len(values) == 2 and all(isinstance(v, (int, float)) for v in values) and 0 < values[0] <= values[1]
+
+
 def check_size(field: str, size: tuple[int, int]) -> None:
     """Raises a DataError unless size is (width, height) with both at least the networks' stride."""
-    if len(size) != 2 or min(size) < MIN_SIDE:
+    if len(size) != 2 or not all(isinstance(side, int) and side >= MIN_SIDE for side in size):
         raise DataError(f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE}, the output stride")
 
 

@@ -159,6 +159,8 @@ def test_toy_city_is_made_once_then_read_like_the_others(tmp_path):
         ("cache_mb", -1, "data.cache_mb=-1"),
         ("scale", (0.0, 1.0), r"data.scale=\(0.0, 1.0\): expected \(low, high\), 0 < low <= high"),
         ("scale", (2.0, 1.0), r"data.scale=\(2.0, 1.0\)"),
+        ("scale", ("x", 1.0), r"data.scale=\('x', 1.0\)"),
+        ("source_size", ("a", "b"), r"data.source_size=\('a', 'b'\)"),
     ],
 )
 def test_settings_that_cannot_work_are_named(root, field, value, message):

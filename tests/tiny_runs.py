@@ -90,8 +90,7 @@ def metric_rows(folder):
 def arguments(root, workdir, **changes):
     """The command line of config(root, **changes), on configs/base.py."""
     fields = {**TINY, "data.root": str(root), **changes}
-    text = {name: ",".join(map(str, v)) if isinstance(v, tuple) else v for name, v in fields.items()}
-    return ["--config=configs/base.py", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in text.items())]
+    return ["--config=configs/base.py", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in fields.items())]
 
 
 class Ended(NamedTuple):
