@@ -19,6 +19,7 @@ def get_config(preset: str = ""):
     config.data.root = "data/toy_city"
     config.data.source_size = config.data.target_size = (128, 64)
     config.data.mirror = True
+    config.data.loader = "numpy"  # the same batches, without the seconds that importing tensorflow takes
     config.student.width = 0.125
     config.teacher.width = 0.25
     config.discriminator.width = 0.25

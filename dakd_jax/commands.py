@@ -20,6 +20,9 @@ def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, c
     try:
         experiment = _planned(config, feed, workdir, console)
         worked = experiment.run()
+        if not experiment.evaluator:
+            _say_where(experiment, console)
+            return
         found = results.collect(experiment, name, command)
         page = workdir / f"report_{name}" / "index.html"
         if worked or not page.exists():
@@ -35,6 +38,15 @@ def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, c
     console.print(tables.console_class_table(found))
     console.print(headline.headline(found).verdict, highlight=False)
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+
+
+def _say_where(experiment: Experiment, console: Console) -> None:
+    """The end of a run on a city without any labels."""
+    console.print("No labelled target pictures to score on. The finished networks:", highlight=False)
+    for name, planned in experiment.plan.items():
+        console.print(
+            f"  {name}: {planned.replaced_by or planned.folder / weights.FILE}", highlight=False, soft_wrap=True
+        )
 
 
 def plan(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:

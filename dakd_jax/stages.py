@@ -63,7 +63,7 @@ class Experiment:
     def __init__(self, config, feed, workdir: pathlib.Path, console: Console):
         settings.check(config)
         self.config, self.feed, self.workdir, self.console = config, feed, workdir, console
-        self.evaluator = Evaluator(config, feed, console)
+        self.evaluator = _evaluator(config, feed, console)  # None when there is nothing to evaluate on
         self.plan = self._make_plan()
         self._loaded: dict[str, dict] = {}
 
@@ -111,9 +111,10 @@ class Experiment:
             if not planned.finished:
                 self._train(planned)
                 worked = True
-            worked |= self.evaluator.ensure(
-                planned, self._settings(planned).models.segmenter, lambda p=planned: self.variables(p.name)
-            )
+            if self.evaluator:
+                worked |= self.evaluator.ensure(
+                    planned, self._settings(planned).models.segmenter, lambda p=planned: self.variables(p.name)
+                )
         return worked
 
     def variables(self, name: str) -> dict:
@@ -159,8 +160,8 @@ class Experiment:
             batches=lambda step: self.feed.train_batches(
                 seed=self.config.seed, start_step=step, labelled=stage.labelled, with_target=stage.adapt
             ),
-            eval_batches=self.evaluator.batches,
-            show=self.evaluator.picture_names()[:4],
+            eval_batches=self.evaluator.batches if self.evaluator else None,
+            show=self.evaluator.picture_names()[:4] if self.evaluator else (),
             config=self.config,
             palette=self.feed.palette,
         )
@@ -169,6 +170,14 @@ class Experiment:
         self._loaded[planned.name] = trained
         finished = {"status": "finished", "content_hash": weights.content_hash(trained), "timing": timing}
         records.write_json(planned.folder / "record.json", record | finished)
+
+
+def _evaluator(config, feed, console: Console) -> Evaluator | None:
+    """None for a folder of the user's own pictures without labelled ones beside it; else a must."""
+    problem = feed.evaluation_problem()
+    if problem and not config.data.target_dir:
+        raise UserError(problem)
+    return None if problem else Evaluator(config, feed, console)
 
 
 def _without_unneeded(order, goal, init_from, replaced) -> list[str]:

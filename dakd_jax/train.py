@@ -29,7 +29,7 @@ class Job:
       segmenter, discriminators: weights that it starts from.
       teacher: frozen {'params', 'batch_stats'}, or None.
       batches: start step -> endless iterator of training batches.
-      eval_batches: () -> one pass over target val.
+      eval_batches: () -> one pass over target val; None when there is none.
       show: names of the pictures whose predictions go to TensorBoard.
       config: for optim.*, train.* and eval.*.
       palette: uint8 [C, 3].
@@ -42,7 +42,7 @@ class Job:
     discriminators: dict
     teacher: dict | None
     batches: Callable
-    eval_batches: Callable
+    eval_batches: Callable | None
     show: tuple[str, ...]
     config: object
     palette: np.ndarray
@@ -104,17 +104,16 @@ def _loop(job, state, checkpoints, log, console):
             last = done == settings.steps
             if done % config.log_every == 0 or last:
                 # Read one interval late, so that the device never waits for the host.
-                clock.tick(done)
-                _write(log, pending)
-                pending = (done, losses, rate, clock.rate)
+                _write(log, pending, clock)
+                pending = (done, losses, rate)
                 progress.update(done, f"{clock.rate:6.1f} images/s")
-            if config.eval_every and done % config.eval_every == 0 and not last:
-                pending = _write(log, pending)
+            if job.eval_batches and config.eval_every and done % config.eval_every == 0 and not last:
+                pending = _write(log, pending, clock)
                 _validate(job, state, log)
                 clock.restart(done)
             # After the rows of this step: a run that is killed and goes on from here has them all.
             if done % config.checkpoint_every == 0 or last or stop.made:
-                pending = _write(log, pending)
+                pending = _write(log, pending, clock)
                 checkpoints.save(state)
             if stop.made:
                 console.print(f"{job.title}: stopped at step {done} and saved", highlight=False)
@@ -131,19 +130,20 @@ def _learning_rates(optim, steps):
     return optim.learning_rate * decay, optim.discriminator_learning_rate * decay
 
 
-def _write(log, pending):
+def _write(log, pending, clock):
     """Writes a row that waited for the device; returns None, the next `pending`."""
     if pending is None:
         return None
-    step, losses, rate, throughput = pending
+    step, losses, rate = pending
     values = {name: float(value) for name, value in jax.device_get(losses).items()}
+    clock.tick(step)  # now the step is done, not merely dispatched
     bad = [name for name, value in values.items() if not np.isfinite(value)]
     if bad:
         raise NonFiniteLoss(f"step {step}: {', '.join(bad)} not finite; lower --config.optim.learning_rate")
     rates = {
         "learning_rate": float(rate.segmenter),
         "discriminator_learning_rate": float(rate.discriminator),
-        "images_per_second": round(throughput, 2),
+        "images_per_second": round(clock.rate, 2),
     }
     log.row(step, "train", values | rates)
     return None

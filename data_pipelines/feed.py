@@ -67,6 +67,10 @@ class Feed:
         """Names of target val's pictures, in order."""
         return tuple(example.name for example in self._evaluation.target_val.examples)
 
+    def evaluation_problem(self) -> str:
+        """Why target val cannot be used, '' when it can."""
+        return self._evaluation.target_val.problem
+
     def evaluation_fingerprint(self) -> str:
         """Of the files of target val."""
         return self._evaluation.fingerprint
