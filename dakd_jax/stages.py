@@ -63,8 +63,8 @@ class Experiment:
     def __init__(self, config, feed, workdir: pathlib.Path, console: Console):
         settings.check(config)
         self.config, self.feed, self.workdir, self.console = config, feed, workdir, console
-        self.evaluator = _evaluator(config, feed, console)  # None when there is nothing to evaluate on
         self.plan = self._make_plan()
+        self.evaluator = _evaluator(config, feed, console)  # None when there is nothing to evaluate on
         self._loaded: dict[str, dict] = {}
 
     def _make_plan(self) -> dict[str, PlannedStage]:

@@ -23,6 +23,9 @@ class PaperFeed:
     def fingerprint(self, labelled):
         return f"{self.files}, labels of {labelled}"
 
+    def evaluation_problem(self):
+        return ""
+
 
 def planned(workdir="w", feed=None, **changes):
     """{stage: PlannedStage} of a config with a goal of everything."""
