@@ -1,7 +1,6 @@
 """Evaluations of finished stages, made once per protocol and kept beside the weights."""
 
 import io
-import os
 import pathlib
 
 import numpy as np
@@ -87,9 +86,7 @@ class Evaluator:
         arrays = {f"prediction/{name}": prediction for name, prediction in predictions.items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, confusion=confusion, **arrays)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
+        records.write_bytes(path, buffer.getvalue())
         records.write_json(
             path.with_suffix(".json"),
             {

@@ -26,11 +26,16 @@ PACKAGES = (
 )
 
 
-def write_json(path: pathlib.Path, content: dict) -> None:
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Writes under a temporary name, then renames: a reader sees the old file or the new one, never half."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.write_bytes(content)
     os.replace(temporary, path)
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+    """Writes a JSON file, whole or not at all."""
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_json(path: pathlib.Path) -> dict | None:
