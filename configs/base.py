@@ -77,11 +77,17 @@ def _data() -> ConfigDict:
     data.bdd100k_dir = ""
     data.target_dir = ""  # a flat folder of your own pictures, as the unlabelled target
     data.source_list = ""  # a text file that restricts the source's training pictures
+    data.records_dir = ""  # sets of prepared records (python -m data_pipelines.prepare); '' = root/prepared
     data.source_size = (1024, 512)  # width, height that training pictures are resized to
     data.target_size = (1280, 720)
     data.batch_size = 2  # pictures of each domain in a step
     data.mirror = False  # random horizontal mirror
     data.scale = (1.0, 1.0)  # range of the random zoom
+    data.crop = (0, 0)  # width, height of a random window cut out after the zoom; (0, 0) = the whole picture
+    data.colour_jitter = (0.0, 0.0, 0.0, 0.0)  # strengths of brightness, contrast, saturation, hue
+    data.blur = (0.0, 0.0)  # range of the Gaussian's sigma, pixels
+    data.class_mix = 0.0  # probability that source classes are pasted onto a target picture that is learnt from
+    data.rare_class_temperature = 0.0  # > 0 draws source pictures by their rare classes, more so the lower it is
     data.loader = "tf"  # 'numpy' gives the same batches without tensorflow
     data.num_parallel_calls = 2
     data.prefetch = 4
@@ -96,6 +102,7 @@ def _network(arch: str) -> ConfigDict:
         "arch": arch,  # a row of dakd_jax/models/drn.py: ARCHITECTURES
         "width": 1.0,  # multiplies all channel counts
         "auxiliary_layer": 6,  # the layer under the auxiliary head: 6 or 7
+        "normaliser": "bgr_minus_mean",  # what the trunk was trained with; most but the paper's: 'rgb_mean_std'
         "pretrained": "",  # .pth file of an ImageNet trunk or of a whole segmenter; '' = random
     })  # fmt: skip
 

@@ -20,14 +20,14 @@ class Protocol:
     """How pictures go in and labels are compared.
 
     Attributes:
-      normaliser: a key of NORMALISERS.
+      normaliser: a key of NORMALISERS; '' = the network's own.
       resample: Pillow filter that resizes the picture to the network's size.
       image_size: (width, height) of the network's input; None = the training size of the target.
       label_size: (width, height) that labels are compared at; None = native.
       statistics: 'running', or those of each single picture ('picture').
     """
 
-    normaliser: str = "bgr_minus_mean"
+    normaliser: str = ""
     resample: str = "bicubic"
     image_size: tuple[int, int] | None = None
     label_size: tuple[int, int] | None = None
@@ -56,7 +56,7 @@ def predict(
     *,
     model: Segmenter,
     size: tuple[int, int],
-    normaliser: str = "bgr_minus_mean",
+    normaliser: str = "",
     statistics: str = "running",
 ) -> jax.Array:
     """Most likely class of the main head at any size.
@@ -72,7 +72,7 @@ def predict(
     """
 
     def logits(batch):
-        x = NORMALISERS[normaliser](batch)
+        x = NORMALISERS[normaliser or model.normaliser](batch)
         heads, _ = model.apply(variables, x, train=statistics == "picture", mutable=["batch_stats"])
         return heads.main
 

@@ -9,6 +9,7 @@ from dakd_jax.losses.adversarial import JUDGES
 from dakd_jax.losses.distillation import KL_REDUCTIONS
 from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
 from dakd_jax.models.drn import ARCHITECTURES, BOTTLENECK_EXPANSION, scaled_channels
+from dakd_jax.models.preprocessing import TRUNK_NORMALISERS
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 from dakd_jax.train_step import LossWeights, StepModels, StepOptions
@@ -64,7 +65,8 @@ def check(config) -> None:
     _choose("loss.levels", config.loss.levels, LEVELS)
     _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
     evaluate.protocol(config.eval.protocol)
-    for field in ("source_size", "target_size"):
+    cropped = tuple(config.data.crop) != (0, 0)
+    for field in ("source_size", "target_size", *["crop"] * cropped):
         size = tuple(config.data[field])
         if len(size) != 2 or not all(isinstance(side, int) and side >= MIN_SIZE for side in size):
             raise UserError(
@@ -83,6 +85,7 @@ def _check_networks(config) -> None:
     for network in ("student", "teacher"):
         _choose(f"{network}.arch", config[network].arch, ARCHITECTURES)
         _choose(f"{network}.auxiliary_layer", config[network].auxiliary_layer, AUXILIARY_LAYERS)
+        _choose(f"{network}.normaliser", config[network].normaliser, TRUNK_NORMALISERS)
         _positive(f"{network}.width", config[network].width)
     _positive("discriminator.width", config.discriminator.width)
     _choose("student.init_from", config.student.init_from, ("", "student"))
@@ -112,6 +115,7 @@ def segmenter(network, num_classes: int) -> Segmenter:
         num_classes=num_classes,
         width=float(network.width),
         auxiliary_layer=network.auxiliary_layer,
+        normaliser=network.normaliser,
     )
 
 

@@ -5,7 +5,7 @@ from dakd_jax import paradigms, records, weights
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1
 
-DATA_FIELDS = ("source_size", "target_size", "batch_size", "mirror", "scale")
+DATA_FIELDS = ("batch_size", "mirror", "scale", "crop", "colour_jitter", "blur", "rare_class_temperature")
 ADVERSARIAL_FIELDS = ("adversarial", "levels", "adversarial_auxiliary", "adversarial_main")
 DISTILLATION_FIELDS = ("kl", "kl_reduction", "mse", "mse_on", "ce")
 
@@ -24,10 +24,10 @@ def identity(config, stage: paradigms.Stage, data_fingerprint: str, parents: dic
         "adapt": stage.adapt,
         "distil": [stage.distil_source, stage.distil_target],
         "start": stage.start,
-        "network": {k: network[k] for k in ("arch", "width", "auxiliary_layer")},
+        "network": {k: network[k] for k in ("arch", "width", "auxiliary_layer", "normaliser")},
         "trunk": weights.hash_file(network.pretrained) if network.pretrained and not stage.start else "",
         "seed": config.seed,
-        "data": {k: config.data[k] for k in DATA_FIELDS} | {"fingerprint": data_fingerprint},
+        "data": _data(config.data, stage) | {"fingerprint": data_fingerprint},
         "seg_auxiliary": loss.seg_auxiliary,
         "optim": {k: v for k, v in config.optim.items() if stage.adapt or not k.startswith("discriminator_")},
         "steps": config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
@@ -40,5 +40,12 @@ def identity(config, stage: paradigms.Stage, data_fingerprint: str, parents: dic
             "target": loss.target if stage.distil_target else 0.0,
             "teacher_statistics": config.teacher.statistics,
             "teacher_auxiliary_layer": config.teacher.auxiliary_layer,
+            "teacher_normaliser": config.teacher.normaliser,
         }
     return records.plain(fields)
+
+
+def _data(data, stage: paradigms.Stage) -> dict:
+    domains = {stage.labelled} | ({"target"} if stage.adapt else set())
+    fields = {k: data[k] for k in DATA_FIELDS} | {f"{domain}_size": data[f"{domain}_size"] for domain in domains}
+    return fields | ({"class_mix": data.class_mix} if stage.distil_target else {})

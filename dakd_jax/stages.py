@@ -79,7 +79,9 @@ class Experiment:
                 planned[name] = PlannedStage(name, stage, {}, f"file:{content}", folder, replaced[name])
                 continue
             parents = {needed: planned[needed].hash for needed in paradigms.needs(name, init_from)}
-            identity = stage_identity.identity(self.config, stage, self.feed.fingerprint(stage.labelled), parents)
+            identity = stage_identity.identity(
+                self.config, stage, self.feed.fingerprint(stage.labelled, stage.adapt), parents
+            )
             digest = records.hash_json(identity)
             planned[name] = PlannedStage(
                 name, stage, identity, digest, self.workdir / "stages" / f"{name}-{digest[:10]}"
@@ -141,7 +143,7 @@ class Experiment:
             "seed": self.config.seed,
             "teacher_content_hash": weights.content_hash(teacher) if teacher else None,
             "starts_from": stage.start or weights.start_text(self.config[stage.network]),
-            "data_fingerprint": self.feed.fingerprint(stage.labelled),
+            "data_fingerprint": self.feed.fingerprint(stage.labelled, stage.adapt),
         }
         records.write_json(planned.folder / "record.json", record)
         network = self.config[stage.network]
@@ -158,7 +160,11 @@ class Experiment:
             discriminators=weights.start_discriminators(self.config, chosen, len(self.feed.class_names)),
             teacher=teacher,
             batches=lambda step: self.feed.train_batches(
-                seed=self.config.seed, start_step=step, labelled=stage.labelled, with_target=stage.adapt
+                seed=self.config.seed,
+                start_step=step,
+                labelled=stage.labelled,
+                with_target=stage.adapt,
+                mix_classes=stage.distil_target,
             ),
             eval_batches=self.evaluator.batches if self.evaluator else None,
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from dakd_jax.adaptation import adversarial
 from dakd_jax.losses import distillation, segmentation
 from dakd_jax.models.discriminator import Discriminator
-from dakd_jax.models.preprocessing import bgr_minus_mean
+from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
 from dakd_jax.train_state import TrainState
@@ -77,7 +77,7 @@ class StepModels:
 
 def _forward(model, variables, images, *, train):
     """({level: log-probabilities}, features, new batch statistics) of a segmenter on uint8 pictures."""
-    x = bgr_minus_mean(images, _dtype(variables["params"]))
+    x = NORMALISERS[model.normaliser](images, _dtype(variables["params"]))
     heads, updates = model.apply(variables, x, train=train, mutable=["batch_stats"])
     size = images.shape[1:3]
     log_probs = {level: log_probabilities(getattr(heads, level), size) for level in ("auxiliary", "main")}
@@ -105,8 +105,11 @@ def _teacher_forward(teacher, images, weight, weights, *, model, options):
     return jax.lax.stop_gradient(jax.lax.cond(active, run, skip, images))
 
 
-def _distillation(student, teacher, weights, options):
-    """(weighted sum, unweighted terms) of the three distillation losses on one domain's pictures."""
+def _distillation(student, teacher, known, weights, options):
+    """(weighted sum, unweighted terms) of the three distillation losses on one domain's pictures.
+
+    known: uint8 [B, H, W], labels that take the place of the teacher's classes where not 255; or None.
+    """
     (logp, features), (teacher_logp, teacher_features) = student, teacher
     kl = functools.partial(distillation.kl_divergence, reduction=options.kl_reduction)
     pair = (features, teacher_features) if options.mse_on == "features" else (
@@ -115,7 +118,7 @@ def _distillation(student, teacher, weights, options):
         "kl_main": kl(logp["main"], teacher_logp["main"]),
         "kl_auxiliary": kl(logp["auxiliary"], teacher_logp["auxiliary"]),
         "mse_auxiliary": distillation.mean_squared_error(*pair),
-        "quasi_ce_main": distillation.quasi_teacher_cross_entropy(logp["main"], teacher_logp["main"]),
+        "quasi_ce_main": distillation.quasi_teacher_cross_entropy(logp["main"], teacher_logp["main"], known),
     }
     total = (
         weights.kl * (terms["kl_main"] + weights.seg_auxiliary * terms["kl_auxiliary"])
@@ -125,12 +128,12 @@ def _distillation(student, teacher, weights, options):
     return total, terms
 
 
-def _with_distillation(total, terms, student, teacher, images, weight, weights, models, options):
+def _with_distillation(total, terms, student, teacher, images, weight, weights, models, options, known=None):
     """Adds one domain's distillation to its losses; a no-op without a teacher."""
     if models.teacher is None:
         return total, terms
     guide = _teacher_forward(teacher, images, weight, weights, model=models.teacher, options=options)
-    distilled, more = _distillation(student, guide, weights, options)
+    distilled, more = _distillation(student, guide, known, weights, options)
     return total + weight * distilled, terms | more
 
 
@@ -160,8 +163,9 @@ def _target_loss(params, batch_stats, discriminators, teacher, batch, weights, *
     judged = adversarial.generator_terms(models.discriminator, discriminators, logp, kind=options.adversarial)
     total = sum(getattr(weights, f"adversarial_{level}") * term for level, term in judged.items())
     terms = {f"adversarial_{level}": term for level, term in judged.items()}
+    known = batch.get("target_label")
     total, terms = _with_distillation(
-        total, terms, (logp, features), teacher, images, weights.distil_target, weights, models, options
+        total, terms, (logp, features), teacher, images, weights.distil_target, weights, models, options, known
     )
     return total, (terms | {"total": total}, logp, batch_stats)
 
@@ -223,7 +227,8 @@ def train_step(
       state: donated; do not use it afterwards.
       teacher: {'params', 'batch_stats'}, constant; None without distillation.
       batch: source_image uint8 [B, H, W, 3], source_label uint8 [B, H, W] (255 = ignore) and, when adapting,
-        target_image uint8 [B, H', W', 3].
+        target_image uint8 [B, H', W', 3]. With class-mix also target_label uint8 [B, H', W']: the train ids of
+        target_image where they are known, 255 elsewhere; only the quasi-teacher cross entropy looks at it.
 
     Returns:
       (next state, {'loss/...': float scalars on the device}).

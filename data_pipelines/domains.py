@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipelines.datasets import list_examples
+from data_pipelines import fingerprint, prepared_records
+from data_pipelines.datasets import list_examples, restrict_split
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Split
-from data_pipelines.fingerprint import fingerprint
+from data_pipelines.photometric import JITTERED, MAX_HUE
+from data_pipelines.reading import Reader
+from data_pipelines.transforms import NO_SIZE
 
 MIN_SIDE = 8  # the networks' output stride: anything smaller has no output
 
@@ -39,7 +42,6 @@ class Domains:
         is not usable.
       target_val: labelled; has a `problem`, which eval_batches raises, when it is not usable.
       source_val: labelled; None when there is none.
-      fingerprint: sha256 in hex of the files of all these splits.
       notes: what was found, one line each.
     """
 
@@ -47,8 +49,11 @@ class Domains:
     target_train: Split
     target_val: Split
     source_val: Split | None
-    fingerprint: str
     notes: tuple[str, ...]
+
+    def fingerprint(self, *roles: str) -> str:
+        """sha256 in hex of the files behind some of the splits, e.g. 'source_train'. Raises DataError."""
+        return fingerprint.of_roles((role, getattr(self, role).fingerprint) for role in roles)
 
 
 def open_domains(
@@ -80,8 +85,7 @@ def open_domains(
 
     source_train = source_val = None
     if need_source:
-        folder = _folder(data_config, root, pair.source)
-        source_train = list_examples(pair.source, folder, "train", list_file=data_config.source_list)
+        source_train = _list(data_config, root, pair.source, "train", list_file=data_config.source_list)
         source_val = _list_if_usable(data_config, root, pair.source, "val")
     splits = {
         "source_train": source_train,
@@ -91,11 +95,23 @@ def open_domains(
     }
     for role, split in splits.items():
         if split is not None:
-            found = [f"not usable: {split.problem}"] if split.problem else split.notes
+            found = (
+                [f"not usable: {split.problem}"]
+                if split.problem
+                else [*split.notes, *_read_from(role, split, data_config)]
+            )
             notes += [f"{role.replace('_', ' ')}: {note}" for note in found]
     if source_val is not None and source_val.problem:
         splits["source_val"] = None
-    return Domains(**splits, fingerprint=fingerprint(splits.items()), notes=tuple(notes))
+    return Domains(**splits, notes=tuple(notes))
+
+
+def _read_from(role: str, split: Split, data: Any) -> list[str]:
+    """A note on what training on a split reads."""
+    if not role.endswith("_train"):
+        return []
+    size = tuple(data[f"{role.removesuffix('_train')}_size"])
+    return [f"reads {Reader(split, size, size, labelled=split.labelled).describe()}"]
 
 
 def check_settings(data: Any) -> None:
@@ -113,13 +129,24 @@ def check_settings(data: Any) -> None:
     require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
     require(data.prefetch >= 0, "prefetch", "a number >= 0")
     require(data.cache_mb >= 0, "cache_mb", "a number of MiB >= 0")
-    require(_is_range(data.scale), "scale", "(low, high), 0 < low <= high")
+    require(_is_range(data.scale) and data.scale[0] > 0, "scale", "(low, high), 0 < low <= high")
+    require(_is_range(data.blur), "blur", "(low, high), 0 <= low <= high")
+    require(_are_strengths(data.colour_jitter), "colour_jitter", "four strengths >= 0, the last (hue) at most 0.5")
+    require(0 <= data.class_mix <= 1, "class_mix", "a probability")
+    require(data.rare_class_temperature >= 0, "rare_class_temperature", "a number >= 0")
+    if tuple(data.crop) != NO_SIZE:
+        check_size("data.crop", data.crop)
     if PAIRS[data.name].source is None and data.toy.source not in TOY_SOURCES:
         raise DataError(f"data.toy.source={data.toy.source!r}: expected one of {', '.join(TOY_SOURCES)}")
 
 
 def _is_range(values: Any) -> bool:
-    return len(values) == 2 and all(isinstance(v, (int, float)) for v in values) and 0 < values[0] <= values[1]
+    return len(values) == 2 and all(isinstance(v, (int, float)) for v in values) and 0 <= values[0] <= values[1]
+
+
+def _are_strengths(values: Any) -> bool:
+    numbers = len(values) == len(JITTERED) and all(isinstance(v, (int, float)) for v in values)
+    return numbers and min(values) >= 0 and values[-1] <= MAX_HUE
 
 
 def check_size(field: str, size: tuple[int, int]) -> None:
@@ -128,9 +155,14 @@ def check_size(field: str, size: tuple[int, int]) -> None:
         raise DataError(f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE}, the output stride")
 
 
+def _named_folder(data: Any, root: Path, dataset: str) -> Path:
+    """Where a dataset should lie: its own setting, else under the root."""
+    return Path(data[f"{dataset}_dir"] or root / dataset).expanduser()
+
+
 def _folder(data: Any, root: Path, dataset: str) -> Path:
-    """Where a dataset lies: its own setting, else under the root. Raises DataError if there is no folder."""
-    folder = Path(data[f"{dataset}_dir"] or root / dataset).expanduser()
+    """Where a dataset lies. Raises DataError if there is no folder."""
+    folder = _named_folder(data, root, dataset)
     if not folder.is_dir():
         raise DataError(
             f"{dataset}: no folder {folder}; set --config.data.root to the folder that holds {dataset}/, "
@@ -139,12 +171,35 @@ def _folder(data: Any, root: Path, dataset: str) -> Path:
     return folder
 
 
+def records_dir(data: Any) -> Path:
+    """The folder that holds sets of prepared records."""
+    return Path(data.records_dir or Path(data.root or ".") / "prepared").expanduser()
+
+
+def _list(data: Any, root: Path, dataset: str, split: str, *, list_file: str = "", labelled: bool = True) -> Split:
+    """A split of a dataset, with the prepared records of it; from these alone where there is no folder.
+
+    Raises:
+      DataError: neither is there, or the split is incomplete.
+    """
+    sets = prepared_records.find(records_dir(data), dataset, split)
+    try:
+        folder = _folder(data, root, dataset)
+    except DataError:
+        if not sets:
+            raise
+        whole = next((one for one in sets if one.description.labelled), sets[0])
+        found = whole.as_split(_named_folder(data, root, dataset), labelled=labelled)
+        return prepared_records.attach(restrict_split(found, list_file), sets)
+    return prepared_records.attach(list_examples(dataset, folder, split, list_file=list_file, labelled=labelled), sets)
+
+
 def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: bool) -> Split:
     """The target's training pictures: the user's own folder if one is set, else the dataset's train split."""
     try:
         if data.target_dir:
             return list_examples("flat_folder", data.target_dir, "train", labelled=labelled)
-        return list_examples(dataset, _folder(data, root, dataset), "train", labelled=labelled)
+        return _list(data, root, dataset, "train", labelled=labelled)
     except DataError as error:
         if needed or labelled:
             raise
@@ -154,7 +209,7 @@ def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: b
 def _list_if_usable(data: Any, root: Path, dataset: str, split: str) -> Split:
     """A labelled split that the run may do without: what is wrong with it is kept for whoever asks for it."""
     try:
-        return list_examples(dataset, _folder(data, root, dataset), split)
+        return _list(data, root, dataset, split)
     except DataError as error:
         return Split(dataset, split, root, problem=str(error))
 

@@ -6,3 +6,11 @@ class DataError(ValueError):
 
     run.py prints the message without a traceback and exits with code 2.
     """
+
+
+class MissingLabels(DataError):
+    """Pictures of a split have no label. `all_missing`: none of them has one, the split is an unlabelled one."""
+
+    def __init__(self, message: str, *, all_missing: bool):
+        super().__init__(message)
+        self.all_missing = all_missing

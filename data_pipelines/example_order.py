@@ -4,8 +4,8 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 
-# Purposes of random numbers: the order and the augmentation must not share them.
-_ORDER, _AUGMENTATION = 0, 1
+# Purposes of random numbers: they must not share them.
+ORDER, AUGMENTATION, MIXING = 0, 1, 2
 
 
 class ExampleOrder:
@@ -34,14 +34,18 @@ class ExampleOrder:
         last_epoch, permutation = self._last  # read and replaced as one object: threads may share this order
         if epoch != last_epoch:
             # numpy keeps raw bits the same for ever, which it does not promise of Generator.permutation.
-            raw = self._bits(epoch, _ORDER).random_raw(self._num_examples)
+            raw = self._bits(epoch, ORDER).random_raw(self._num_examples)
             permutation = np.argsort(raw, kind="stable")
             self._last = (epoch, permutation)
         return int(permutation[offset])
 
     def augmentation_rng(self, position: int) -> np.random.Generator:
         """The random numbers for the augmentation of the example at this position."""
-        return np.random.Generator(self._bits(position, _AUGMENTATION))
+        return np.random.Generator(self._bits(position, AUGMENTATION))
+
+    def mixing_rng(self, position: int) -> np.random.Generator:
+        """The random numbers for class-mix at this position."""
+        return np.random.Generator(self._bits(position, MIXING))
 
     def _bits(self, counter: int, purpose: int) -> np.random.Philox:
         return np.random.Philox(np.random.SeedSequence((self._seed, self._stream, counter, purpose)))

@@ -1,10 +1,13 @@
 """The records that describe a dataset split: files and how to read them, no pixels."""
 
 import dataclasses
+import functools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from data_pipelines import label_spaces
+from data_pipelines import fingerprint, label_spaces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Split:
       notes: what was found, one line each.
       problem: why the split cannot be used, '' when it can; only splits that a run may do without have one.
       unknown_pixels: example name to number of pixels outside the label table, filled as labels are read.
+      samples: samples of the files (fingerprint.sample_files), in the order of `files`, where they are known without
+        opening them.
+      records: sets of prepared records that hold these very examples, see prepared_records.py.
     """
 
     dataset: str
@@ -45,6 +51,29 @@ class Split:
     notes: tuple[str, ...] = ()
     problem: str = ""
     unknown_pixels: dict[str, int] = dataclasses.field(default_factory=dict, compare=False)
+    samples: tuple[str, ...] | None = dataclasses.field(default=None, compare=False)
+    records: tuple[Any, ...] = dataclasses.field(default=(), compare=False)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the examples have labels."""
+        return any(example.label is not None for example in self.examples)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every picture, followed by its label where the split is labelled."""
+        return [path for e in self.examples for path in (e.image, e.label) if path is not None]
+
+    @functools.cached_property
+    def file_samples(self) -> Sequence[str]:
+        """The samples of `files`; they are opened when that was not done before. Raises DataError."""
+        return self.samples if self.samples is not None else fingerprint.sample_files(self.files)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 in hex of the files' names, relative to the root, and samples. Raises DataError."""
+        names = (path.relative_to(self.root).as_posix() for path in self.files)
+        return fingerprint.of_files(list(zip(names, self.file_samples, strict=True)))
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -5,9 +5,10 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from data_pipelines import input_pipeline, loading
+from data_pipelines import input_pipeline
 from data_pipelines.domains import Domains, open_domains
 from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
+from data_pipelines.reading import Reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,15 +43,23 @@ class Feed:
     def _training(self, labelled: str) -> Domains:
         return self._labelled_target if labelled == "target" else self.domains
 
-    def fingerprint(self, labelled: str) -> str:
-        """Of all files behind a stage that uses the labels of 'source' or 'target'."""
-        return self._training(labelled).fingerprint
+    def fingerprint(self, labelled: str, with_target: bool) -> str:
+        """Of the files that a stage learns from: the labels of 'source' or 'target', and the target's pictures."""
+        roles = [f"{labelled}_train", *["target_train"] * (with_target and labelled != "target")]
+        return self._training(labelled).fingerprint(*roles)
 
-    def train_batches(self, *, seed: int, start_step: int, labelled: str, with_target: bool) -> Iterator[dict]:
+    def train_batches(
+        self, *, seed: int, start_step: int, labelled: str, with_target: bool, mix_classes: bool
+    ) -> Iterator[dict]:
         """See input_pipeline.train_batches."""
-        domains = self._training(labelled)
         return input_pipeline.train_batches(
-            self.config, domains, seed=seed, start_step=start_step, source=labelled, with_target=with_target
+            self.config,
+            self._training(labelled),
+            seed=seed,
+            start_step=start_step,
+            source=labelled,
+            with_target=with_target,
+            mix_classes=mix_classes,
         )
 
     def eval_batches(self, *, image_size, label_size, resample, batch_size: int) -> Iterator[dict]:
@@ -73,10 +82,11 @@ class Feed:
 
     def evaluation_fingerprint(self) -> str:
         """Of the files of target val."""
-        return self._evaluation.fingerprint
+        return self._evaluation.fingerprint("target_val")
 
     def pictures(self, names, *, image_size) -> list[tuple]:
         """(name, image uint8 [h, w, 3], label uint8 [H, W] at native size) of some of target val's pictures."""
-        found = {e.name: e for e in self._evaluation.target_val.examples if e.name in names}
-        loaded = [(name, loading.load_example(found[name], tuple(image_size), None, "bicubic")) for name in names]
+        val = self._evaluation.target_val
+        reader, rows = Reader(val, tuple(image_size), None), {e.name: i for i, e in enumerate(val.examples)}
+        loaded = [(name, reader.load(rows[name])) for name in names]
         return [(name, one.image, one.label) for name, one in loaded]

@@ -1,18 +1,19 @@
 """Streams of training batches and padded evaluation batches, as dicts of numpy arrays."""
 
-import dataclasses
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from data_pipelines import loaders, loading, transforms
-from data_pipelines.domains import Domains, check_settings, check_size, open_domains
+from data_pipelines import class_mix, loaders, transforms
+from data_pipelines.domains import Domains, check_settings, check_size, open_domains, records_dir
 from data_pipelines.errors import DataError
 from data_pipelines.example_order import ExampleOrder
-from data_pipelines.examples import Example, Split
+from data_pipelines.examples import Split
 from data_pipelines.label_spaces import IGNORE_LABEL
+from data_pipelines.rare_classes import RareClassOrder
+from data_pipelines.reading import Reader
+from data_pipelines.streams import PictureCache, Stream
 
 __all__ = ["Domains", "eval_batches", "open_domains", "train_batches"]
 
@@ -28,11 +29,13 @@ def train_batches(
     start_step: int,
     source: str = "source",
     with_target: bool = True,
+    mix_classes: bool = True,
+    host: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, np.ndarray]]:
     """An endless iterator of training batches, from `start_step` on.
 
     The batch of a step depends on the seed, the step and the data only: not on the loader, the number of
-    threads, the cache, or on where the iteration began.
+    threads, the cache, records or files, or on where the iteration began.
 
     Args:
       data_config: config.data.
@@ -41,10 +44,13 @@ def train_batches(
       start_step: number of the first batch; a late one costs no more than 0.
       source: 'source', or 'target' to train on the target's labels, at target_size (the upper bound).
       with_target: whether batches hold target pictures.
+      mix_classes: whether data.class_mix applies; it has no use where the target is not learnt from.
+      host: (index, count): of `count` hosts this one gets its own part of every step's batch.
 
     Returns:
       dicts of `source_image` uint8 [B, H, W, 3] RGB, `source_label` uint8 [B, H, W] train ids with 255 =
-      ignore, and with_target `target_image` uint8 [B, H', W', 3].
+      ignore, with_target `target_image` uint8 [B, H', W', 3], and with class-mix `target_label` uint8 [B, H', W']:
+      train ids where source classes were pasted, 255 elsewhere. B is data.batch_size / hosts.
 
     Raises:
       DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a bad file.
@@ -52,23 +58,64 @@ def train_batches(
     check_settings(data_config)
     if source not in ("source", "target"):
         raise DataError(f"source={source!r}: expected 'source' or 'target'")
-    make_stream = _stream_factory(data_config, seed)
-    labelled_split = domains.source_train if source == "source" else domains.target_train
-    labelled = make_stream(labelled_split, data_config[f"{source}_size"], _LABELLED_STREAM, labelled=True)
-    target = None
-    if with_target:
-        target = make_stream(domains.target_train, data_config.target_size, _TARGET_STREAM, labelled=False)
+    positions = _positions(data_config.batch_size, host)
+    cache = PictureCache(data_config.cache_mb * 2**20)
+    labelled = _labelled_stream(data_config, domains, source, seed, cache)
+    target = _target_stream(data_config, domains, seed, cache) if with_target else None
+    mixes = with_target and mix_classes and data_config.class_mix > 0
 
     def make_arrays(step: int) -> list[np.ndarray]:
-        positions = range(step * data_config.batch_size, (step + 1) * data_config.batch_size)
-        images, labels = zip(*map(labelled.load, positions), strict=True)
-        arrays = [np.stack(images), np.stack(labels)]
-        return arrays + ([np.stack([target.load(p)[0] for p in positions])] if target else [])
+        sources = [labelled.load(position) for position in positions(step)]
+        columns = [*zip(*sources, strict=True)]
+        if target:
+            pictures = [target.load(position)[0] for position in positions(step)]
+            columns.append(pictures)
+        if mixes:
+            rngs = [target.order.mixing_rng(position) for position in positions(step)]
+            columns[2:] = zip(*map(mix, sources, pictures, rngs), strict=True)
+        return [np.stack(column) for column in columns]
 
-    keys = ("source_image", "source_label") + (("target_image",) if target else ())
+    def mix(source: tuple[np.ndarray, np.ndarray], picture: np.ndarray, rng: np.random.Generator) -> tuple:
+        if rng.random() < data_config.class_mix:
+            return class_mix.mix(*source, picture, rng)
+        return picture, np.full(picture.shape[:2], IGNORE_LABEL, np.uint8)
+
+    keys = ("source_image", "source_label", *["target_image"] * bool(target), *["target_label"] * bool(mixes))
     run = loaders.LOADERS[data_config.loader]
     calls, prefetch = data_config.num_parallel_calls, data_config.prefetch
     return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=prefetch)
+
+
+def _positions(batch_size: int, host: tuple[int, int]):
+    """Step to the positions of this host's part of its batch. Raises DataError when the parts are unequal."""
+    index, count = host
+    share, rest = divmod(batch_size, count)
+    if rest or not 0 <= index < count:
+        raise DataError(
+            f"data.batch_size={batch_size} for host {index} of {count}: expected a batch that divides among the hosts; "
+            "set --config.data.batch_size"
+        )
+    return lambda step: range(step * batch_size + index * share, step * batch_size + (index + 1) * share)
+
+
+def _labelled_stream(data: Any, domains: Domains, source: str, seed: int, cache: PictureCache) -> Stream:
+    split = usable(domains.source_train if source == "source" else domains.target_train, labelled=True)
+    size, number = tuple(data[f"{source}_size"]), _LABELLED_STREAM
+    if data.rare_class_temperature:
+        from data_pipelines.class_histogram import class_histogram  # only here is it wanted
+
+        counts = class_histogram(split, records_dir(data) / "class_counts").counts
+        order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)
+    else:
+        order = ExampleOrder(len(split), seed=seed, stream=number)
+    return Stream(Reader(split, size, size), order, augmentation_of(data), cache, number)
+
+
+def _target_stream(data: Any, domains: Domains, seed: int, cache: PictureCache) -> Stream:
+    split, size = usable(domains.target_train, labelled=False), tuple(data.target_size)
+    order = ExampleOrder(len(split), seed=seed, stream=_TARGET_STREAM)
+    reader = Reader(split, size, size, labelled=False)
+    return Stream(reader, order, augmentation_of(data), cache, _TARGET_STREAM)
 
 
 def eval_batches(
@@ -97,7 +144,7 @@ def eval_batches(
     Raises:
       DataError: a split without labels or with a problem; while iterating, a broken file.
     """
-    split = _usable(split, labelled=True)
+    split = usable(split, labelled=True)
     check_size("image_size", image_size)
     if label_size is not None and min(label_size) < 1:
         raise DataError(f"label_size={tuple(label_size)}: expected (width, height) of at least 1")
@@ -106,22 +153,22 @@ def eval_batches(
     if resample not in ("bicubic", "bilinear"):
         raise DataError(f"resample={resample!r}: expected 'bicubic' or 'bilinear'")
 
-    def make_batch(examples: list[Example]) -> dict[str, Any]:
-        loaded = [loading.load_example(example, image_size, label_size, resample) for example in examples]
-        for example, (_, _, unknown_pixels) in zip(examples, loaded, strict=True):
-            split.count_unknown(example, unknown_pixels)
-        padding = batch_size - len(examples)
+    reader = Reader(split, tuple(image_size), label_size and tuple(label_size), resample)
+
+    def make_batch(indices: list[int]) -> dict[str, Any]:
+        loaded = [reader.load(index) for index in indices]
+        padding = batch_size - len(indices)
         return {
             "image": _stack_padded([e.image for e in loaded], padding, 0),
             "label": _stack_padded([e.label for e in loaded], padding, IGNORE_LABEL),
-            "mask": np.arange(batch_size) < len(examples),
-            "names": tuple(example.name for example in examples) + ("",) * padding,
+            "mask": np.arange(batch_size) < len(indices),
+            "names": tuple(split.examples[index].name for index in indices) + ("",) * padding,
         }
 
-    return loaders.map_ahead(make_batch, _plan(split, batch_size, label_size), num_threads=1, ahead=1)
+    return loaders.map_ahead(make_batch, _plan(reader, batch_size), num_threads=1, ahead=1)
 
 
-def _usable(split: Split | None, *, labelled: bool) -> Split:
+def usable(split: Split | None, *, labelled: bool) -> Split:
     """Returns the split, or raises the reason why it cannot be used."""
     if split is None:
         raise DataError("this run was opened without that split; open the domains with what the stage needs")
@@ -132,16 +179,16 @@ def _usable(split: Split | None, *, labelled: bool) -> Split:
     return split
 
 
-def _plan(split: Split, batch_size: int, label_size: tuple[int, int] | None) -> Iterator[list[Example]]:
+def _plan(reader: Reader, batch_size: int) -> Iterator[list[int]]:
     """Groups consecutive examples whose labels stack; looks at one label's header at a time."""
-    group: list[Example] = []
+    group: list[int] = []
     group_size = None
-    for example in split.examples:
-        size = label_size or loading.picture_size(example.label)
+    for index in range(len(reader.split)):
+        size = reader.label_size or reader.native_label_size(index)
         if group and (len(group) == batch_size or size != group_size):
             yield group
             group = []
-        group.append(example)
+        group.append(index)
         group_size = size
     if group:
         yield group
@@ -151,63 +198,12 @@ def _stack_padded(arrays: list[np.ndarray], padding: int, fill: int) -> np.ndarr
     return np.stack([*arrays, *[np.full_like(arrays[0], fill)] * padding])
 
 
-@dataclasses.dataclass(frozen=True)
-class _Stream:
-    """A shuffled, endless sequence of decoded examples."""
-
-    split: Split
-    size: tuple[int, int]
-    labelled: bool
-    number: int
-    order: ExampleOrder
-    augmentation: transforms.Augmentation
-    cache: "_PictureCache"
-
-    def load(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Picture uint8 [H, W, 3] and label uint8 [H, W] (None for an unlabelled stream) at a position."""
-        index = self.order.index(position)
-        image, label = self.cache.get((self.number, index), lambda: self._decode(self.split.examples[index]))
-        if self.augmentation.active:
-            rng = self.order.augmentation_rng(position)
-            image, label = transforms.augment(image, label, self.augmentation, rng)
-        return image, label
-
-    def _decode(self, example: Example) -> tuple[np.ndarray, np.ndarray | None]:
-        example = example if self.labelled else dataclasses.replace(example, label=None)
-        image, label, unknown_pixels = loading.load_example(example, self.size, self.size)
-        self.split.count_unknown(example, unknown_pixels)
-        return image, label
-
-
-def _stream_factory(data: Any, seed: int) -> Callable[..., _Stream]:
-    """Streams that share one cache."""
-    cache = _PictureCache(data.cache_mb * 2**20)
-    augmentation = transforms.Augmentation(data.mirror, tuple(data.scale))
-
-    def make(split: Split | None, size: tuple[int, int], number: int, *, labelled: bool) -> _Stream:
-        split = _usable(split, labelled=labelled)
-        order = ExampleOrder(len(split), seed=seed, stream=number)
-        return _Stream(split, tuple(size), labelled, number, order, augmentation, cache)
-
-    return make
-
-
-class _PictureCache:
-    """Keeps decoded, resized examples up to a number of bytes; what does not fit is made anew each time."""
-
-    def __init__(self, limit_bytes: int):
-        self._kept: dict = {}
-        self._free_bytes = limit_bytes
-        self._lock = threading.Lock()
-
-    def get(self, key, make: Callable[[], tuple[np.ndarray, np.ndarray | None]]):
-        """The pair of arrays under the key; make() is called, outside the lock, when it is not kept."""
-        if (found := self._kept.get(key)) is not None:
-            return found
-        made = make()
-        num_bytes = sum(array.nbytes for array in made if array is not None)
-        with self._lock:
-            if key not in self._kept and num_bytes <= self._free_bytes:
-                self._kept[key] = made
-                self._free_bytes -= num_bytes
-        return made
+def augmentation_of(data: Any) -> transforms.Augmentation:
+    """The random operations that config.data asks for."""
+    return transforms.Augmentation(
+        mirror=data.mirror,
+        scale=tuple(data.scale),
+        crop=tuple(data.crop),
+        colour_jitter=tuple(data.colour_jitter),
+        blur=tuple(data.blur),
+    )

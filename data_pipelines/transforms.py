@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from data_pipelines import photometric
 from data_pipelines.label_spaces import IGNORE_LABEL
 from data_pipelines.loading import resize
 
 # ImageNet's mean colour, RGB: about zero once the networks subtract their mean.
 MEAN_COLOUR = np.array([123, 117, 104], np.uint8)
+NO_SIZE = (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,14 +20,20 @@ class Augmentation:
     Attributes:
       mirror: flip left and right with probability 1/2.
       scale: zoom by a factor drawn uniformly from this range; (1.0, 1.0) is off.
+      crop: (width, height) of a window cut out at a random place after the zoom; (0, 0) keeps the picture's size.
+      colour_jitter: strengths of brightness, contrast, saturation and hue, see photometric.colour_jitter.
+      blur: range that the Gaussian's sigma is drawn from, in pixels; (0.0, 0.0) is off.
     """
 
     mirror: bool = False
     scale: tuple[float, float] = (1.0, 1.0)
+    crop: tuple[int, int] = NO_SIZE
+    colour_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    blur: tuple[float, float] = (0.0, 0.0)
 
     @property
     def active(self) -> bool:
-        return self.mirror or self.scale != (1.0, 1.0)
+        return self != Augmentation()
 
 
 def augment(
@@ -40,14 +48,19 @@ def augment(
       rng: consumed in the same way whether there is a label or not.
 
     Returns:
-      image and label of the same shapes.
+      image and label, of the crop's size if there is one, else of the same size as before.
     """
     if augmentation.mirror and rng.random() < 0.5:
         image, label = mirror(image), None if label is None else mirror(label)
-    if augmentation.scale != (1.0, 1.0):
+    if augmentation.scale != (1.0, 1.0) or augmentation.crop != NO_SIZE:
         factor, where = rng.uniform(*augmentation.scale), rng.random(2)
-        image = zoom(image, factor, where, "bicubic", MEAN_COLOUR)
-        label = None if label is None else zoom(label, factor, where, "nearest", IGNORE_LABEL)
+        size = augmentation.crop if augmentation.crop != NO_SIZE else (image.shape[1], image.shape[0])
+        image = zoom(image, factor, where, size, "bicubic", MEAN_COLOUR)
+        label = None if label is None else zoom(label, factor, where, size, "nearest", IGNORE_LABEL)
+    if any(augmentation.colour_jitter):
+        image = photometric.colour_jitter(image, augmentation.colour_jitter, rng)
+    if any(augmentation.blur):
+        image = photometric.gaussian_blur(image, rng.uniform(*augmentation.blur))
     return image, label
 
 
@@ -56,27 +69,29 @@ def mirror(array: np.ndarray) -> np.ndarray:
     return array[:, ::-1]
 
 
-def zoom(array: np.ndarray, factor: float, where: np.ndarray, resample: str, fill) -> np.ndarray:
-    """Resizes by a factor, then crops or pads back to the old size.
+def zoom(array: np.ndarray, factor: float, where: np.ndarray, size: tuple[int, int], resample: str, fill) -> np.ndarray:
+    """Resizes by a factor, then cuts out or pads to a size.
 
     Args:
       array: uint8 [H, W] or [H, W, 3].
-      factor: > 0; above 1 a window of the enlarged array is cut out, below 1 the rest is filled.
-      where: two numbers in [0, 1), the place (vertical, horizontal) of the window or of the shrunken array.
+      factor: > 0.
+      where: two numbers in [0, 1), the place (vertical, horizontal) of the window in the resized array where
+        that is larger, or of the resized array in the result where it is smaller.
+      size: (width, height) of the result.
       resample: 'nearest', 'bilinear' or 'bicubic'.
       fill: value or colour of the padding.
 
     Returns:
-      uint8 of the shape of `array`.
+      uint8 [height, width] or [height, width, 3].
     """
     height, width = array.shape[:2]
     zoomed = resize(array, (max(1, round(factor * width)), max(1, round(factor * height))), resample)
-    target = np.empty_like(array)
-    target[...] = fill
-    rows = _overlap(zoomed.shape[0], height, where[0])
-    columns = _overlap(zoomed.shape[1], width, where[1])
-    target[rows[1], columns[1]] = zoomed[rows[0], columns[0]]
-    return target
+    result = np.empty((size[1], size[0], *array.shape[2:]), array.dtype)
+    result[...] = fill
+    rows = _overlap(zoomed.shape[0], size[1], where[0])
+    columns = _overlap(zoomed.shape[1], size[0], where[1])
+    result[rows[1], columns[1]] = zoomed[rows[0], columns[0]]
+    return result
 
 
 def _overlap(have: int, want: int, where: float) -> tuple[slice, slice]:

@@ -27,9 +27,11 @@ def test_bdd100k_to_cityscapes(root, name):
         ("cityscapes", "val", 3),
         ("bdd100k", "val", 2),
     ]
-    assert domains.notes[:2] == (
+    assert domains.notes[:4] == (
         "source train: bdd100k: 3 train pictures (seg release)",
+        "source train: reads files, resized to 20x12",
         "target train: cityscapes: 3 train pictures (unlabelled)",
+        "target train: reads files, resized to 16x8",
     )
     assert all(example.label is None for example in domains.target_train.examples)
 
@@ -118,9 +120,12 @@ def test_source_list_and_fingerprint(root):
     (root / "list.txt").write_text("0001\n")
     restricted = open_domains(tiny.data_config(root, source_list=str(root / "list.txt")))
     assert [example.name for example in restricted.source_train.examples] == ["0001"]
-    assert len({d.fingerprint for d in (everything, restricted)}) == 2
+    roles = ("source_train", "target_train")
+    before = everything.fingerprint(*roles)
+    assert before != restricted.fingerprint(*roles)
+    assert everything.fingerprint("target_val") == restricted.fingerprint("target_val")
     moved = root.rename(root.parent / "moved")
-    assert open_domains(tiny.data_config(moved)).fingerprint == everything.fingerprint
+    assert open_domains(tiny.data_config(moved)).fingerprint(*roles) == before
 
 
 def test_toy_city_is_made_once_then_read_like_the_others(tmp_path):

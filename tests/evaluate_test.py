@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import evaluate, metrics, train_state, weights
+from dakd_jax import evaluate, metrics, train_state, train_step, weights
 from dakd_jax.errors import UserError
 from dakd_jax.models.preprocessing import NORMALISERS
-from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from data_pipelines.feed import Feed
 
 MODEL = Segmenter(arch="drn_d_22", num_classes=19, width=0.05)
@@ -103,6 +103,20 @@ def test_predict_is_the_plain_computation(variables, height, width, size, statis
     np.testing.assert_array_equal(found[clear], expected[clear])
 
 
+def test_a_network_brings_its_own_normaliser(variables):
+    images, own = pictures(1, 32, 64), MODEL.clone(normaliser="rgb_mean_std")
+    x = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    heads, _ = MODEL.apply(variables, np.float32(x), train=False, mutable=["batch_stats"])
+    in_training, _, _ = train_step._forward(own, variables, images, train=False)
+    np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64)), rtol=1e-4, atol=1e-4)
+    found, forced = (
+        np.asarray(evaluate.predict(variables, images, model=model, size=(32, 64), normaliser=normaliser))
+        for model, normaliser in ((own, ""), (MODEL, "rgb_mean_std"))
+    )
+    np.testing.assert_array_equal(found, forced)
+    assert (found == np.argmax(in_training["main"], axis=-1)).mean() > 0.99
+
+
 def batches(images, labels, batch_size):
     for first in range(0, len(images), batch_size):
         image, label = images[first : first + batch_size], labels[first : first + batch_size]
@@ -160,8 +174,8 @@ def test_statistics_of_a_picture_do_not_depend_on_its_company(variables):
 
 def test_protocols_differ_as_documented():
     native, picture, released = (evaluate.protocol(n) for n in evaluate.PROTOCOLS)
-    assert native == evaluate.Protocol("bgr_minus_mean", "bicubic", None, None, "running")
-    assert picture == evaluate.Protocol("bgr_minus_mean", "bicubic", None, None, "picture")
+    assert native == evaluate.Protocol("", "bicubic", None, None, "running")
+    assert picture == evaluate.Protocol("", "bicubic", None, None, "picture")
     assert released == evaluate.Protocol("rgb_unit", "bilinear", (1024, 512), (1024, 512), "picture")
     with pytest.raises(UserError, match="'mine': expected one of native, native_picture_statistics, released"):
         evaluate.protocol("mine")
@@ -170,6 +184,8 @@ def test_protocols_differ_as_documented():
 def test_inputs_of_the_two_normalisers():
     pixel = np.array([[[[10, 20, 200]]]], np.uint8)
     np.testing.assert_allclose(NORMALISERS["bgr_minus_mean"](pixel)[0, 0, 0], [200, 20, 10] - BGR_MEAN, rtol=1e-6)
+    expected = (np.array([10, 20, 200]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(NORMALISERS["rgb_mean_std"](pixel)[0, 0, 0], expected, rtol=1e-5)
     np.testing.assert_allclose(NORMALISERS["rgb_unit"](pixel)[0, 0, 0], np.array([10, 20, 200]) / 255, rtol=1e-6)
 
 

@@ -7,11 +7,11 @@ import tiny_datasets as tiny
 
 from data_pipelines.datasets import list_examples
 from data_pipelines.errors import DataError
-from data_pipelines.fingerprint import fingerprint
+from data_pipelines.fingerprint import of_roles
 
 
 def print_of(root, labelled=True, role="source_train"):
-    return fingerprint([(role, list_examples("cityscapes", root, "train", labelled=labelled)), ("source_val", None)])
+    return of_roles([(role, list_examples("cityscapes", root, "train", labelled=labelled).fingerprint)])
 
 
 @pytest.fixture
@@ -54,4 +54,4 @@ def test_a_vanished_file_is_named(root):
     split = list_examples("cityscapes", root, "train")
     split.examples[2].label.unlink()
     with pytest.raises(DataError, match=r"bochum_000001_000019_gtFine_labelIds\.png: cannot be read \(No such"):
-        fingerprint([("source_train", split)])
+        _ = split.fingerprint

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tiny_datasets as tiny
 
-from data_pipelines import input_pipeline, loading
+from data_pipelines import loading
 from data_pipelines.errors import DataError
 from data_pipelines.example_order import ExampleOrder
 from data_pipelines.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.loading import LoadedExample
+from data_pipelines.streams import PictureCache
 
 AUGMENTED = {"mirror": True, "scale": (0.5, 2.0)}
 
@@ -159,11 +161,11 @@ def test_threads_end_with_the_iterator(root):
 
 def test_the_cache_keeps_what_fits_and_no_more(root, monkeypatch):
     made = []
-    cache = input_pipeline._PictureCache(limit_bytes=2 * 300)
+    cache = PictureCache(limit_bytes=2 * 300)
 
     def make(key):
         made.append(key)
-        return np.zeros(200, np.uint8), np.zeros(100, np.uint8)
+        return LoadedExample(np.zeros(200, np.uint8), np.zeros(100, np.uint8), 0)
 
     for key in "abcabc":
         cache.get(key, lambda key=key: make(key))

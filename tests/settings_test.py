@@ -19,6 +19,8 @@ def changed(**changes):
         ("student.arch", "resnet", "expected one of .*drn_d_22"),
         ("teacher.arch", "drn_d_23", "expected one of .*drn_d_38"),
         ("student.auxiliary_layer", 5, "expected one of 6, 7"),
+        ("teacher.normaliser", "rgb_unit", "expected one of bgr_minus_mean, rgb_mean_std"),
+        ("data.crop", (16, 16), "at least 32"),
         ("teacher.width", 0.0, "> 0"),
         ("discriminator.width", -1.0, "> 0"),
         ("student.init_from", "teacher", "expected one of .*student"),

@@ -20,8 +20,8 @@ class PaperFeed:
     files: str = "files of today"
     class_names: tuple = ("road",) * 19
 
-    def fingerprint(self, labelled):
-        return f"{self.files}, labels of {labelled}"
+    def fingerprint(self, labelled, with_target):
+        return f"{self.files}, labels of {labelled}, {with_target}"
 
     def evaluation_problem(self):
         return ""
@@ -49,14 +49,22 @@ STUDENTS = EVERYTHING - {"teacher"}
     ("changes", "expected"),
     [
         ({"seed": 1}, EVERYTHING),
-        ({"data.source_size": (96, 32)}, EVERYTHING),
-        ({"data.target_size": (96, 32)}, EVERYTHING),
+        ({"data.source_size": (96, 32)}, EVERYTHING - {"target_supervised"}),
+        ({"data.target_size": (96, 32)}, EVERYTHING - {"source_only"}),
         ({"data.batch_size": 3}, EVERYTHING),
         ({"data.mirror": True}, EVERYTHING),
         ({"data.scale": (0.5, 1.0)}, EVERYTHING),
+        ({"data.crop": (64, 32)}, EVERYTHING),
+        ({"data.colour_jitter": (0.5, 0.0, 0.0, 0.0)}, EVERYTHING),
+        ({"data.blur": (0.0, 1.0)}, EVERYTHING),
+        ({"data.rare_class_temperature": 0.01}, EVERYTHING),
+        ({"data.class_mix": 0.5}, {"case_b", "case_c", "case_d"}),
+        ({"data.records_dir": "elsewhere"}, set()),
         ({"student.width": 0.1}, STUDENTS),
         ({"student.arch": "drn_d_24"}, STUDENTS),
         ({"student.auxiliary_layer": 7}, STUDENTS),
+        ({"student.normaliser": "rgb_mean_std"}, STUDENTS),
+        ({"teacher.normaliser": "rgb_mean_std"}, {"teacher"} | DISTILLED),
         ({"teacher.width": 0.1}, {"teacher"} | DISTILLED),
         ({"teacher.arch": "drn_d_38"}, {"teacher"} | DISTILLED),
         ({"teacher.statistics": "batch"}, DISTILLED),

@@ -84,6 +84,12 @@ def data_config(root, **overrides):
             "cache_mb": 16,
             "mirror": False,
             "scale": (1.0, 1.0),
+            "crop": (0, 0),
+            "colour_jitter": (0.0, 0.0, 0.0, 0.0),
+            "blur": (0.0, 0.0),
+            "class_mix": 0.0,
+            "rare_class_temperature": 0.0,
+            "records_dir": "",
             "toy": {"source": "gta5", "seed": 0, "size": (64, 32), "num_train": 4, "num_val": 2},
         }
     )

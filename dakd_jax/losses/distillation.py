@@ -6,7 +6,7 @@ The teacher's arrays get no gradient; callers stop it where the teacher is run.
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.losses.segmentation import pick
+from dakd_jax.losses.segmentation import IGNORE_LABEL, pick
 
 KL_REDUCTIONS = ("mean", "pixel_mean", "batch_mean", "sum", "off")
 
@@ -37,10 +37,14 @@ def mean_squared_error(student: jax.Array, teacher: jax.Array) -> jax.Array:
     return jnp.mean(jnp.square(student - teacher))
 
 
-def quasi_teacher_cross_entropy(student: jax.Array, teacher: jax.Array) -> jax.Array:
+def quasi_teacher_cross_entropy(student: jax.Array, teacher: jax.Array, known: jax.Array | None = None) -> jax.Array:
     """Cross entropy to the teacher's most likely class, at every pixel, void included.
 
     Args:
       student, teacher: log-probabilities [B, H, W, C] of the main heads.
+      known: [B, H, W] integers or None; where not 255, this class takes the place of the teacher's.
     """
-    return -jnp.mean(pick(student, jnp.argmax(teacher, axis=-1)))
+    labels = jnp.argmax(teacher, axis=-1)
+    if known is not None:
+        labels = jnp.where(known == IGNORE_LABEL, labels, known)
+    return -jnp.mean(pick(student, labels))

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+IGNORE_LABEL = 255
+
 
 def pick(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
     """log_probs [..., C] at integer labels [...]; 0 where a label is outside 0..C-1.
@@ -14,7 +16,7 @@ def pick(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(chosen, log_probs, 0), axis=-1)
 
 
-def cross_entropy(log_probs: jax.Array, labels: jax.Array, *, ignore_label: int = 255) -> jax.Array:
+def cross_entropy(log_probs: jax.Array, labels: jax.Array, *, ignore_label: int = IGNORE_LABEL) -> jax.Array:
     """Mean of -log p(label) over the pixels whose label is not `ignore_label`; 0 when there are none.
 
     Args:

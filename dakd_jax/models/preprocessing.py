@@ -16,9 +16,21 @@ def bgr_minus_mean(images: jax.Array, dtype=jnp.float32) -> jax.Array:
     return (images[..., ::-1].astype(jnp.float32) - BGR_MEAN).astype(dtype)
 
 
+# Of ImageNet's training pictures, RGB, values 0 to 1: what torchvision's and most other trunks were trained with.
+RGB_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+RGB_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def rgb_mean_std(images: jax.Array, dtype=jnp.float32) -> jax.Array:
+    """RGB uint8 [B, H, W, 3] to zero mean and unit variance over ImageNet, values about -2.1 to 2.6."""
+    return ((images.astype(jnp.float32) / 255 - RGB_MEAN) / RGB_STD).astype(dtype)
+
+
 def rgb_unit(images: jax.Array, dtype=jnp.float32) -> jax.Array:
     """RGB uint8 [B, H, W, 3] to values 0 to 1 without a mean: the input of the released evaluation script."""
     return images.astype(dtype) / 255
 
 
-NORMALISERS = {"bgr_minus_mean": bgr_minus_mean, "rgb_unit": rgb_unit}
+NORMALISERS = {"bgr_minus_mean": bgr_minus_mean, "rgb_mean_std": rgb_mean_std, "rgb_unit": rgb_unit}
+# What a trunk may have been trained with.
+TRUNK_NORMALISERS = ("bgr_minus_mean", "rgb_mean_std")

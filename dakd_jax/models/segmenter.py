@@ -25,12 +25,14 @@ class Segmenter(nn.Module):
       arch, width: the trunk, see DRN.
       num_classes: 19 for Cityscapes.
       auxiliary_layer: the layer under the auxiliary head, 6 (default) or 7.
+      normaliser: a key of preprocessing.NORMALISERS, what callers prepare pictures with: that of the trunk's weights.
     """
 
     arch: str
     num_classes: int
     width: float = 1.0
     auxiliary_layer: int = 6
+    normaliser: str = "bgr_minus_mean"
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> Heads:

@@ -1,0 +1,223 @@
+"""Writing a set of prepared records, shard by shard, so that a killed preparation goes on where it was.
+
+Everything is written to NAME.partial, a shard under a temporary name until it is whole, the description last; then the
+folder is renamed to NAME. What is called NAME is therefore whole.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines import loading, prepared_records
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example, Split
+from data_pipelines.label_spaces import NUM_CLASSES
+from data_pipelines.loading import LoadedExample
+from data_pipelines.prepared_records import RESAMPLE, Description
+
+COMPRESSIONS = {"none": "uncompressed", "zstd": "zstd:3"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardJob:
+    """One shard to write; goes to other processes and machines.
+
+    Attributes:
+      examples: what goes into it, in order.
+      image_size: (width, height).
+      native_labels: whether labels keep their size.
+      path: the finished file, on a disk that all workers share.
+      compression: a key of COMPRESSIONS.
+    """
+
+    examples: tuple[Example, ...]
+    image_size: tuple[int, int]
+    native_labels: bool
+    path: Path
+    compression: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """A set to be made: from what, where, and in which shards."""
+
+    split: Split
+    image_size: tuple[int, int]
+    native_labels: bool
+    folder: Path
+    shards: tuple[tuple[int, int], ...]  # first example and the one after the last
+    compression: str = "none"
+
+    @property
+    def partial_folder(self) -> Path:
+        """Where it grows."""
+        return self.folder.with_name(f"{self.folder.name}.partial")
+
+    def jobs(self) -> list[ShardJob]:
+        """The shards that are still missing."""
+        jobs = []
+        for number, (start, stop) in enumerate(self.shards):
+            path = self.partial_folder / prepared_records.shard_name(number, len(self.shards))
+            examples = self.split.examples[start:stop]
+            jobs.append(ShardJob(examples, self.image_size, self.native_labels, path, self.compression))
+        return [job for job in jobs if not is_written(job)]
+
+    def plan(self) -> dict:
+        """All that the bytes of the set depend on, as JSON."""
+        return {
+            "format": prepared_records.FORMAT,
+            "fingerprint": self.split.fingerprint,
+            "image_size": list(self.image_size),
+            "native_labels": self.native_labels,
+            "shards": [list(shard) for shard in self.shards],
+            "compression": self.compression,
+        }
+
+
+def prepare(
+    split: Split, image_size: tuple[int, int], native_labels: bool, output: Path, *, shard_mb: int, compression: str
+) -> Preparation:
+    """Lays out the set of a split in shards of about `shard_mb` MiB; writes nothing."""
+    pixels = image_size[0] * image_size[1] * (4 if split.labelled else 3)
+    each = max(1, shard_mb * 2**20 // pixels)
+    starts = range(0, len(split), each)
+    shards = tuple((start, min(start + each, len(split))) for start in starts)
+    folder = output / prepared_records.folder_name(split.dataset, split.split, image_size)
+    return Preparation(split, tuple(image_size), native_labels, folder, shards, compression)
+
+
+def is_done(preparation: Preparation) -> bool:
+    """Whether the very set is there already."""
+    if not (preparation.folder / prepared_records.DESCRIPTION).exists():
+        return False
+    there = Description.read(preparation.folder)
+    wanted = _description(preparation, there.label_sizes)
+    return dataclasses.replace(there, notes=()) == dataclasses.replace(wanted, notes=(), shards=there.shards)
+
+
+def begin(preparation: Preparation) -> int:
+    """Makes the partial folder, or keeps the finished shards of the same plan; returns how many examples they hold."""
+    folder, plan = preparation.partial_folder, preparation.plan()
+    plan_file = folder / "plan.json"
+    try:
+        same = json.loads(plan_file.read_text(encoding="utf-8")) == plan
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _write(plan_file, json.dumps(plan).encode())
+    for leftover in folder.glob("*.writing-*"):
+        leftover.unlink()
+    return len(preparation.split) - sum(len(job.examples) for job in preparation.jobs())
+
+
+def is_written(job: ShardJob) -> bool:
+    """Whether a shard is whole: its side file comes last."""
+    return _side_file(job.path).exists()
+
+
+def write_shard(job: ShardJob) -> int:
+    """Writes one shard and, after it, its side file; returns the number of its examples.
+
+    Raises:
+      DataError: a broken picture or label.
+      OSError: no space or no permission.
+    """
+    from array_record.python.array_record_module import ArrayRecordWriter  # only where records are written
+
+    temporary = job.path.with_name(f"{job.path.name}.writing-{os.getpid()}")
+    counts, sizes = [], []
+    try:
+        writer = ArrayRecordWriter(str(temporary), f"group_size:1,{COMPRESSIONS[job.compression]}")
+        try:
+            for example in job.examples:
+                loaded = loading.load_example(example, job.image_size, None, RESAMPLE)
+                counts.append(_class_counts(loaded.label))
+                sizes.append(_size(loaded.label))
+                writer.write(prepared_records.pack(loaded if job.native_labels else _at_picture_size(loaded)))
+        finally:
+            _close(writer, temporary)
+        os.replace(temporary, job.path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    side = {"class_counts": np.array(counts).tolist(), "label_sizes": sizes}
+    _write(_side_file(job.path), json.dumps(side).encode())
+    return len(job.examples)
+
+
+def finish(preparation: Preparation) -> Path:
+    """Describes the whole set and moves it into place; returns its folder."""
+    folder = preparation.partial_folder
+    paths = [folder / prepared_records.shard_name(n, len(preparation.shards)) for n in range(len(preparation.shards))]
+    sides = [json.loads(_side_file(path).read_text(encoding="utf-8")) for path in paths]
+    counts = np.concatenate([np.array(side["class_counts"], np.int64) for side in sides])
+    np.save(folder / prepared_records.CLASS_COUNTS, counts)
+    sizes = tuple(tuple(size) for side in sides for size in side["label_sizes"] if size)
+    _write(folder / prepared_records.DESCRIPTION, _description(preparation, sizes).to_json().encode())
+    for path in paths:
+        _side_file(path).unlink()
+    (folder / "plan.json").unlink()
+    if preparation.folder.exists():  # a set of other files, or of another format
+        shutil.rmtree(preparation.folder)
+    os.replace(folder, preparation.folder)
+    return preparation.folder
+
+
+def _description(preparation: Preparation, label_sizes: Sequence) -> Description:
+    split = preparation.split
+    return Description(
+        dataset=split.dataset,
+        split=split.split,
+        image_size=preparation.image_size,
+        native_labels=preparation.native_labels,
+        labelled=split.labelled,
+        names=tuple(example.name for example in split.examples),
+        files=tuple(path.relative_to(split.root).as_posix() for path in split.files),
+        samples=tuple(split.file_samples),
+        label_sizes=tuple(label_sizes),
+        shards=tuple(stop - start for start, stop in preparation.shards),
+        notes=split.notes,
+    )
+
+
+def _at_picture_size(loaded: LoadedExample) -> LoadedExample:
+    if loaded.label is None:
+        return loaded
+    height, width = loaded.image.shape[:2]
+    return loaded._replace(label=loading.resize(loaded.label, (width, height), "nearest"))
+
+
+def _class_counts(label: np.ndarray | None) -> np.ndarray:
+    """int64 [20]: pixels of each train id and, last, of 255."""
+    if label is None:
+        return np.zeros(NUM_CLASSES + 1, np.int64)
+    return np.bincount(np.minimum(label, NUM_CLASSES).ravel(), minlength=NUM_CLASSES + 1)
+
+
+def _size(label: np.ndarray | None) -> tuple[int, int] | None:
+    return None if label is None else (label.shape[1], label.shape[0])
+
+
+def _close(writer, path: Path) -> None:
+    """Closes a writer, which reports a full disk only now, and not by its errno."""
+    try:
+        writer.close()
+    except RuntimeError as error:
+        raise DataError(f"{path.parent}: cannot write ({' '.join(str(error).split())[:200]}); make room") from None
+
+
+def _side_file(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name, then renames it."""
+    temporary = path.with_name(f"{path.name}.writing-{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

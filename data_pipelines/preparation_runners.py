@@ -1,0 +1,91 @@
+"""Who writes the shards: processes of this machine, or any Apache Beam runner."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+from data_pipelines import preparation
+from data_pipelines.errors import DataError
+from data_pipelines.preparation import ShardJob
+
+POLL_SECONDS = 0.5
+
+
+def run_local(jobs: Sequence[ShardJob], num_workers: int) -> Iterator[int]:
+    """Writes the shards in processes; yields the number of examples of each as it is done.
+
+    Raises:
+      DataError: a broken file, or a worker was killed; shards that are done stay.
+      OSError: no space or no permission.
+    """
+    if num_workers == 1:
+        yield from map(preparation.write_shard, jobs)
+        return
+    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
+    try:
+        for done in as_completed([pool.submit(preparation.write_shard, job) for job in jobs]):
+            yield done.result()
+    except BrokenProcessPool:
+        raise DataError(
+            "a worker process was killed, perhaps for want of memory; give the command again to go on, "
+            "with a smaller --num_workers"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def run_beam(jobs: Sequence[ShardJob], runner: str, options: Sequence[str]) -> Iterator[int]:
+    """Writes the shards on a Beam runner whose workers see the same disk; yields as run_local does.
+
+    Args:
+      runner: name of the runner, e.g. 'DirectRunner'.
+      options: pipeline options, e.g. '--direct_num_workers=2'.
+
+    Raises:
+      DataError: apache-beam is not installed, or the pipeline failed.
+    """
+    beam, pipeline_options = _import_beam()
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            with beam.Pipeline(options=pipeline_options([f"--runner={runner}", *options])) as pipeline:
+                shards = pipeline | "Shards" >> beam.Create(list(jobs)) | beam.Reshuffle()
+                shards | "Write" >> beam.Map(preparation.write_shard)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="beam")
+    thread.start()
+    yield from _watch(jobs, lambda: not thread.is_alive())
+    thread.join()
+    if failures:
+        reason = " ".join(str(failures[0]).split())
+        raise DataError(f"the Beam pipeline on {runner} failed: {reason[-400:]}") from failures[0]
+
+
+def _watch(jobs: Sequence[ShardJob], ended: Callable[[], bool]) -> Iterator[int]:
+    """Yields the examples of each shard once its file is there, until all are or the work has ended."""
+    waiting, pause = list(jobs), threading.Event()
+    while waiting:
+        last_look = ended()
+        there = [job for job in waiting if preparation.is_written(job)]
+        waiting = [job for job in waiting if job not in there]
+        yield from (len(job.examples) for job in there)
+        if last_look:
+            return
+        pause.wait(POLL_SECONDS)
+
+
+def _import_beam():
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise DataError(
+            f"--beam_runner needs apache-beam, which cannot be imported ({error}); "
+            "pip install -r requirements-beam.txt, or leave the flag out to use this machine's processes"
+        ) from None
+    return beam, PipelineOptions

@@ -1,0 +1,157 @@
+"""Decode and resize a dataset once: python -m data_pipelines.prepare --dataset=gta5 --source=DIR --size=1280x720
+
+Writes sets of prepared records, which training then reads in place of the folders, with the same pixels. Killed at any
+moment, the same command goes on; what is not whole is never taken for whole.
+
+Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --size (width x height, as source_size
+or target_size of the config), --splits (default: all that are there), --output (default: prepared/ beside the source, where
+training looks), --num_workers (processes), --compression (none or zstd), --shard_mb,
+--beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared).
+
+Training splits keep labels at the picture's size; val and test keep them at native size, for evaluation.
+Exit codes: 0 done; 2 a mistake in the command or the files; 130 stopped.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from data_pipelines import command_line, preparation, preparation_runners
+from data_pipelines.datasets import LAYOUTS, list_examples
+from data_pipelines.domains import check_size
+from data_pipelines.errors import DataError, MissingLabels
+from data_pipelines.examples import Split
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of this command."""
+    flags.DEFINE_enum("dataset", None, sorted(LAYOUTS), "Layout of the source.", flag_values=values)
+    flags.DEFINE_string("source", None, "Folder of the dataset.", flag_values=values)
+    flags.DEFINE_string("size", None, "Width x height of the pictures.", flag_values=values)
+    flags.DEFINE_list("splits", [], "Splits; default: all that are there.", flag_values=values)
+    flags.DEFINE_string("output", "", "Folder of sets.", flag_values=values)
+    flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
+    flags.DEFINE_enum("compression", "none", preparation.COMPRESSIONS, "Of the records.", flag_values=values)
+    flags.DEFINE_integer("shard_mb", 256, "Size of a shard, MiB.", lower_bound=1, flag_values=values)
+    flags.DEFINE_string("beam_runner", "", "Apache Beam runner, e.g. DirectRunner.", flag_values=values)
+    flags.DEFINE_list("beam_options", [], "Options of its pipeline.", flag_values=values)
+    flags.mark_flags_as_required(["dataset", "source", "size"], flag_values=values)
+
+
+def run(values: flags.FlagValues, console: Console) -> None:
+    """Prepares every split that was asked for."""
+    source, size = Path(values.source).expanduser(), _size(values.size)
+    output = Path(values.output).expanduser() if values.output else source.absolute().parent / "prepared"
+    for split in _list_splits(values.dataset, source, values.splits):
+        for note in split.notes:
+            console.print(f"{split.split}: {note}", highlight=False, soft_wrap=True)
+        planned = preparation.prepare(
+            split, size, split.split != "train", output, shard_mb=values.shard_mb, compression=values.compression
+        )
+        if preparation.is_done(planned):
+            console.print(f"{planned.folder}: already prepared from these files", highlight=False, soft_wrap=True)
+            continue
+        _write(planned, values, console)
+
+
+def _write(planned: preparation.Preparation, values: flags.FlagValues, console: Console) -> None:
+    try:
+        done = preparation.begin(planned)
+        jobs = planned.jobs()
+        if values.beam_runner:
+            steps = preparation_runners.run_beam(jobs, values.beam_runner, values.beam_options)
+        else:
+            steps = preparation_runners.run_local(jobs, values.num_workers)
+        if done:
+            console.print(f"goes on after {done} pictures of an earlier run", highlight=False)
+        _show_progress(steps, planned, done, console)
+        folder = preparation.finish(planned)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {error.filename or planned.folder}: {error.strerror or error}; make room or choose another "
+            "--output, then give the same command to go on"
+        ) from error
+    num_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    console.print(
+        f"{folder}: {len(planned.split)} pictures, {len(planned.shards)} shards, {num_bytes / 2**20:,.1f} MiB",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _show_progress(steps, planned: preparation.Preparation, done: int, console: Console) -> None:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("eta"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console) as progress:
+        title = planned.folder.name
+        task = progress.add_task(title, total=len(planned.split), completed=done, rate="")
+        for count in steps:
+            progress.advance(task, count)
+            speed = progress.tasks[0].speed
+            progress.update(task, rate=f"{speed:.1f} images/s" if speed else "")
+
+
+def _list_splits(dataset: str, source: Path, wanted: Sequence[str]) -> list[Split]:
+    """The splits that are wanted, or all that are there."""
+    if not source.is_dir():
+        raise DataError(f"--source={source}: no such folder; name the folder of {dataset}")
+    found, problems = [], []
+    for name in wanted or LAYOUTS[dataset].splits:
+        try:
+            found.append(_list(dataset, source, name))
+        except MissingLabels:
+            raise
+        except DataError as error:
+            if wanted:
+                raise
+            problems.append(str(error))
+    if not found:
+        raise DataError(problems[0])
+    return found
+
+
+def _list(dataset: str, source: Path, split: str) -> Split:
+    """A split with its labels, or without where not a single one is there."""
+    if not LAYOUTS[dataset].has_labels:
+        return list_examples(dataset, source, split, labelled=False)
+    try:
+        return list_examples(dataset, source, split)
+    except MissingLabels as error:
+        if not error.all_missing:
+            raise
+        return list_examples(dataset, source, split, labelled=False)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)[x,](\d+)", text)
+    if not match:
+        raise DataError(f"--size={text}: expected WIDTHxHEIGHT, e.g. 1280x720")
+    size = int(match[1]), int(match[2])
+    check_size("--size", size)
+    return size
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.main(sys.argv, define_flags, run, __doc__))

@@ -1,0 +1,205 @@
+"""Prepared records: the decoded, resized pictures of one split in ArrayRecord files, read at random at disk speed.
+
+A set is a folder NAME = DATASET-SPLIT-WxH that appears only when it is whole: `set.json` describes it,
+`class_counts.npy` holds the classes' pixels at native size, shard-*.array_record the pictures. A record is a header
+of six little-endian uint32 (height and width of the picture, height and width of its label or 0 0, pixels outside the
+label table, 0), the picture uint8 [H, W, 3] RGB and the label uint8 [H, W] of train ids.
+"""
+
+import dataclasses
+import functools
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example, Split
+from data_pipelines.loading import LoadedExample
+
+FORMAT = 1
+DESCRIPTION, CLASS_COUNTS = "set.json", "class_counts.npy"
+RESAMPLE = "bicubic"  # of the pictures, as folders are read
+_HEADER = struct.Struct("<6I")
+# For random access: nothing is read ahead, and big records pass by the small buffer.
+_READER_OPTIONS, _READER_BUFFER = "readahead_buffer_size:0,max_parallelism:0", 65_536
+
+
+def pack(loaded: LoadedExample) -> bytes:
+    """One record."""
+    label = loaded.label if loaded.label is not None else np.empty((0, 0), np.uint8)
+    header = _HEADER.pack(*loaded.image.shape[:2], *label.shape, loaded.unknown_pixels, 0)
+    return b"".join((header, loaded.image.tobytes(), label.tobytes()))
+
+
+def unpack(record: bytes) -> LoadedExample:
+    """The arrays of a record; they are read-only views of it."""
+    height, width, label_height, label_width, unknown_pixels, _ = _HEADER.unpack_from(record)
+    size, label = height * width * 3, None
+    image = np.frombuffer(record, np.uint8, size, _HEADER.size).reshape(height, width, 3)
+    if label_height:
+        label = np.frombuffer(record, np.uint8, label_height * label_width, _HEADER.size + size)
+        label = label.reshape(label_height, label_width)
+    return LoadedExample(image, label, unknown_pixels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What `set.json` says.
+
+    Attributes:
+      dataset, split: as in examples.Split.
+      image_size: (width, height) of all pictures.
+      native_labels: whether labels have their native size, for evaluation, or that of the pictures.
+      labelled: whether there are labels.
+      names: of the examples, in order.
+      files: names of pictures (and labels, in turn), relative to the dataset's folder.
+      samples: of these files, see fingerprint.sample_files.
+      label_sizes: (width, height) of every label, () without labels.
+      shards: number of examples in each.
+      notes: of the reader that listed the files.
+    """
+
+    dataset: str
+    split: str
+    image_size: tuple[int, int]
+    native_labels: bool
+    labelled: bool
+    names: tuple[str, ...]
+    files: tuple[str, ...]
+    samples: tuple[str, ...]
+    label_sizes: tuple[tuple[int, int], ...]
+    shards: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Description":
+        """Raises a DataError when the file is missing, damaged or of another format."""
+        path = folder / DESCRIPTION
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("format") != FORMAT:
+                raise ValueError(f"not of format {FORMAT}")
+            pairs = ("label_sizes",)
+            content |= {k: tuple(tuple(v) for v in content[k]) for k in pairs}
+            content |= {k: tuple(v) for k, v in content.items() if isinstance(v, list)}
+            return cls(**content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path}: no description of prepared records ({error}); delete {folder}, prepare anew"
+            ) from None
+
+
+def folder_name(dataset: str, split: str, image_size: tuple[int, int]) -> str:
+    """Name of the folder of a set."""
+    return f"{dataset}-{split}-{image_size[0]}x{image_size[1]}"
+
+
+def shard_name(number: int, count: int) -> str:
+    """Name of the file of a shard."""
+    return f"shard-{number:05d}-of-{count:05d}.array_record"
+
+
+class RecordSet:
+    """A prepared set, opened for reading from any number of threads.
+
+    Args:
+      folder: of the set.
+
+    Raises:
+      DataError: not a whole set.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.description = Path(folder), Description.read(Path(folder))
+        self._starts = np.cumsum([0, *self.description.shards])
+        self._row = {name: row for row, name in enumerate(self.description.names)}
+
+    def fits(
+        self, image_size: tuple[int, int], label_size: tuple[int, int] | None, resample: str, *, labelled: bool
+    ) -> bool:
+        """Whether it holds just what reading the files would give; a `label_size` of None is the native one."""
+        if tuple(image_size) != self.description.image_size or resample != RESAMPLE:
+            return False
+        if not labelled:
+            return True
+        if label_size is None:
+            return self.description.labelled and self.description.native_labels
+        ready = self.description.labelled and not self.description.native_labels
+        return ready and tuple(label_size) == self.description.image_size
+
+    def holds(self, split: Split) -> bool:
+        """Whether every example of a split is here, made from the very same files."""
+        known = dict(zip(self.description.files, self.description.samples, strict=True))
+        names = [path.relative_to(split.root).as_posix() for path in split.files]
+        if any(example.name not in self._row for example in split.examples) or not set(names) <= known.keys():
+            return False
+        return all(known[name] == sample for name, sample in zip(names, split.file_samples, strict=True))
+
+    def load(self, name: str) -> LoadedExample:
+        """The example of this name: image uint8 [H, W, 3], label uint8 [H, W] or None, read-only.
+
+        Raises:
+          DataError: the file is missing or damaged.
+        """
+        row = self._row[name]
+        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+        try:
+            return unpack(self._reader(shard).read([row - int(self._starts[shard])])[0])
+        except (RuntimeError, IndexError, ValueError, struct.error) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{self._path(shard)}: damaged ({reason}); delete {self.folder} and prepare anew") from None
+
+    def label_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of the label of this name."""
+        return self.description.label_sizes[self._row[name]]
+
+    def class_counts(self, names: Sequence[str]) -> np.ndarray:
+        """int64 [len(names), 20]: pixels at native size of the 19 train ids and of 255."""
+        return np.load(self.folder / CLASS_COUNTS)[[self._row[name] for name in names]]
+
+    def as_split(self, root: Path, *, labelled: bool) -> Split:
+        """The split that this was made from, for a machine that has only the records.
+
+        Raises:
+          DataError: labels are wanted and there are none.
+        """
+        description = self.description
+        if labelled and not description.labelled:
+            raise DataError(f"{self.folder}: these records hold no labels; prepare anew from a labelled dataset")
+        step = 2 if description.labelled else 1
+        paths = [root / name for name in description.files]
+        labels = paths[1::2] if labelled else [None] * len(description.names)
+        examples = [Example(*e) for e in zip(description.names, paths[::step], labels, strict=True)]
+        samples = description.samples if labelled else description.samples[::step]
+        notes = (*description.notes[:1], f"{description.dataset}: no folder, read from records alone")
+        return Split(description.dataset, description.split, root, tuple(examples), notes, samples=samples)
+
+    @functools.cache  # noqa: B019  a set lives as long as the run
+    def _reader(self, shard: int) -> Any:
+        from array_record.python.array_record_module import ArrayRecordReader  # only where records are read
+
+        return ArrayRecordReader(str(self._path(shard)), _READER_OPTIONS, file_reader_buffer_size=_READER_BUFFER)
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / shard_name(shard, len(self.description.shards))
+
+
+def find(folder: Path, dataset: str, split: str) -> list[RecordSet]:
+    """All sets of a split in a folder of sets, of any size; a broken one raises a DataError."""
+    return [RecordSet(path.parent) for path in sorted(folder.glob(f"{dataset}-{split}-*x*/{DESCRIPTION}"))]
+
+
+def attach(split: Split, sets: Sequence[RecordSet]) -> Split:
+    """The split with those of the sets that hold it; a note names those that were made from other files."""
+    sets = [records for records in sets if records.description.labelled or not split.labelled]
+    held = [records for records in sets if records.holds(split)]
+    stale = ", ".join(records.folder.name for records in sets if records not in held)
+    notes = [f"{split.dataset}: prepared records {stale} are of other files; prepare them anew"] * bool(stale)
+    return dataclasses.replace(split, records=tuple(held), notes=(*split.notes, *notes))

@@ -1,0 +1,57 @@
+"""Examples of a split at a size: from prepared records where they hold them, else from the files."""
+
+import dataclasses
+
+from data_pipelines import loading
+from data_pipelines.examples import Split
+from data_pipelines.loading import LoadedExample
+from data_pipelines.prepared_records import RecordSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads the examples of a split; both ways give the same pixels.
+
+    Attributes:
+      split: what is read.
+      image_size: (width, height) of the pictures.
+      label_size: (width, height) of the labels; None keeps their native size.
+      resample: 'bicubic' or 'bilinear', for the pictures.
+      labelled: whether labels are read.
+    """
+
+    split: Split
+    image_size: tuple[int, int]
+    label_size: tuple[int, int] | None
+    resample: str = "bicubic"
+    labelled: bool = True
+
+    @property
+    def records(self) -> RecordSet | None:
+        """The prepared set that is read, None for the files."""
+        for records in self.split.records:
+            if records.fits(self.image_size, self.label_size, self.resample, labelled=self.labelled):
+                return records
+        return None
+
+    def load(self, index: int) -> LoadedExample:
+        """The example at an index; raises a DataError when its file or record is broken."""
+        example, records = self.split.examples[index], self.records
+        if records:
+            loaded = records.load(example.name)
+            loaded = loaded if self.labelled else LoadedExample(loaded.image, None, 0)
+        else:
+            example = example if self.labelled else dataclasses.replace(example, label=None)
+            loaded = loading.load_example(example, self.image_size, self.label_size, self.resample)
+        self.split.count_unknown(example, loaded.unknown_pixels)
+        return loaded
+
+    def native_label_size(self, index: int) -> tuple[int, int]:
+        """(width, height) of a label on disk, from a header."""
+        example, records = self.split.examples[index], self.records
+        return records.label_size(example.name) if records else loading.picture_size(example.label)
+
+    def describe(self) -> str:
+        """For people: what is read."""
+        records, (width, height) = self.records, self.image_size
+        return f"prepared records {records.folder.name}" if records else f"files, resized to {width}x{height}"

@@ -1,0 +1,285 @@
+"""Prepared records: the same pixels as the folders, whole or not there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tiny_datasets as tiny
+from input_pipeline_test import assert_equal, take
+
+from data_pipelines import preparation, prepare
+from data_pipelines.command_line import main
+from data_pipelines.datasets import list_examples
+from data_pipelines.errors import DataError
+from data_pipelines.input_pipeline import eval_batches, open_domains
+
+EVERYTHING = {
+    "mirror": True,
+    "scale": (0.5, 2.0),
+    "crop": (12, 8),
+    "colour_jitter": (0.5, 0.5, 0.5, 0.1),
+    "blur": (0.0, 1.0),
+    "class_mix": 0.5,
+    "rare_class_temperature": 0.1,
+}
+
+
+def run(*arguments):
+    """The exit code of the command."""
+    return main(["prepare", *arguments], prepare.define_flags, prepare.run, prepare.__doc__)
+
+
+def prepare_pair(root, *more):
+    """The records of both domains at the sizes of tiny.data_config."""
+    for dataset, size in (("gta5", "20x12"), ("cityscapes", "16x8")):
+        source = f"--source={root / dataset}"
+        assert run(f"--dataset={dataset}", source, f"--size={size}", "--num_workers=1", *more) == 0
+
+
+@pytest.fixture
+def root(tmp_path):
+    tiny.write_gta5(tmp_path / "root" / "gta5", 5)
+    labels = tmp_path / "root" / "gta5" / "labels"
+    tiny.save(labels / "00003.png", tiny.train_id_label(1, (10, 10)))  # a pair that does not fit
+    tiny.write_cityscapes(tmp_path / "root" / "cityscapes", count=4, labelled=False)
+    tiny.write_cityscapes(tmp_path / "root" / "cityscapes", "val", 3, seed=150)
+    return tmp_path / "root"
+
+
+def gta5(root, **changes):
+    return tiny.data_config(root, name="gta5", cache_mb=0, **changes)
+
+
+def both_ways(root, tmp_path, **changes):
+    """The config that reads files, and the one that reads records."""
+    return gta5(root, records_dir=str(tmp_path / "none"), **changes), gta5(root, **changes)
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING, {"loader": "tf"}], ids=["plain", "augmented", "tf"])
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_records_and_files_give_the_same_bits(root, tmp_path, changes, compression):
+    prepare_pair(root, f"--compression={compression}", "--shard_mb=1")
+    files, records = both_ways(root, tmp_path, **changes)
+    domains = open_domains(records)
+    assert "source train: reads prepared records gta5-train-20x12" in domains.notes
+    assert "source train: gta5: 1 pair left out: image and label sizes differ" in domains.notes
+    assert "source train: reads files, resized to 20x12" in open_domains(files).notes
+    assert_equal(take(files, 5), take(records, 5))
+
+
+def test_the_records_are_what_is_read(root, tmp_path):
+    """The pixels come from the records: the files are not opened again."""
+    prepare_pair(root)
+    files, records = both_ways(root, tmp_path)
+    expected, domains = take(files, 3), open_domains(records)
+    for file in [*root.rglob("gta5/*/*.png"), *root.rglob("leftImg8bit/train/*/*.png")]:
+        file.write_bytes(b"gone")
+    assert_equal(take(records, 3, domains=domains), expected)
+
+
+def test_evaluation_reads_native_labels_from_records(root, tmp_path):
+    sizes = [(24, 16), (30, 20), (24, 16)]
+    for i, size in enumerate(sizes):
+        tiny.write_cityscapes(root / "cityscapes", "val", count=i + 1, size=size, seed=150)
+    prepare_pair(root)
+    files, records = (open_domains(config).target_val for config in both_ways(root, tmp_path))
+    assert records.records and not files.records
+    for label_size in (None, (16, 8)):  # the second is not what the records hold
+        some, others = (
+            list(eval_batches(split, image_size=(16, 8), batch_size=2, label_size=label_size))
+            for split in (files, records)
+        )
+        assert len(some) == len(others)
+        for a, b in zip(some, others, strict=True):
+            assert a["names"] == b["names"]
+            for key in ("image", "label", "mask"):
+                np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_records_alone_are_enough_and_have_the_same_fingerprint(root, tmp_path):
+    prepare_pair(root)
+    (root / "list.txt").write_text("00002\n00005.png\n")
+    config = gta5(root)
+    listed = gta5(root, source_list=str(root / "list.txt"))
+    everything, some = take(config, 4), take(listed, 4)
+    roles = ("source_train", "target_train", "target_val")
+    prints = [open_domains(c).fingerprint(*roles) for c in (config, listed)]
+    for dataset in ("gta5", "cityscapes"):
+        (root / dataset).rename(tmp_path / f"{dataset}_away")
+    assert "source train: gta5: no folder, read from records alone" in open_domains(config).notes
+    assert_equal(take(config, 4), everything)
+    assert_equal(take(listed, 4), some)
+    assert [open_domains(c).fingerprint(*roles) for c in (config, listed)] == prints
+    batches = list(eval_batches(open_domains(config).target_val, image_size=(16, 8), batch_size=2))
+    assert sum(batch["mask"].sum() for batch in batches) == 3
+    with pytest.raises(DataError, match="these records hold no labels"):
+        open_domains(config, need_target_labels=True)
+
+
+def test_records_of_other_files_are_not_read(root, tmp_path):
+    prepare_pair(root)
+    tiny.save(root / "gta5" / "images" / "00001.png", tiny.picture(999))
+    files, records = both_ways(root, tmp_path)
+    notes = open_domains(records).notes
+    assert any("prepared records gta5-train-20x12 are of other files; prepare them anew" in note for note in notes)
+    assert_equal(take(files, 3), take(records, 3))
+    prepare_pair(root)
+    assert "source train: reads prepared records gta5-train-20x12" in open_domains(records).notes
+    assert_equal(take(files, 3), take(records, 3))
+
+
+def test_labels_of_the_target_may_come_later(root, tmp_path):
+    """Records without labels serve the unlabelled stream and are passed over by the supervised one."""
+    prepare_pair(root)
+    tiny.write_cityscapes(root / "cityscapes", count=4)
+    files, records = both_ways(root, tmp_path)
+    supervised = [open_domains(c, need_target_labels=True) for c in (files, records)]
+    some, others = (take(c, 3, domains=d, source="target") for c, d in zip((files, records), supervised, strict=True))
+    assert_equal(some, others)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def planned(root, output, **changes):
+    settings = {"shard_mb": 1, "compression": "none"} | changes
+    split = list_examples("gta5", root / "gta5", "train")
+    whole = preparation.prepare(split, (20, 12), False, output, **settings)
+    return whole.__class__(**{**vars(whole), "shards": ((0, 1), (1, 3), (3, 4))})
+
+
+def test_stopped_half_way_it_goes_on_and_ends_with_the_same_bytes(root, tmp_path):
+    whole, stopped = planned(root, tmp_path / "whole"), planned(root, tmp_path / "stopped")
+    for plan, jobs in ((whole, 3), (stopped, 2)):
+        assert preparation.begin(plan) == 0
+        for job in plan.jobs()[:jobs]:
+            preparation.write_shard(job)
+    preparation.finish(whole)
+    (stopped.partial_folder / "shard-00002-of-00003.array_record.writing-123").write_bytes(b"half a shard")
+    assert not stopped.folder.exists() and not preparation.is_done(stopped)
+
+    again = planned(root, tmp_path / "stopped")
+    assert preparation.begin(again) == 3
+    assert [job.path.name for job in again.jobs()] == ["shard-00002-of-00003.array_record"]
+    preparation.write_shard(again.jobs()[0])
+    assert preparation.finish(again) == again.folder
+    assert contents(again.folder) == contents(whole.folder)
+    assert not again.partial_folder.exists() and preparation.is_done(again)
+
+
+def test_a_stopped_preparation_of_other_files_starts_clean(root, tmp_path):
+    plan = planned(root, tmp_path)
+    preparation.begin(plan)
+    preparation.write_shard(plan.jobs()[0])
+    tiny.save(root / "gta5" / "images" / "00005.png", tiny.picture(999))
+    assert preparation.begin(planned(root, tmp_path)) == 0
+    assert len(planned(root, tmp_path).jobs()) == 3
+
+
+def test_a_killed_process_leaves_nothing_that_looks_whole(root, tmp_path):
+    command = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=gta5", f"--source={root / 'gta5'}"]
+    command += ["--size=3000x2000", "--shard_mb=1", "--num_workers=2", f"--output={tmp_path / 'out'}"]
+    tiny.write_gta5(root / "gta5", 16)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    partial = tmp_path / "out" / "gta5-train-3000x2000.partial"
+    while not list(partial.glob("shard-*.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out" / "gta5-train-3000x2000").exists()
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "goes on after" in result.stdout
+    config = gta5(root, source_size=(3000, 2000), records_dir=str(tmp_path / "out"))
+    assert "source train: reads prepared records gta5-train-3000x2000" in open_domains(config).notes
+    assert_equal(take(config, 1), take(gta5(root, source_size=(3000, 2000)), 1))
+
+
+@pytest.mark.parametrize("place", ["middle", "end", "missing"])
+def test_a_damaged_shard_is_named(root, tmp_path, place):
+    prepare_pair(root)
+    shard = root / "prepared" / "gta5-train-20x12" / "shard-00000-of-00001.array_record"
+    content, pixels = shard.read_bytes(), take(gta5(root), 1)[0]["source_image"][0].tobytes()
+    damaged = {"middle": content.replace(pixels, pixels[::-1]), "end": content[: len(content) // 2]}
+    if place == "missing":
+        shard.unlink()
+    else:
+        assert damaged[place] != content
+        shard.write_bytes(damaged[place])
+    domains = open_domains(gta5(root))
+    with pytest.raises(DataError, match=r"shard-00000-of-00001\.array_record: damaged .*prepare anew") as error:
+        take(gta5(root), 8, domains=domains)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_description_is_named(root):
+    prepare_pair(root)
+    description = root / "prepared" / "gta5-train-20x12" / "set.json"
+    description.write_text(description.read_text()[:-40])
+    with pytest.raises(DataError, match=r"set\.json: no description of prepared records .*prepare anew"):
+        open_domains(gta5(root))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size=20x12"], "error: command line: flag --dataset"),
+        (["--dataset=gta5", "--source=nowhere", "--size=20x12"], "error: --source=nowhere: no such folder"),
+        (["--dataset=gta5", "--source={}", "--size=20"], "error: --size=20: expected WIDTHxHEIGHT"),
+        (["--dataset=gta5", "--source={}", "--size=20x7"], "error: --size=(20, 7): expected (width, height)"),
+        (["--dataset=gta5", "--source={}", "--size=20x12", "--splits=val"], "error: gta5 has no split 'val'"),
+        (["--dataset=gta5", "--source={}", "--size=20x12", "x"], "error: unexpected argument 'x'"),
+    ],
+)
+def test_mistakes_are_one_line(root, capsys, arguments, message):
+    assert run(*(a.format(root / "gta5") for a in arguments)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+
+
+def test_a_broken_picture_is_named_and_what_is_done_stays(root, capsys):
+    (root / "gta5" / "images" / "00005.png").write_bytes((root / "gta5" / "images" / "00005.png").read_bytes()[:200])
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--num_workers=1"]
+    assert run(*arguments) == 2
+    assert "00005.png: cannot be read as a picture" in capsys.readouterr().err
+    assert not (root / "prepared" / "gta5-train-20x12").exists()
+
+
+def test_a_label_that_is_missing_is_an_error_not_an_unlabelled_split(root, capsys):
+    (root / "gta5" / "labels" / "00002.png").unlink()
+    assert run("--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12") == 2
+    assert "00002.png has no label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["begin", "write_shard"])
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(root, capsys, monkeypatch, where):
+    def full(*args):
+        raise OSError(28, "No space left on device", "shard")
+
+    monkeypatch.setattr(preparation, where, full)
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--num_workers=1"]
+    assert run(*arguments) == 2
+    assert "cannot write shard: No space left on device; make room" in capsys.readouterr().err
+    assert not list(root.rglob("*.writing-*"))
+    monkeypatch.undo()
+    assert run(*arguments) == 0
+
+
+def test_beam_writes_the_same_bytes(root, tmp_path, capsys):
+    pytest.importorskip("apache_beam", reason="apache-beam is not installed (requirements-beam.txt)")
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--num_workers=1"]
+    assert run(*arguments, f"--output={tmp_path / 'local'}") == 0
+    assert run(*arguments, f"--output={tmp_path / 'beam'}", "--beam_runner=DirectRunner") == 0
+    some, others = (contents(tmp_path / where / "gta5-train-20x12") for where in ("local", "beam"))
+    assert some == others
+
+
+def test_without_beam_the_way_out_is_named(root, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    assert run("--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--beam_runner=DirectRunner") == 2
+    assert "pip install -r requirements-beam.txt" in capsys.readouterr().err
