@@ -11,6 +11,7 @@ from rich.console import Console
 
 from dakd_jax import evaluate, optimizers, train_state
 from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.device_prefetch import DataWait, prefetch_to_device
 from dakd_jax.errors import NonFiniteLoss
 from dakd_jax.interruption import StopRequest
 from dakd_jax.logs import MetricLog
@@ -52,7 +53,7 @@ def train(job: Job, console: Console) -> tuple[dict, dict]:
     """Trains a stage to its last step, from its newest checkpoint if there is one.
 
     Returns:
-      ({'params', 'batch_stats'} of the last step, {'images_per_second': ..., 'minutes': ...} of this process).
+      ({'params', 'batch_stats'} of the last step, {'images_per_second', 'minutes', 'data_wait_percent'} of this process).
 
     Raises:
       NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
@@ -84,15 +85,15 @@ def _loop(job, state, checkpoints, log, console):
     settings, config, first = job.settings, job.config.train, int(state.step)
     rates = _learning_rates(job.config.optim, settings.steps)
     pictures = (2 if settings.options.adapt else 1) * job.config.data.batch_size
-    pending, clock = None, _Throughput(pictures)
-    batches = job.batches(first) if first < settings.steps else iter(())
+    pending, losses, clock, wait = None, {}, _Throughput(pictures), DataWait()
+    batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
     with StageProgress(console, job.title, settings.steps, first) as progress, StopRequest() as stop:
         for step in range(first, settings.steps):
             rate = LearningRates(*(np.float32(r[step]) for r in rates))
             state, losses = train_step(
                 state,
                 job.teacher,
-                next(batches),
+                wait.next(batches, next(iter(losses.values()), None)),
                 settings.weights,
                 rate,
                 models=settings.models,
@@ -105,7 +106,7 @@ def _loop(job, state, checkpoints, log, console):
             if done % config.log_every == 0 or last:
                 # Read one interval late, so that the device never waits for the host.
                 _write(log, pending, clock)
-                pending = (done, losses, rate)
+                pending = (done, losses, rate, wait.share)
                 progress.update(done, f"{clock.rate:6.1f} images/s")
             if job.eval_batches and config.eval_every and done % config.eval_every == 0 and not last:
                 pending = _write(log, pending, clock)
@@ -121,6 +122,7 @@ def _loop(job, state, checkpoints, log, console):
     return {"params": state.params, "batch_stats": state.batch_stats}, {
         "images_per_second": round(clock.overall, 1),
         "minutes": round(clock.seconds / 60, 2),
+        "data_wait_percent": round(100 * wait.share, 2),
     }
 
 
@@ -134,7 +136,7 @@ def _write(log, pending, clock):
     """Writes a row that waited for the device; returns None, the next `pending`."""
     if pending is None:
         return None
-    step, losses, rate = pending
+    step, losses, rate, data_wait = pending
     values = {name: float(value) for name, value in jax.device_get(losses).items()}
     clock.tick(step)  # now the step is done, not merely dispatched
     bad = [name for name, value in values.items() if not np.isfinite(value)]
@@ -144,6 +146,7 @@ def _write(log, pending, clock):
         "learning_rate": float(rate.segmenter),
         "discriminator_learning_rate": float(rate.discriminator),
         "images_per_second": round(clock.rate, 2),
+        "data_wait_percent": round(100 * data_wait, 2),
     }
     log.row(step, "train", values | rates)
     return None

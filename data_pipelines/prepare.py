@@ -4,7 +4,7 @@ Writes sets of prepared records, which training then reads in place of the folde
 moment, the same command goes on; what is not whole is never taken for whole.
 
 Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --size (width x height, as source_size
-or target_size of the config), --splits (default: all that are there), --output (default: prepared/ beside the source, where
+or target_size of the config), --splits (default: all there are), --output (default: prepared/ beside the source, where
 training looks), --num_workers (processes), --compression (none or zstd), --shard_mb,
 --beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared).
 

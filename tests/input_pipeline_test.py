@@ -16,7 +16,15 @@ from data_pipelines.input_pipeline import eval_batches, open_domains, train_batc
 from data_pipelines.loading import LoadedExample
 from data_pipelines.streams import PictureCache
 
-AUGMENTED = {"mirror": True, "scale": (0.5, 2.0)}
+AUGMENTED = {
+    "mirror": True,
+    "scale": (0.5, 2.0),
+    "crop": (12, 8),
+    "colour_jitter": (0.5, 0.5, 0.5, 0.1),
+    "blur": (0.0, 1.0),
+    "class_mix": 0.5,
+    "rare_class_temperature": 0.1,
+}
 
 
 @pytest.fixture
@@ -98,9 +106,12 @@ def test_seed_and_augmentation_change_the_batches(root):
             (plain, 1),
             (tiny.data_config(root, mirror=True), 0),
             (tiny.data_config(root, scale=(0.5, 2.0)), 0),
+            (tiny.data_config(root, colour_jitter=(0.5, 0.0, 0.0, 0.0)), 0),
+            (tiny.data_config(root, blur=(1.0, 2.0)), 0),
+            (tiny.data_config(root, rare_class_temperature=0.05), 0),
         ]
     ]
-    assert len({b.tobytes() for b in batches}) == 4
+    assert len({b.tobytes() for b in batches}) == len(batches)
 
 
 def test_a_picture_is_augmented_anew_in_every_epoch(root):
@@ -108,6 +119,50 @@ def test_a_picture_is_augmented_anew_in_every_epoch(root):
     config = tiny.data_config(root, source_list=str(root / "list.txt"), batch_size=6, scale=(0.5, 2.0))
     batch = take(config, 1)[0]
     assert len(np.unique(batch["source_image"], axis=0)) == 6
+
+
+def test_hosts_get_disjoint_parts_of_the_same_batches(root):
+    config = tiny.data_config(root, batch_size=6, **AUGMENTED)
+    whole = take(config, 3)
+    parts = [take(config, 3, host=(index, 3)) for index in range(3)]
+    for step, batch in enumerate(whole):
+        for key in batch:
+            np.testing.assert_array_equal(np.concatenate([part[step][key] for part in parts]), batch[key])
+    with pytest.raises(DataError, match=r"data.batch_size=6 for host 0 of 4: expected a batch that divides"):
+        take(config, 1, host=(0, 4))
+    with pytest.raises(DataError, match=r"for host 3 of 3"):
+        take(config, 1, host=(3, 3))
+
+
+def test_class_mix_pastes_the_source_of_the_same_place(root):
+    plain, mixed = (take(tiny.data_config(root, class_mix=share), 6) for share in (0.0, 1.0))
+    unmixed = take(tiny.data_config(root, class_mix=1.0), 6, mix_classes=False)
+    assert_equal(plain, unmixed)
+    for before, after in zip(plain, mixed, strict=True):
+        assert list(after) == ["source_image", "source_label", "target_image", "target_label"]
+        for i in range(2):
+            label = after["target_label"][i]
+            pasted, size = label != 255, (16, 8)
+            assert 0 < pasted.mean() < 1
+            source = loading.resize(before["source_image"][i], size, "bicubic")
+            ids = loading.resize(before["source_label"][i], size, "nearest")
+            np.testing.assert_array_equal(after["target_image"][i][pasted], source[pasted])
+            np.testing.assert_array_equal(after["target_image"][i][~pasted], before["target_image"][i][~pasted])
+            np.testing.assert_array_equal(label[pasted], ids[pasted])
+    some = take(tiny.data_config(root, class_mix=0.5, batch_size=8), 6)
+    share = np.mean([(label != 255).any() for batch in some for label in batch["target_label"]])
+    assert 0.25 < share < 0.75
+
+
+def test_rare_classes_come_often(root):
+    """One of three pictures shows a class that the others lack."""
+    for i in range(3):
+        label = np.full((16, 24), 0, np.uint8)
+        label[:8] = 17 if i == 1 else 2
+        tiny.save(root / "bdd100k" / "seg" / "labels" / "train" / f"{i:04d}_train_id.png", label)
+    config = tiny.data_config(root, rare_class_temperature=0.05)
+    labels = np.concatenate([batch["source_label"] for batch in take(config, 40)])
+    assert (labels == 17).any(axis=(1, 2)).mean() > 0.7
 
 
 def test_without_target_and_on_target_labels(root):

@@ -72,7 +72,9 @@ def test_tensorboard_reads_every_loss_rate_and_picture(chain):
     found = events(folder)
     expected = {f"train/loss/{domain}/{term}" for domain, terms in TERMS.items() for term in terms}
     expected |= {f"train/loss/{d}/{term}" for d in ("source", "target") for term in (*DISTILLATION, "total")}
-    expected |= {f"train/{x}" for x in ("learning_rate", "discriminator_learning_rate", "images_per_second")}
+    expected |= {
+        f"train/{x}" for x in ("learning_rate", "discriminator_learning_rate", "images_per_second", "data_wait_percent")
+    }
     expected |= {f"eval/{x}" for x in ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")}
     assert set(found.Tags()["scalars"]) == expected
     rows = [row for row in read_rows(folder / "metrics.jsonl") if row["kind"] == "train"]

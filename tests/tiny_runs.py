@@ -84,7 +84,7 @@ def stage_folder(workdir, name):
 def metric_rows(folder):
     """Rows of metrics.jsonl without what a clock measured."""
     rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
+    return [{k: v for k, v in row.items() if k not in ("images_per_second", "data_wait_percent")} for row in rows]
 
 
 def arguments(root, workdir, **changes):
