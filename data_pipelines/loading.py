@@ -72,17 +72,26 @@ def load_example(
     Raises:
       DataError: unreadable file, sizes of picture and label differ, or wrong values in the label.
     """
-    image = _decode(example.image, to_rgb=True)
+    image, native_size = _load_image(example.image, image_size, resample)
     label, unknown_pixels = None, 0
     if example.label is not None:
         label, unknown_pixels = load_label(example.label, example.encoding)
-        if image.shape[:2] != label.shape:
-            raise DataError(
-                f"{example.label}: this label is {label.shape[1]}x{label.shape[0]} (width x height) but "
-                f"{example.image} is {image.shape[1]}x{image.shape[0]}; restore the pair or remove both"
-            )
+        if native_size != label.shape[1::-1]:
+            raise sizes_differ(example, native_size, label.shape[1::-1])
         label = label if label_size is None else resize(label, label_size, "nearest")
-    return LoadedExample(resize(image, image_size, resample), label, unknown_pixels)
+    return LoadedExample(image, label, unknown_pixels)
+
+
+def _load_image(path: Path, size: tuple[int, int], resample: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """RGB uint8 [h, w, 3] at a (width, height), and the native one; the big picture never becomes an array."""
+    try:
+        with Image.open(path) as picture:
+            native_size = picture.size
+            rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+            same = native_size == tuple(size)
+            return np.asarray(rgb if same else rgb.resize(tuple(size), RESAMPLING[resample])), native_size
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
 
 
 def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.ndarray, int]:
@@ -94,8 +103,12 @@ def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.nda
     Raises:
       DataError: unreadable file, not a label, or more pixels outside the table than the encoding tolerates.
     """
-    pixels = _decode(path)
-    if pixels.ndim == 3 and encoding.allows_colours:
+    return train_ids_of(path, decode(path), encoding)
+
+
+def train_ids_of(path: Path, pixels: np.ndarray, encoding: label_spaces.LabelEncoding) -> tuple[np.ndarray, int]:
+    """As load_label, of a label file that `decode` has read."""
+    if pixels.ndim == 3 and pixels.shape[2] >= 3 and encoding.allows_colours:
         train_ids, known = label_spaces.train_ids_from_colours(pixels)
     elif pixels.ndim == 2 and pixels.dtype == np.uint8:
         train_ids, known = encoding.to_train_id[pixels], encoding.known[pixels]
@@ -108,13 +121,25 @@ def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.nda
     return train_ids, unknown_pixels
 
 
-def _decode(path: Path, to_rgb: bool = False) -> np.ndarray:
-    """All pixels of a file: RGB uint8 [H, W, 3] when asked, else as stored (palette indices, not colours)."""
+def decode(path: Path, to_rgb: bool = False) -> np.ndarray:
+    """All pixels of a file: RGB uint8 [H, W, 3] when asked, else as stored (palette indices, not colours).
+
+    Raises:
+      DataError: the file cannot be read.
+    """
     try:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("RGB") if to_rgb else picture)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from None
+
+
+def sizes_differ(example: Example, image_size: tuple[int, int], label_size: tuple[int, int]) -> DataError:
+    """The error for a pair whose (width, height) differ."""
+    return DataError(
+        f"{example.label}: this label is {label_size[0]}x{label_size[1]} (width x height) but "
+        f"{example.image} is {image_size[0]}x{image_size[1]}; restore the pair or remove both"
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -1,15 +1,16 @@
 """On-disk layouts: where a dataset keeps its pictures and labels. One file per layout, one row each here."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from data_pipelines.datasets import bdd100k, cityscapes, flat_folder, gta5
-from data_pipelines.datasets.base import restrict_to_list
+from data_pipelines.datasets.base import OnDisk, restrict_to_list
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Example, Split
 
-__all__ = ["LAYOUTS", "Example", "Layout", "Split", "list_examples"]
+__all__ = ["LAYOUTS", "Example", "Layout", "Split", "list_examples", "restrict_split"]
 
 
 class Layout(NamedTuple):
@@ -18,19 +19,25 @@ class Layout(NamedTuple):
     Attributes:
       splits: names of its splits.
       find: (root, split, labelled) to the examples and a detail for the note.
+      on_disk: (root, split) to all that is there, complete or not.
+      official_counts: pictures of each split as released; empty for a layout that nobody released.
       screen: examples to those that can be used and notes on the others; runs after the list file.
+      has_labels: whether there can be labels.
     """
 
     splits: tuple[str, ...]
     find: Callable[[Path, str, bool], tuple[list[Example], str]]
+    on_disk: Callable[[Path, str], OnDisk]
+    official_counts: Mapping[str, int]
     screen: Callable[[list[Example]], tuple[list[Example], list[str]]] | None = None
+    has_labels: bool = True
 
 
 LAYOUTS = {
-    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.find),
-    "gta5": Layout(gta5.SPLITS, gta5.find, gta5.leave_out_mismatched),
-    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.find),
-    "flat_folder": Layout(flat_folder.SPLITS, flat_folder.find),
+    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.find, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS),
+    "gta5": Layout(gta5.SPLITS, gta5.find, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched),
+    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.find, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS),
+    "flat_folder": Layout(flat_folder.SPLITS, flat_folder.find, flat_folder.on_disk, {}, has_labels=False),
 }
 
 
@@ -65,3 +72,13 @@ def list_examples(
         raise DataError(f"{dataset}: the split is empty ({why}); check the folder and the list file")
     found = f"{dataset}: {len(examples)} {split} picture{'s' * (len(examples) != 1)}" + f" ({detail})" * bool(detail)
     return Split(dataset, split, root, tuple(examples), (found, *notes))
+
+
+def restrict_split(split: Split, list_file: str | Path) -> Split:
+    """The examples of a listed split that a list file names; all of them when it is ''. Raises DataError."""
+    if not list_file:
+        return split
+    kept = tuple(restrict_to_list(split.dataset, list(split.examples), list_file))
+    known = dict(zip(split.files, split.file_samples, strict=True))
+    restricted = dataclasses.replace(split, examples=kept)
+    return dataclasses.replace(restricted, samples=tuple(known[path] for path in restricted.files))

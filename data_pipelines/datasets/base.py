@@ -3,12 +3,52 @@
 import pathlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from data_pipelines import label_spaces
-from data_pipelines.errors import DataError
+from data_pipelines.errors import DataError, MissingLabels
 from data_pipelines.examples import Example
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+
+class LabelFiles(NamedTuple):
+    """Where a layout keeps one kind of file that exists once for each picture.
+
+    Attributes:
+      kind: what people call it, e.g. 'labelIds'.
+      folder: where these files lie; it need not be there.
+      pattern: glob below the folder.
+      ending: what follows the example's name in the file's name.
+    """
+
+    kind: str
+    folder: Path
+    pattern: str
+    ending: str
+
+    def by_name(self) -> dict[str, Path]:
+        """The files that are there, by example name; hidden files are passed over."""
+        files = sorted(p for p in self.folder.glob(self.pattern) if p.name[0] != ".")
+        return {path.name.removesuffix(self.ending): path for path in files}
+
+
+class OnDisk(NamedTuple):
+    """A split as it lies on disk, complete or not.
+
+    Attributes:
+      images: picture files in order.
+      name: picture file to example name.
+      label: picture file to the label file that is read for it, there or not, and its encoding; None: no labels.
+      label_files: every kind of file that belongs to a picture.
+      detail: what else there is to say, '' for nothing.
+    """
+
+    images: list[Path]
+    name: Callable[[Path], str]
+    label: Callable[[Path], tuple[Path, label_spaces.LabelEncoding]] | None
+    label_files: tuple[LabelFiles, ...] = ()
+    detail: str = ""
 
 
 def require_folder(dataset: str, folder: Path, way_out: str) -> Path:
@@ -40,7 +80,7 @@ def pair_with_labels(
       label: picture file to its label file and encoding; None for an unlabelled split.
 
     Raises:
-      DataError: a picture has no label file.
+      MissingLabels: a picture has no label file.
     """
     if label is None:
         return [Example(name(image), image) for image in images]
@@ -48,9 +88,10 @@ def pair_with_labels(
     missing = [example for example in examples if not example.label.is_file()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(
+        raise MissingLabels(
             f"{dataset}: {missing[0].image} has no label, expected {missing[0].label}{more}; "
-            "add the label or remove the picture"
+            "add the label or remove the picture",
+            all_missing=len(missing) == len(examples),
         )
     return examples
 

@@ -2,6 +2,7 @@
 
 2018: seg/images/SPLIT/*.jpg with seg/labels/SPLIT/*_train_id.png.
 2020: images/10k/SPLIT/*.jpg with labels/sem_seg/masks/SPLIT/*.png.
+Both come with coloured copies of the labels, which nothing reads.
 """
 
 from pathlib import Path
@@ -12,28 +13,31 @@ from data_pipelines.datasets import base
 from data_pipelines.examples import Example
 
 SPLITS = ("train", "val", "test")
+OFFICIAL_COUNTS = {"train": 7000, "val": 1000, "test": 2000}
 
 
 class Release(NamedTuple):
-    """Folders of one release, relative to the dataset, and the ending of its labels' names."""
+    """Folders of one release, relative to the dataset, and the endings of the labels' names."""
 
     name: str
     images: str
     labels: str
     label_ending: str
+    colours: str
+    colour_ending: str
 
 
 RELEASES = (
-    Release("seg release", "seg/images", "seg/labels", "_train_id.png"),
-    Release("10k release", "images/10k", "labels/sem_seg/masks", ".png"),
+    Release("seg release", "seg/images", "seg/labels", "_train_id.png", "seg/color_labels", "_train_color.png"),
+    Release("10k release", "images/10k", "labels/sem_seg/masks", ".png", "labels/sem_seg/colormaps", ".png"),
 )
 
 
-def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
-    """Lists a split of whichever release is there; the first of RELEASES when both are.
+def on_disk(root: Path, split: str) -> base.OnDisk:
+    """A split of whichever release is there; the first of RELEASES when both are.
 
     Raises:
-      DataError: missing folder, or a picture without a label in a labelled split.
+      DataError: missing folder.
     """
     present = [r for r in RELEASES if (root / r.images / split).is_dir()]
     release = present[0] if present else RELEASES[0]
@@ -41,11 +45,25 @@ def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
     folder = base.require_folder(
         "bdd100k", root / release.images / split, f"unpack BDD100K into {root} so that {expected} exists"
     )
-
-    def label(image: Path) -> tuple[Path, label_spaces.LabelEncoding]:
-        return root / release.labels / split / (image.stem + release.label_ending), label_spaces.TRAIN_IDS
-
-    examples = base.pair_with_labels(
-        "bdd100k", base.pictures_in(folder), name=lambda p: p.stem, label=label if labelled else None
+    labels, colours = root / release.labels / split, root / release.colours / split
+    return base.OnDisk(
+        images=base.pictures_in(folder),
+        name=lambda p: p.stem,
+        label=lambda p: (labels / (p.stem + release.label_ending), label_spaces.TRAIN_IDS),
+        label_files=(
+            base.LabelFiles("label", labels, f"*{release.label_ending}", release.label_ending),
+            base.LabelFiles("colormap", colours, f"*{release.colour_ending}", release.colour_ending),
+        ),
+        detail=release.name,
     )
-    return examples, release.name
+
+
+def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
+    """Lists a split.
+
+    Raises:
+      DataError: missing folder, or a picture without a label in a labelled split.
+    """
+    found = on_disk(root, split)
+    label = found.label if labelled else None
+    return base.pair_with_labels("bdd100k", found.images, name=found.name, label=label), found.detail

@@ -7,36 +7,51 @@ from data_pipelines.datasets import base
 from data_pipelines.examples import Example
 
 SPLITS = ("train", "val", "test")
+OFFICIAL_COUNTS = {"train": 2975, "val": 500, "test": 1525}
 _IMAGE_SUFFIX = "_leftImg8bit.png"
+_LABEL_KINDS = ("labelIds", "labelTrainIds", "color", "instanceIds")
 
 
-def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
-    """Lists a split, city by city.
+def on_disk(root: Path, split: str) -> base.OnDisk:
+    """The pictures of a split, city by city, and where their labels are.
 
     A label is read from *_labelIds.png, as released, through the id table; only where that is missing from
     *_labelTrainIds.png, which the Cityscapes scripts write and which holds the same labels.
 
     Raises:
-      DataError: missing folder, or a picture without a label in a labelled split.
+      DataError: missing folder.
     """
     folder = base.require_folder(
         "cityscapes",
         root / "leftImg8bit" / split,
         f"unpack leftImg8bit_trainvaltest.zip into {root} so that it holds leftImg8bit/{split}/CITY/*.png",
     )
-    images = sorted(folder.glob(f"*/*{_IMAGE_SUFFIX}"))
+    labels = root / "gtFine" / split
 
     def label(image: Path) -> tuple[Path, label_spaces.LabelEncoding]:
-        stem = root / "gtFine" / split / image.parent.name / image.name.removesuffix(_IMAGE_SUFFIX)
+        stem = labels / image.parent.name / image.name.removesuffix(_IMAGE_SUFFIX)
         ids, train_ids = (stem.with_name(f"{stem.name}_gtFine_{kind}.png") for kind in ("labelIds", "labelTrainIds"))
         if train_ids.is_file() and not ids.is_file():
             return train_ids, label_spaces.TRAIN_IDS
         return ids, label_spaces.LABEL_IDS
 
-    examples = base.pair_with_labels(
-        "cityscapes",
-        images,
+    return base.OnDisk(
+        images=sorted(folder.glob(f"*/*{_IMAGE_SUFFIX}")),
         name=lambda p: p.name.removesuffix(_IMAGE_SUFFIX),
-        label=label if labelled else None,
+        label=label,
+        label_files=tuple(
+            base.LabelFiles(kind, labels, f"*/*_gtFine_{kind}.png", f"_gtFine_{kind}.png") for kind in _LABEL_KINDS
+        ),
     )
+
+
+def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
+    """Lists a split.
+
+    Raises:
+      DataError: missing folder, or a picture without a label in a labelled split.
+    """
+    found = on_disk(root, split)
+    label = found.label if labelled else None
+    examples = base.pair_with_labels("cityscapes", found.images, name=found.name, label=label)
     return examples, "labelled" if labelled else "unlabelled"

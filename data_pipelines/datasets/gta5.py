@@ -12,13 +12,14 @@ from data_pipelines.datasets import base
 from data_pipelines.examples import Example
 
 SPLITS = ("train",)
+OFFICIAL_COUNTS = {"train": 24966}
 
 
-def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
-    """Lists all pictures: GTA5 has no splits on disk, a list file may restrict the set.
+def on_disk(root: Path, split: str) -> base.OnDisk:
+    """All pictures and where their labels are: GTA5 has no splits on disk, a list file may restrict the set.
 
     Raises:
-      DataError: missing folder, or a picture without a label in a labelled split.
+      DataError: missing folder.
     """
     del split  # one set only
     folder = base.require_folder(
@@ -26,12 +27,23 @@ def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
         root / "images",
         f"unpack the GTA5 parts into {root} so that images/00001.png and labels/00001.png exist",
     )
-    images = base.pictures_in(folder)
+    return base.OnDisk(
+        images=base.pictures_in(folder),
+        name=lambda p: p.stem,
+        label=lambda p: (root / "labels" / f"{p.stem}.png", label_spaces.GTA5_IDS),
+        label_files=(base.LabelFiles("label", root / "labels", "*.png", ".png"),),
+    )
 
-    def label(image: Path) -> tuple[Path, label_spaces.LabelEncoding]:
-        return root / "labels" / f"{image.stem}.png", label_spaces.GTA5_IDS
 
-    return base.pair_with_labels("gta5", images, name=lambda p: p.stem, label=label if labelled else None), ""
+def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
+    """Lists all pictures.
+
+    Raises:
+      DataError: missing folder, or a picture without a label in a labelled split.
+    """
+    found = on_disk(root, split)
+    label = found.label if labelled else None
+    return base.pair_with_labels("gta5", found.images, name=found.name, label=label), ""
 
 
 def leave_out_mismatched(examples: list[Example]) -> tuple[list[Example], list[str]]:

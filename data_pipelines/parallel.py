@@ -1,0 +1,57 @@
+"""The same function over many items, in processes of this machine."""
+
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+WORTH_A_POOL = 64  # items; fewer are done before a second process has started
+_CHUNK = 8
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """[function(item) for item in items], in their order.
+
+    Args:
+      function: of a module, so that another process can import it.
+      num_workers: with 1, for few items, or where no process can be started, this one does it all.
+      progress: called with (items done, items in all) after each item.
+
+    Raises:
+      whatever the function raises, for the first such item.
+    """
+    results: list[Result] = []
+
+    def collect(found) -> None:
+        for result in found:
+            results.append(result)
+            if progress:
+                progress(len(results), len(items))
+
+    if num_workers > 1 and len(items) >= WORTH_A_POOL:
+        # Spawned: a fork of a process with threads, as jax and tensorflow have, may hang.
+        pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_leave_ctrl_c)
+        try:
+            collect(pool.map(function, items, chunksize=_CHUNK))
+        except BrokenProcessPool:
+            # A caller without a main guard, or typed at a prompt, cannot be imported by a new process.
+            pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+    collect(map(function, items[len(results) :]))
+    return results
+
+
+def _leave_ctrl_c() -> None:
+    """Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
