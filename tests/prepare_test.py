@@ -272,11 +272,26 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(root, capsys, monkeypat
 
 def test_beam_writes_the_same_bytes(root, tmp_path, capsys):
     pytest.importorskip("apache_beam", reason="apache-beam is not installed (requirements-beam.txt)")
-    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--num_workers=1"]
+    tiny.write_gta5(root / "gta5", 40)
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=320x240", "--num_workers=1", "--shard_mb=1"]
+    beam = [
+        "--beam_runner=DirectRunner",
+        "--beam_options=--direct_running_mode=multi_processing,--direct_num_workers=2",
+    ]
     assert run(*arguments, f"--output={tmp_path / 'local'}") == 0
-    assert run(*arguments, f"--output={tmp_path / 'beam'}", "--beam_runner=DirectRunner") == 0
-    some, others = (contents(tmp_path / where / "gta5-train-20x12") for where in ("local", "beam"))
-    assert some == others
+    assert run(*arguments, f"--output={tmp_path / 'beam'}", *beam) == 0
+    some, others = (contents(tmp_path / where / "gta5-train-320x240") for where in ("local", "beam"))
+    assert len(some) == 2 + 14 and some == others
+
+
+def test_what_a_beam_pipeline_stumbles_over_is_named(root, capsys):
+    pytest.importorskip("apache_beam", reason="apache-beam is not installed (requirements-beam.txt)")
+    image = root / "gta5" / "images" / "00005.png"
+    image.write_bytes(image.read_bytes()[:200])
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--beam_runner=DirectRunner"]
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert "00005.png: cannot be read as a picture" in error and error.count("\n") == 1
 
 
 def test_without_beam_the_way_out_is_named(root, capsys, monkeypatch):
