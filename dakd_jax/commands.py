@@ -73,7 +73,8 @@ MODES = {"train": train, "plan": plan, "evaluate": evaluate}
 
 def _planned(config, feed, workdir, console) -> Experiment:
     experiment = Experiment(config, feed, workdir, console)
-    for note in feed.domains.notes:
+    labelled = {planned.stage.labelled for planned in experiment.plan.values()}
+    for note in (*feed.domains.notes, *feed.audit(labelled)):
         console.print(f"data: {note}", highlight=False, soft_wrap=True)
     console.print(experiment.plan_table())
     return experiment

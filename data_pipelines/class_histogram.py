@@ -55,7 +55,7 @@ def class_histogram(
     names = tuple(example.name for example in split.examples)
     if split.records:
         return ClassHistogram(names, split.records[0].class_counts(names))
-    if cache_dir is not None and (counts := _cached(cache_file(split, cache_dir), names)) is not None:
+    if cache_dir is not None and (counts := _cached(cache_file(split, cache_dir), len(names))) is not None:
         return ClassHistogram(names, counts)
     counts = np.stack(parallel.map_in_processes(_of_example, split.examples, num_workers, progress))
     histogram = ClassHistogram(names, counts)
@@ -92,14 +92,14 @@ def save(histogram: ClassHistogram, file: Path) -> None:
         ) from error
 
 
-def _cached(file: Path, names: tuple[str, ...]) -> np.ndarray | None:
+def _cached(file: Path, number: int) -> np.ndarray | None:
     """The counts in a cache file; None when there is no such file, or a damaged one."""
     try:
         with np.load(file, allow_pickle=False) as stored:
-            counts, same = stored["counts"], tuple(stored["names"].tolist()) == names
+            counts = stored["counts"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return counts if same and counts.shape == (len(names), NUM_CLASSES + 1) else None
+    return counts if counts.shape == (number, NUM_CLASSES + 1) else None
 
 
 def _of_example(example: Example) -> np.ndarray:

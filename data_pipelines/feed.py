@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from data_pipelines import input_pipeline
+from data_pipelines.doctor import quick
 from data_pipelines.domains import Domains, open_domains
 from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
 from data_pipelines.reading import Reader
@@ -47,6 +48,14 @@ class Feed:
         """Of the files that a stage learns from: the labels of 'source' or 'target', and the target's pictures."""
         roles = [f"{labelled}_train", *["target_train"] * (with_target and labelled != "target")]
         return self._training(labelled).fingerprint(*roles)
+
+    def audit(self, labelled: Collection[str]) -> list[str]:
+        """Warnings of a quick look at the files of stages that use the labels of 'source', 'target' or both.
+
+        Raises:
+          DataError: such a stage would stop at one of the files, or learn from it wrongly.
+        """
+        return quick.warn_or_raise(self.config, self._training("target" if "target" in labelled else "source"))
 
     def train_batches(
         self, *, seed: int, start_step: int, labelled: str, with_target: bool, mix_classes: bool

@@ -104,7 +104,7 @@ def _labelled_stream(data: Any, domains: Domains, source: str, seed: int, cache:
     if data.rare_class_temperature:
         from data_pipelines.class_histogram import class_histogram  # only here is it wanted
 
-        counts = class_histogram(split, records_dir(data) / "class_counts").counts
+        counts = class_histogram(split, records_dir(data) / "class_counts", num_workers=data.num_parallel_calls).counts
         order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)
     else:
         order = ExampleOrder(len(split), seed=seed, stream=number)

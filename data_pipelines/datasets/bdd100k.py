@@ -5,6 +5,7 @@
 Both come with coloured copies of the labels, which nothing reads.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,15 +34,15 @@ RELEASES = (
 )
 
 
-def on_disk(root: Path, split: str) -> base.OnDisk:
-    """A split of whichever release is there; the first of RELEASES when both are.
+def on_disk(root: Path, split: str, releases: Sequence[Release] = RELEASES) -> base.OnDisk:
+    """A split of whichever release is there; the first of `releases` when several are.
 
     Raises:
       DataError: missing folder.
     """
-    present = [r for r in RELEASES if (root / r.images / split).is_dir()]
-    release = present[0] if present else RELEASES[0]
-    expected = " or ".join(f"{r.images}/{split}" for r in RELEASES)
+    present = [r for r in releases if (root / r.images / split).is_dir()]
+    release = present[0] if present else releases[0]
+    expected = " or ".join(f"{r.images}/{split}" for r in releases)
     folder = base.require_folder(
         "bdd100k", root / release.images / split, f"unpack BDD100K into {root} so that {expected} exists"
     )
@@ -58,12 +59,12 @@ def on_disk(root: Path, split: str) -> base.OnDisk:
     )
 
 
-def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
+def find(root: Path, split: str, labelled: bool, releases: Sequence[Release] = RELEASES) -> tuple[list[Example], str]:
     """Lists a split.
 
     Raises:
       DataError: missing folder, or a picture without a label in a labelled split.
     """
-    found = on_disk(root, split)
+    found = on_disk(root, split, releases)
     label = found.label if labelled else None
     return base.pair_with_labels("bdd100k", found.images, name=found.name, label=label), found.detail

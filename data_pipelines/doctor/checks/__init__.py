@@ -1,0 +1,17 @@
+"""The checks, in the order of the table: each from a split to an Outcome; `duplicates` wants the other splits too."""
+
+from data_pipelines.doctor.checks import (
+    classes,
+    constant,
+    counts,
+    duplicates,
+    label_values,
+    pairs,
+    readable,
+    sizes,
+)
+
+OF_A_SPLIT = {check.NAME: check.check for check in (counts, pairs, readable, sizes, label_values, classes, constant)}
+DUPLICATES = duplicates.NAME
+
+__all__ = ["DUPLICATES", "OF_A_SPLIT", "duplicates"]

@@ -1,0 +1,34 @@
+"""Are there pictures of one colour, and labels of one class?"""
+
+import numpy as np
+
+from data_pipelines.doctor.audited import AuditedSplit
+from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome, amount, named
+
+NAME = "constant"
+
+# Standard deviation in levels of 255: fog and night are far above, a black or grey frame with JPEG's noise is below.
+MIN_SPREAD = 2.0
+
+
+def check(audited: AuditedSplit) -> Outcome:
+    """Warnings; errors where it is most of the files that were decoded."""
+    pictures = [(path, facts.spread) for path, facts in audited.pictures() if facts.spread is not None]
+    labels = [(example.label, facts.counts) for example, facts in audited.labels() if facts.counts is not None]
+    flat = [path for path, spread in pictures if spread < MIN_SPREAD]
+    single = [path for path, counts in labels if np.count_nonzero(counts) <= 1]
+    split = audited.inventory.split
+    findings = []
+    if flat:
+        message = f"{amount(len(flat), 'picture')} of a single colour: {named(flat)}"
+        findings.append(_finding(split, message, flat, len(pictures)))
+    if single:
+        message = f"{amount(len(single), 'label')} of a single class or all void: {named(single)}"
+        findings.append(_finding(split, message, single, len(labels)))
+    summary = ", ".join(f.message.split(":")[0] for f in findings) or "none"
+    return Outcome(summary, tuple(findings))
+
+
+def _finding(split: str, message: str, files: list, total: int) -> Finding:
+    severity = ERROR if 2 * len(files) > total else WARNING
+    return Finding(severity, NAME, split, message, "look at them: placeholders?", len(files), tuple(files))

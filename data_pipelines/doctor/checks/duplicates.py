@@ -1,0 +1,39 @@
+"""Is a picture of one split also in another one?"""
+
+from collections.abc import Sequence
+
+from data_pipelines.doctor.audited import AuditedSplit
+from data_pipelines.doctor.findings import ERROR, Finding, Outcome, amount, named
+
+NAME = "duplicates"
+
+
+def check(audited: AuditedSplit, others: Sequence[AuditedSplit]) -> Outcome:
+    """An error: scores on pictures that were trained on mean nothing. Finds equal content, not likeness.
+
+    Args:
+      audited: the split that is scored.
+      others: the splits before it.
+    """
+    if not others:
+        return Outcome("")
+    seen = {
+        content: example.image
+        for other in others
+        for example, content in zip(other.inventory.examples, other.contents, strict=True)
+    }
+    seen.pop("", None)  # not known
+    pairs = [
+        (example.image, seen[content])
+        for example, content in zip(audited.inventory.examples, audited.contents, strict=True)
+        if content in seen
+    ]
+    where = " and ".join(other.inventory.split for other in others)
+    if not pairs:
+        return Outcome(f"none in {where}")
+    files = tuple(image for image, _ in pairs)
+    message = f"{amount(len(files), 'picture')} also in {where}: {named(files)}; first: {pairs[0][0]} = {pairs[0][1]}"
+    finding = Finding(
+        ERROR, NAME, audited.inventory.split, message, "remove them from one of the two", len(files), files
+    )
+    return Outcome(f"{len(files):,} in {where}", (finding,))

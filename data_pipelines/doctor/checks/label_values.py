@@ -1,0 +1,84 @@
+"""Do the labels hold what this layout's labels should: label ids, train ids, or colours?"""
+
+from collections import Counter
+
+from data_pipelines import label_spaces
+from data_pipelines.doctor import label_kinds
+from data_pipelines.doctor.audited import AuditedSplit
+from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring import LabelFacts
+from data_pipelines.examples import Example
+
+NAME = "label values"
+_ADVICE = {
+    label_kinds.LABEL_ID: "convert them with cityscapesscripts' createTrainIdLabelImgs, or take the train id files",
+    label_kinds.TRAIN_ID: "take the files with label ids",
+    label_kinds.TRAIN_ID_19: "write void as 255: 19 is no train id, and as a label id it is a traffic light",
+    label_kinds.COLOURS: "these are the coloured copies: take the id files",
+    label_kinds.OTHER_COLOURS: "these are no colours of the Cityscapes palette: take the id files",
+}
+_READ_WRONGLY = (label_kinds.TRAIN_ID, label_kinds.TRAIN_ID_19)
+
+Labels = list[tuple[Example, LabelFacts]]
+
+
+def check(audited: AuditedSplit) -> Outcome:
+    """Errors for labels that training would refuse, or would take for other classes than they mean."""
+    labels = [(example, facts) for example, facts in audited.labels() if facts.kind]
+    if not labels:
+        return Outcome("no labels" if audited.inventory.labels != "yes" else "none decoded")
+    split = audited.inventory.split
+    findings = [*_refused(split, labels), *_read_wrongly(split, labels), *_tolerated(split, labels)]
+    kinds = Counter(_shown(example, facts) for example, facts in labels)
+    summary = ", ".join(kind + f" ({count:,})" * (len(kinds) > 1) for kind, count in kinds.most_common())
+    if any(finding.severity == ERROR for finding in findings):
+        summary += f"; expected {', '.join(sorted({example.encoding.name for example, _ in labels}))}"
+    return Outcome(summary, tuple(findings))
+
+
+def _shown(example: Example, facts: LabelFacts) -> str:
+    """The kind for people: values that could be both kinds of ids are what they should be."""
+    if facts.kind != label_kinds.EITHER:
+        return facts.kind
+    return label_kinds.TRAIN_ID if example.encoding is label_spaces.TRAIN_IDS else label_kinds.LABEL_ID
+
+
+def _refused(split: str, labels: Labels):
+    """One finding for each kind of label that training stops at."""
+    for kind in sorted({facts.kind for _, facts in labels if facts.refused}):
+        refused = [(example, facts.refused) for example, facts in labels if facts.refused and facts.kind == kind]
+        files = tuple(example.label for example, _ in refused)
+        message, advice = refused[0][1].rsplit("; ", 1)
+        if len(files) > 1:
+            what = (
+                f"{len(files):,} of {amount(len(labels), 'label')} hold {kind}, expected {refused[0][0].encoding.name}"
+            )
+            message = f"{what}: {named(files)}; first: {message}"
+        yield Finding(ERROR, NAME, split, message, _ADVICE.get(kind, advice), len(files), files)
+
+
+def _read_wrongly(split: str, labels: Labels):
+    """Train ids where label ids are expected: training would not notice."""
+    wrong = [
+        (example, facts.kind)
+        for example, facts in labels
+        if example.encoding is not label_spaces.TRAIN_IDS and not facts.refused and facts.kind in _READ_WRONGLY
+    ]
+    if not wrong:
+        return
+    files, kind = tuple(example.label for example, _ in wrong), wrong[0][1]
+    # A few real label id files, of mostly void pictures without sky, plants, cars and people, look the same.
+    severity = ERROR if 2 * len(files) > len(labels) else WARNING
+    what = f"{len(files):,} of {amount(len(labels), 'label')} hold {kind}, expected {wrong[0][0].encoding.name}"
+    message = f"{what}: {named(files)}; they would be read as other classes"
+    yield Finding(severity, NAME, split, message, _ADVICE[kind], len(files), files)
+
+
+def _tolerated(split: str, labels: Labels):
+    """Values outside the table that training turns into void."""
+    files = tuple(example.label for example, facts in labels if facts.unknown_pixels)
+    if not files:
+        return
+    pixels = sum(facts.unknown_pixels for _, facts in labels)
+    message = f"{amount(pixels, 'pixel')} in {amount(len(files), 'label')} outside the label table: {named(files)}"
+    yield Finding(WARNING, NAME, split, message, "training reads them as void", len(files), files)

@@ -1,0 +1,117 @@
+"""All files of a split, complete or not. The readers of `datasets` stop at the first gap; here it is noted."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+from data_pipelines.datasets import LAYOUTS
+from data_pipelines.datasets.base import OnDisk
+from data_pipelines.domains import PAIRS
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example, Split
+
+# The splits that training reads. A test split is looked at where there is one; its labels are kept back or blank.
+NEEDED = ("train", "val")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """What there is of one split.
+
+    Attributes:
+      dataset, split, root: as of a Split.
+      examples: one for each picture; its label is None where there is none.
+      missing: label files that should be there.
+      strays: kind of label file to such files without a picture.
+      gaps: kind of label file that nothing reads to the pictures that lack theirs.
+      repeated: picture files that claim the name, and so the label, of another one.
+      labels: whether labels are there ('yes'), are missing ('no'), or are not to be expected ('never').
+      detail: e.g. which release.
+    """
+
+    dataset: str
+    split: str
+    root: Path
+    examples: tuple[Example, ...]
+    missing: tuple[Path, ...] = ()
+    strays: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
+    gaps: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
+    repeated: tuple[Path, ...] = ()
+    labels: str = "yes"
+    detail: str = ""
+
+    @property
+    def may_lack_labels(self) -> bool:
+        """Whether the split is of use without labels: as the target of adaptation."""
+        return self.split == "train" and self.dataset in {pair.target for pair in PAIRS.values()}
+
+
+def of_source(dataset: str, root: Path) -> dict[str, Inventory | None]:
+    """Split name to what there is of it; None for one that training reads and that is not there.
+
+    Raises:
+      DataError: no split at all.
+    """
+    found: dict[str, Inventory | None] = {}
+    problems = []
+    for split in LAYOUTS[dataset].splits:
+        try:
+            found[split] = of_split_on_disk(dataset, root, split)
+        except DataError as error:
+            problems.append(error)
+            if split in NEEDED:
+                found[split] = None
+    if not any(found.values()):
+        raise problems[0]
+    return found
+
+
+def of_split_on_disk(dataset: str, root: Path, split: str) -> Inventory:
+    """Lists every file of a split. Raises a DataError when its folder is missing."""
+    layout = LAYOUTS[dataset]
+    on_disk = layout.on_disk(root, split)
+    names = [on_disk.name(image) for image in on_disk.images]
+    if on_disk.label is None or split not in NEEDED:
+        examples = tuple(Example(name, image) for name, image in zip(names, on_disk.images, strict=True))
+        return Inventory(dataset, split, root, examples, labels="never", detail=on_disk.detail)
+    examples, missing = [], []
+    for name, image in zip(names, on_disk.images, strict=True):
+        label, encoding = on_disk.label(image)
+        if not label.is_file():
+            missing.append(label)
+        examples.append(Example(name, image, label if label.is_file() else None, encoding))
+    strays, gaps = _strays_and_gaps(on_disk, examples)
+    times = Counter(names)
+    return Inventory(
+        dataset,
+        split,
+        root,
+        tuple(examples),
+        missing=tuple(missing),
+        strays=strays,
+        gaps=gaps,
+        repeated=tuple(e.image for e in examples if times[e.name] > 1),
+        labels="yes" if len(missing) < len(examples) else "no",
+        detail=on_disk.detail,
+    )
+
+
+def of_split(split: Split) -> Inventory:
+    """The same of a split that a run has opened: all its pairs are there."""
+    labels = "yes" if split.labelled else "never"
+    return Inventory(split.dataset, split.split, split.root, split.examples, labels=labels)
+
+
+def _strays_and_gaps(on_disk: OnDisk, examples: list[Example]) -> tuple[dict, dict]:
+    names = {example.name for example in examples}
+    read = {example.label for example in examples}
+    strays, gaps = {}, {}
+    for files in on_disk.label_files:
+        there = files.by_name()
+        if lost := [path for name, path in there.items() if name not in names]:
+            strays[files.kind] = lost
+        lacking = [e.image for e in examples if e.name not in there]
+        # Of a kind that is read, what is missing is listed as such; one that is not there at all was not unpacked.
+        if lacking and there and not read & set(there.values()):
+            gaps[files.kind] = lacking
+    return strays, gaps

@@ -1,0 +1,87 @@
+"""The look that run.py takes before step 0: headers of all files, and a few pairs of each split decoded."""
+
+import dataclasses
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from data_pipelines.datasets import LAYOUTS
+from data_pipelines.doctor import auditing, inventory, measuring
+from data_pipelines.doctor.audited import AuditedSplit
+from data_pipelines.doctor.checks import classes, counts, label_values, readable, sizes
+from data_pipelines.doctor.findings import ERROR, WARNING, Finding
+from data_pipelines.doctor.measuring import Facts, LabelFacts, PictureFacts
+from data_pipelines.domains import Domains
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example, Split
+
+SAMPLE = 8  # pairs of each split: a second or two at the paper's sizes
+# Experiments on whole released datasets; the others' numbers of pictures are their own.
+_RELEASED = ("bdd", "gta5")
+# Errors of these checks end or spoil a training. Of others, e.g. duplicates, a run may be made on purpose.
+_STOP_TRAINING = (readable.NAME, sizes.NAME, label_values.NAME)
+_BEFORE = {"target_val": ("target_train",), "source_val": ("source_train",)}
+
+
+def warn_or_raise(data_config: Any, domains: Domains) -> list[str]:
+    """Warnings of quick_audit, one line each.
+
+    Raises:
+      DataError: the first of its errors.
+    """
+    found = quick_audit(data_config, domains)
+    for finding in found:
+        if finding.severity == ERROR:
+            raise DataError(f"{finding.split}: {finding.message}; {finding.advice}")
+    return [f"warning: {finding.split}: {finding.message}; {finding.advice}" for finding in found]
+
+
+def quick_audit(data_config: Any, domains: Domains) -> list[Finding]:
+    """Findings in the splits of a run, by role; an error is what training would stop at, or learn wrongly.
+
+    Args:
+      data_config: config.data.
+      domains: what open_domains returned.
+    """
+    roles = ("source_train", "target_train", "target_val", "source_val")
+    splits = {role: getattr(domains, role) for role in roles}
+    audited = {role: _audited(split) for role, split in splits.items() if split is not None and not split.problem}
+    findings: list[Finding] = []
+    for role, split in audited.items():
+        before = [audited[other] for other in _BEFORE.get(role, ()) if other in audited]
+        restricted = role == "source_train" and data_config.source_list
+        whole = data_config.name in _RELEASED and not restricted
+        findings += [dataclasses.replace(f, split=role.replace("_", " ")) for f in _look(split, before, whole)]
+    return findings
+
+
+def _look(audited: AuditedSplit, before: list[AuditedSplit], whole: bool) -> Iterator[Finding]:
+    # A few pairs say nothing of rare classes, and the number of pictures is no matter of theirs.
+    passed_over = [classes.NAME, *[counts.NAME] * (not whole)]
+    for name, outcome in auditing.look(audited, before).items():
+        for finding in outcome.findings:
+            if name not in passed_over:
+                yield finding if name in _STOP_TRAINING else dataclasses.replace(finding, severity=WARNING)
+
+
+def _audited(split: Split) -> AuditedSplit:
+    contents = dict(zip(split.files, split.file_samples, strict=True))  # made for the fingerprint already
+    return AuditedSplit(
+        inventory.of_split(split), _measure(split), [contents[example.image] for example in split.examples]
+    )
+
+
+def _measure(split: Split) -> list[Facts]:
+    """Facts from headers, and of a sample from its pixels; nothing of files that were looked at before."""
+    if split.records:  # all were decoded to make these
+        return [_unknown(example) for example in split.examples]
+    jobs = auditing.sampled(split.examples, SAMPLE)
+    with ThreadPoolExecutor(4) as pool:  # Pillow decodes side by side
+        decoded = iter(list(pool.map(measuring.measure, [job for job in jobs if job[1]])))
+    # Where the layout leaves out pairs that do not fit, it has read the headers.
+    header = _unknown if LAYOUTS[split.dataset].screen else lambda example: measuring.measure((example, False))
+    return [next(decoded) if chosen else header(example) for example, chosen in jobs]
+
+
+def _unknown(example: Example) -> Facts:
+    return Facts(PictureFacts(None), None if example.label is None else LabelFacts(None), decoded=False)
