@@ -178,7 +178,8 @@ class RecordSet:
         labels = paths[1::2] if labelled else [None] * len(description.names)
         examples = [Example(*e) for e in zip(description.names, paths[::step], labels, strict=True)]
         samples = description.samples if labelled else description.samples[::step]
-        notes = (*description.notes[:1], f"{description.dataset}: no folder, read from records alone")
+        found = f"{len(examples)} {description.split} pictures ({'' if labelled else 'un'}labelled)"
+        notes = (f"{description.dataset}: {found}, of prepared records alone: there is no folder",)
         return Split(description.dataset, description.split, root, tuple(examples), notes, samples=samples)
 
     @functools.cache  # noqa: B019  a set lives as long as the run

@@ -110,7 +110,8 @@ def test_records_alone_are_enough_and_have_the_same_fingerprint(root, tmp_path):
     prints = [open_domains(c).fingerprint(*roles) for c in (config, listed)]
     for dataset in ("gta5", "cityscapes"):
         (root / dataset).rename(tmp_path / f"{dataset}_away")
-    assert "source train: gta5: no folder, read from records alone" in open_domains(config).notes
+    notes = open_domains(config).notes
+    assert "source train: gta5: 4 train pictures (labelled), of prepared records alone: there is no folder" in notes
     assert_equal(take(config, 4), everything)
     assert_equal(take(listed, 4), some)
     assert [open_domains(c).fingerprint(*roles) for c in (config, listed)] == prints
