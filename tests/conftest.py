@@ -9,7 +9,22 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER and hasattr(os, "sched_setaffinity"):
+    # One core for each worker: XLA's threads of two workers on the same cores only get in each other's way.
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
+
+# Fixtures of the session that take long to make: all tests that want one of them run in the same worker.
+SHARED_FIXTURES = {"chain", "run_py", "workdir"}
+
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SHARED_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("chain"))
 
 
 @pytest.fixture(scope="session")
