@@ -21,6 +21,7 @@ SHARED_FIXTURES = {"chain", "run_py", "workdir"}
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items):
     for item in items:
         if SHARED_FIXTURES & set(getattr(item, "fixturenames", ())):
