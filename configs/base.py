@@ -53,7 +53,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.log_every = 50
     config.train.eval_every = 5_000  # on target val; 0 = at the end only
     config.train.checkpoint_every = 1_000
-    config.train.keep_checkpoints = 2
+    config.train.keep_checkpoints = 2  # the newest ones
+    config.train.keep_every = 0  # also keep those at multiples of so many steps; 0 = none
 
     config.eval = ConfigDict()
     config.eval.protocol = "native"  # see dakd_jax/evaluate.py: PROTOCOLS

@@ -51,6 +51,14 @@ def plain(config) -> dict:
     return json.loads(json.dumps(config.to_dict() if isinstance(config, ConfigDict) else config))
 
 
+def flatten(content: dict, prefix: str = "") -> dict:
+    """Nested dicts as one, with keys joined by dots."""
+    flat: dict = {}
+    for key, value in content.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 def hash_json(content: dict) -> str:
     """sha256 in hex of a JSON-safe dict, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -21,7 +21,7 @@ POSITIVE = {
     "eval": ("batch_size",),
 }
 NOT_NEGATIVE = {
-    "train": ("eval_every",),
+    "train": ("eval_every", "keep_every"),
     "optim": ("decay_steps", "momentum", "weight_decay"),
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "kl", "mse", "ce", "target", "adversarial_auxiliary", "adversarial_main"),

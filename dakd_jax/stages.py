@@ -169,6 +169,7 @@ class Experiment:
             eval_batches=self.evaluator.batches if self.evaluator else None,
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),
             config=self.config,
+            identity=planned.identity,
             palette=self.feed.palette,
         )
         trained, timing = train(job, self.console)

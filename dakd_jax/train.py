@@ -33,6 +33,7 @@ class Job:
       eval_batches: () -> one pass over target val; None when there is none.
       show: names of the pictures whose predictions go to TensorBoard.
       config: for optim.*, train.* and eval.*.
+      identity: of the stage, stored in its checkpoints.
       palette: uint8 [C, 3].
     """
 
@@ -46,6 +47,7 @@ class Job:
     eval_batches: Callable | None
     show: tuple[str, ...]
     config: object
+    identity: dict
     palette: np.ndarray
 
 
@@ -53,7 +55,8 @@ def train(job: Job, console: Console) -> tuple[dict, dict]:
     """Trains a stage to its last step, from its newest checkpoint if there is one.
 
     Returns:
-      ({'params', 'batch_stats'} of the last step, {'images_per_second', 'minutes', 'data_wait_percent'} of this process).
+      {'params', 'batch_stats'} of the last step, and what this process took: {'images_per_second', 'minutes',
+      'data_wait_percent'}.
 
     Raises:
       NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
@@ -67,10 +70,16 @@ def train(job: Job, console: Console) -> tuple[dict, dict]:
     )
     # The step donates its state: it must not eat the weights that other stages start from.
     state = jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
-    checkpoints = Checkpoints(job.folder / "checkpoints", job.config.train.keep_checkpoints)
+    checkpoints = Checkpoints(
+        job.folder / "checkpoints",
+        keep=job.config.train.keep_checkpoints,
+        keep_every=job.config.train.keep_every,
+        identity=job.identity,
+        report=lambda line: console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True),
+    )
     try:
-        if checkpoints.latest() is not None:
-            state = checkpoints.restore(state)
+        if (restored := checkpoints.restore(state)) is not None:
+            state = restored
             console.print(f"{job.title}: goes on at step {int(state.step)}", highlight=False)
         log = MetricLog(job.folder, int(state.step))
         try:
@@ -117,6 +126,7 @@ def _loop(job, state, checkpoints, log, console):
                 pending = _write(log, pending, clock)
                 checkpoints.save(state)
             if stop.made:
+                checkpoints.wait()
                 console.print(f"{job.title}: stopped at step {done} and saved", highlight=False)
                 raise KeyboardInterrupt
     return {"params": state.params, "batch_stats": state.batch_stats}, {

@@ -1,146 +1,23 @@
-"""Runs that are stopped or killed go on where they were and end with the same bits."""
+"""Checkpoints hold everything, are checked when they are read, and do not stall the step."""
 
 import json
-import os
+import pathlib
 import shutil
-import signal
-import subprocess
-import sys
-import time
+import threading
+import zipfile
 
 import jax
 import numpy as np
 import pytest
-import tiny_runs
 
-import dakd_jax.train
-from dakd_jax import optimizers, train_state, weights
+from dakd_jax import checkpointing, optimizers, train_state
 from dakd_jax.checkpointing import Checkpoints
-from dakd_jax.errors import NonFiniteLoss, UserError
+from dakd_jax.errors import UserError
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 
-STAGE = ("student",)
-
-
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch):
-    monkeypatch.setattr("dakd_jax.commands.write_report", lambda found, folder: folder / "index.html")
-
-
-def assert_same_stage(workdir, reference, name="student"):
-    """Weights bit for bit, and the same rows."""
-    folder, expected = tiny_runs.stage_folder(workdir, name), tiny_runs.stage_folder(reference, name)
-    assert (folder / weights.FILE).read_bytes() == (expected / weights.FILE).read_bytes()
-    assert tiny_runs.metric_rows(folder) == tiny_runs.metric_rows(expected)
-    contents = [json.loads((f / "record.json").read_text())["content_hash"] for f in (folder, expected)]
-    assert contents[0] == contents[1]
-
-
-def at_step(monkeypatch, step, act):
-    """Calls act() inside the step that makes `step` of the next stage."""
-    plain, count = dakd_jax.train.train_step, []
-
-    def wrapped(*args, **kwargs):
-        result = plain(*args, **kwargs)
-        count.append(0)
-        if len(count) == step:
-            act()
-        return result
-
-    monkeypatch.setattr(dakd_jax.train, "train_step", wrapped)
-
-
-def interrupt():
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
-@pytest.mark.parametrize("step", [1, 3, 6])
-def test_stopped_between_steps_loses_nothing(chain, toy_city, tmp_path, monkeypatch, number, step):
-    chosen = tiny_runs.config(toy_city, goal=STAGE)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        at_step(patch, step, lambda: os.kill(os.getpid(), number))
-        tiny_runs.run(chosen, tmp_path)
-    folder = tiny_runs.stage_folder(tmp_path, "student")
-    assert (folder / "checkpoints" / str(step)).is_dir()
-    assert json.loads((folder / "record.json").read_text())["status"] == "training"
-    assert not (folder / weights.FILE).exists()
-    assert f"goes on at step {step}" in tiny_runs.run(chosen, tmp_path)
-    assert_same_stage(tmp_path, chain[0])
-
-
-@pytest.mark.parametrize("step", [1, 4, 5])
-def test_stopped_inside_a_step_goes_on_from_the_last_checkpoint(chain, toy_city, tmp_path, monkeypatch, step):
-    chosen = tiny_runs.config(toy_city, goal=STAGE)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        at_step(patch, step, interrupt)
-        tiny_runs.run(chosen, tmp_path)
-    assert ("goes on at step" in tiny_runs.run(chosen, tmp_path)) == (step > 1)
-    assert_same_stage(tmp_path, chain[0])
-
-
-@pytest.mark.parametrize("name", ["case_d", "target_supervised"])
-def test_distilled_and_unadapted_stages_resume_as_well(chain, toy_city, tmp_path, monkeypatch, name):
-    """In a copy of the chain's folder without the stage's result."""
-    shutil.copytree(chain[0], tmp_path / "copy")
-    folder = tiny_runs.stage_folder(tmp_path / "copy", name)
-    shutil.rmtree(folder)
-    chosen = tiny_runs.config(toy_city, goal=(name,))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        at_step(patch, 5, interrupt)
-        tiny_runs.run(chosen, tmp_path / "copy")
-    assert "goes on at step 4" in tiny_runs.run(chosen, tmp_path / "copy")
-    assert_same_stage(tmp_path / "copy", chain[0], name)
-
-
-def test_killed_for_good_goes_on_bit_for_bit(chain, toy_city, tmp_path):
-    """SIGKILL of a process on its way, finished by another one; the reference is a run in one go."""
-    changes = {"goal": ("source_only",), "train.steps": 160, "train.eval_every": 50, "train.checkpoint_every": 10}
-    workdir = tmp_path / "killed"
-    workdir.mkdir()
-    (workdir / "xla_cache").symlink_to(chain[0] / "xla_cache")  # what is compiled already
-    process = subprocess.Popen(
-        [sys.executable, "run.py", *tiny_runs.arguments(toy_city, workdir, **changes)],
-        cwd=tiny_runs.PROJECT,
-        env=tiny_runs.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(workdir.glob("stages/source_only-*/checkpoints/[2-9]0")):
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
-        time.sleep(0.005)
-    process.kill()
-    process.communicate()
-    folder = tiny_runs.stage_folder(workdir, "source_only")
-    assert not (folder / weights.FILE).exists()
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 7')  # half a line, as a kill may leave it
-
-    chosen = tiny_runs.config(toy_city, **changes)
-    assert "goes on at step" in tiny_runs.run(chosen, workdir)
-    tiny_runs.run(chosen, tmp_path / "whole")
-    assert_same_stage(workdir, tmp_path / "whole", "source_only")
-
-
-def test_loaders_give_the_same_bits(chain, toy_city, tmp_path):
-    pytest.importorskip("tensorflow", reason="the tf.data loader needs tensorflow")
-    tiny_runs.run(tiny_runs.config(toy_city, goal=STAGE, **{"data.loader": "tf"}), tmp_path)
-    assert_same_stage(tmp_path, chain[0])
-
-
-def test_a_loss_that_is_not_finite_is_named_and_not_saved(chain, toy_city, tmp_path):
-    chosen = tiny_runs.config(toy_city, goal=STAGE, **{"optim.learning_rate": 1e30, "train.checkpoint_every": 1})
-    with pytest.raises(
-        NonFiniteLoss, match=r"step \d: loss/\w+/\w+, .* not finite; lower --config.optim.learning_rate"
-    ):
-        tiny_runs.run(chosen, tmp_path)
-    folder = tiny_runs.stage_folder(tmp_path, "student")
-    assert not (folder / weights.FILE).exists()
-    for row in tiny_runs.metric_rows(folder):
-        assert all(np.isfinite(value) for value in row.values() if isinstance(value, float))
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+IDENTITY = {"seed": 0, "network": {"arch": "drn_d_22", "width": 0.05}, "steps": 8}
 
 
 def state(width=0.05, arch="drn_d_22", discriminator=0.05, levels="multi", seed=0, classes=19):
@@ -164,25 +41,49 @@ def filled(tree, seed=3):
     return jax.tree.map(other, tree)
 
 
+def at(made, step):
+    return made.replace(step=jax.numpy.asarray(step))
+
+
 @pytest.fixture
-def saved(tmp_path):
-    """(folder with one checkpoint, the state in it)."""
+def opened():
+    """Opens Checkpoints, and closes them at the end."""
+    made = []
+
+    def open_(folder, **changes):
+        made.append(Checkpoints(folder, **{"keep": 2, "identity": IDENTITY, **changes}))
+        return made[-1]
+
+    yield open_
+    for checkpoints in made:
+        checkpoints.close()
+
+
+@pytest.fixture
+def saved(tmp_path, opened):
+    """(folder with the checkpoints of steps 1 and 2, the state of 2)."""
     made = filled(jax.eval_shape(state))
-    checkpoints = Checkpoints(tmp_path / "checkpoints", 2)
-    checkpoints.save(made)
+    checkpoints = opened(tmp_path / "checkpoints")
+    checkpoints.save(at(filled(made, seed=9), 1))
+    checkpoints.save(at(made, 2))
     checkpoints.close()
-    return tmp_path / "checkpoints", made
+    return tmp_path / "checkpoints", at(made, 2)
 
 
-def test_a_checkpoint_holds_everything_bit_for_bit(saved):
-    folder, made = saved
-    checkpoints = Checkpoints(folder, 2)
-    found = checkpoints.restore(filled(made, seed=4))
-    checkpoints.close()
+def assert_equal(found, made):
     assert jax.tree.structure(found) == jax.tree.structure(made)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(made), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_holds_everything_bit_for_bit(saved, opened):
+    folder, made = saved
+    assert_equal(opened(folder).restore(filled(made, seed=4)), made)
+
+
+def test_nothing_to_restore(tmp_path, opened):
+    assert opened(tmp_path / "new").restore(jax.eval_shape(state)) is None
 
 
 @pytest.mark.parametrize(
@@ -190,33 +91,151 @@ def test_a_checkpoint_holds_everything_bit_for_bit(saved):
     [{"width": 0.1}, {"arch": "drn_d_24"}, {"discriminator": 0.1}, {"levels": "single"}, {"classes": 7}],
     ids=str,
 )
-def test_a_checkpoint_of_another_network_is_one_line(saved, other):
-    checkpoints = Checkpoints(saved[0], 2)
-    try:
-        with pytest.raises(UserError, match="checkpoints/.*does not fit .*; delete that folder") as caught:
-            checkpoints.restore(jax.eval_shape(lambda: state(**other)))
-        assert "\n" not in str(caught.value)
-    finally:
-        checkpoints.close()
+def test_a_checkpoint_of_another_network_is_one_line(saved, opened, other):
+    with pytest.raises(UserError, match="checkpoints/.*does not fit .*; delete that folder") as caught:
+        opened(saved[0]).restore(jax.eval_shape(lambda: state(**other)))
+    assert "\n" not in str(caught.value)
+    assert (saved[0] / "2").is_dir()
 
 
-def test_a_checkpoint_that_lost_a_file_is_one_line(saved):
-    folder, _ = saved
-    for file in folder.rglob("manifest.ocdbt"):
-        file.unlink()
-    checkpoints = Checkpoints(folder, 2)
-    try:
-        with pytest.raises(UserError, match="delete"):
-            checkpoints.restore(jax.eval_shape(state))
-    finally:
-        checkpoints.close()
+def test_a_checkpoint_of_another_config_lists_the_differences(saved, opened):
+    other = {"seed": 1, "network": {"arch": "drn_d_22", "width": 0.1, "normaliser": "rgb_mean_std"}, "steps": 8}
+    with pytest.raises(UserError) as caught:
+        opened(saved[0], identity=other).restore(jax.eval_shape(state))
+    message = str(caught.value)
+    for difference in (
+        "seed is 0 in it, 1 here",
+        "network.width is 0.05 in it, 0.1 here",
+        "network.normaliser is absent in it, rgb_mean_std here",
+    ):
+        assert difference in message
+    assert "steps" not in message and "network.arch" not in message and "\n" not in message
 
 
-def test_old_checkpoints_are_removed(tmp_path):
-    checkpoints = Checkpoints(tmp_path, 2)
+def test_a_checkpoint_of_a_later_format_is_refused(saved, opened):
+    about = saved[0] / "2" / "about.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 99}))
+    with pytest.raises(UserError, match="format 99, this version reads 1 and 2"):
+        opened(saved[0]).restore(jax.eval_shape(state))
+
+
+def largest(folder):
+    return max((p for p in folder.rglob("*") if p.is_file() and "/d/" in str(p)), key=lambda p: p.stat().st_size)
+
+
+def cut(folder):
+    file = largest(folder)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(folder):
+    file = largest(folder)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def another_state(folder):
+    """A flip that every reader lets pass: whole files, other numbers."""
+    shutil.rmtree(folder / "state")
+    shutil.copytree(folder.parent / "1" / "state", folder / "state")
+
+
+DAMAGES = {
+    "cut": cut,
+    "flipped bit": flip,
+    "another state": another_state,
+    "missing shard": lambda folder: largest(folder).unlink(),
+    "missing manifests": lambda folder: [file.unlink() for file in folder.rglob("manifest.ocdbt")],
+    "missing state": lambda folder: shutil.rmtree(folder / "state"),
+    "missing about": lambda folder: (folder / "about.json").unlink(),
+    "half an about": lambda folder: (folder / "about.json").write_text('{"format": 2, "ste'),
+    "empty folder": lambda folder: (shutil.rmtree(folder), folder.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(saved, opened, damage):
+    folder, made = saved
+    damage(folder / "2")
+    said = []
+    found = opened(folder, report=said.append).restore(made)
+    assert_equal(found, at(filled(made, seed=9), 1))
+    (line,) = said
+    assert line.startswith("checkpoint 2 is damaged (") and line.endswith("damaged-2; going on from step 1")
+    assert "\n" not in line and (folder / "damaged-2").is_dir() and not (folder / "2").exists()
+
+
+def test_when_all_are_damaged_it_starts_anew(saved, opened):
+    folder, made = saved
+    for step in ("1", "2"):
+        cut(folder / step)
+    said = []
+    assert opened(folder, report=said.append).restore(made) is None
+    assert len(said) == 2 and said[1].endswith("starting anew")
+
+
+def test_old_checkpoints_are_removed_and_every_kth_stays(tmp_path, opened):
     made = filled(jax.eval_shape(state))
-    for step in (1, 2, 3):
-        checkpoints.save(made.replace(step=jax.numpy.asarray(step)))
-        checkpoints.save(made.replace(step=jax.numpy.asarray(step)))  # twice is once
-    checkpoints.close()
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.isdigit()) == ["2", "3"]
+    checkpoints = opened(tmp_path, keep=2, keep_every=4)
+    for step in range(1, 8):
+        checkpoints.save(at(made, step))
+        checkpoints.save(at(made, step))  # twice is once
+    checkpoints.wait()
+    assert checkpoints.steps() == [4, 6, 7]
+
+
+def test_leftovers_of_a_killed_save_are_no_checkpoints_and_are_removed(saved, opened):
+    folder, made = saved
+    shutil.copytree(folder / "2", folder / ".unfinished-3")
+    (folder / "4.orbax-checkpoint-tmp").mkdir()
+    checkpoints = opened(folder)
+    assert checkpoints.steps() == [1, 2] and sorted(p.name for p in folder.iterdir()) == ["1", "2"]
+    assert_equal(checkpoints.restore(made), made)
+
+
+def test_a_save_does_not_wait_for_the_disk_and_the_step_may_go_on(tmp_path, opened, monkeypatch):
+    """The state that was saved is eaten by the next step while the disk is still busy."""
+    release, write = threading.Event(), Checkpoints._write
+
+    def slow(self, *args):
+        release.wait(30)
+        write(self, *args)
+
+    monkeypatch.setattr(Checkpoints, "_write", slow)
+    made = jax.tree.map(jax.numpy.asarray, filled(jax.eval_shape(state)))
+    expected = jax.tree.map(np.array, made)
+    checkpoints = opened(tmp_path)
+    checkpoints.save(made)
+    assert checkpoints.steps() == []
+    eat = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf * 0, tree), donate_argnums=0)
+    jax.block_until_ready(eat(made))
+    release.set()
+    checkpoints.wait()
+    assert_equal(checkpoints.restore(expected), expected)
+
+
+def test_a_full_disk_is_raised_once_and_leaves_nothing(tmp_path, opened, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    made = filled(jax.eval_shape(state))
+    checkpoints = opened(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointing.records, "write_json", full)
+        checkpoints.save(at(made, 1))
+        with pytest.raises(OSError, match="No space left"):
+            checkpoints.wait()
+    assert list(tmp_path.iterdir()) == []
+    checkpoints.save(at(made, 2))
+    checkpoints.wait()
+    assert checkpoints.steps() == [2]
+
+
+def test_the_first_format_is_still_read(tmp_path, opened):
+    """Written by the version that saved the state under default/, without a checksum."""
+    zipfile.ZipFile(FIXTURES / "checkpoint_format_1.zip").extractall(tmp_path)
+    like = jax.eval_shape(lambda: state(width=0.02, discriminator=0.02, classes=3))
+    checkpoints = opened(tmp_path)
+    assert checkpoints.steps() == [7]
+    assert_equal(checkpoints.restore(like), at(filled(like), 7))

@@ -1,0 +1,89 @@
+"""A process that is killed at any moment, again and again, ends with the bits of one that never was."""
+
+import random
+import shutil
+
+import tiny_runs
+
+from dakd_jax import weights
+
+RANDOM_KILLS = 12
+CHANGES = {"goal": ("source_only", "student"), "train.eval_every": 2, "train.keep_checkpoints": 1}
+NO_REPORT = "import dakd_jax.commands as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
+
+# Python for the process that is to die: what it does in its last moment. `die` sends it SIGKILL.
+DIE = "import os, signal\ndef die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)\n"
+MOMENTS = {
+    "before the first step": "import dakd_jax.train as t; t._loop = die",
+    "in a step": (
+        "import dakd_jax.train as t; plain, count = t.train_step, []\n"
+        "def step(*a, **k):\n count.append(0)\n if len(count) > 2: die()\n return plain(*a, **k)\n"
+        "t.train_step = step"
+    ),
+    "before a checkpoint is written": "import dakd_jax.checkpointing as c; c.Checkpoints._write = die",
+    "in a checkpoint, its tensors on disk": "import dakd_jax.checkpointing as c; c.checksum = die",
+    "in a checkpoint, not yet renamed": (
+        "import pathlib; plain = pathlib.Path.rename\n"
+        "def rename(self, to):\n '.unfinished-' in self.name and die()\n return plain(self, to)\n"
+        "pathlib.Path.rename = rename"
+    ),
+    "before an old checkpoint is removed": (
+        "import shutil; plain = shutil.rmtree\n"
+        "def rmtree(path, **k):\n str(path).split('/')[-1].isdecimal() and die()\n return plain(path, **k)\n"
+        "shutil.rmtree = rmtree"
+    ),
+    "in the middle of a line of metrics": (
+        "import dakd_jax.logs as l; plain = l.MetricLog.row\n"
+        "def row(self, step, kind, values):\n"
+        ' if step == 5:\n  self._file.write(\'{"step": 5, "ki\'); self._file.flush(); die()\n'
+        " return plain(self, step, kind, values)\n"
+        "l.MetricLog.row = row"
+    ),
+    "in an evaluation": "import dakd_jax.evaluate as e; e.predict = die",
+    "before the weights are saved": "import dakd_jax.weights as w; w.save = die",
+    "between two stages": "import dakd_jax.evaluation_store as e; e.Evaluator.ensure = die",
+    "before the report": "import dakd_jax.commands as c; c.results.collect = die",
+}
+FILES = (weights.FILE, "evaluation-*.npz")
+
+
+def outcome(workdir):
+    """All that a run leaves and that no clock has touched: {stage: (bytes of files, rows of metrics)}."""
+    found = {}
+    for folder in sorted((workdir / "stages").iterdir()):
+        files = {file.name: file.read_bytes() for pattern in FILES for file in folder.glob(pattern)}
+        found[folder.name] = files, tiny_runs.metric_rows(folder)
+        assert len(files) == 2 and len(found[folder.name][1]) > tiny_runs.STEPS
+        assert not [p.name for p in folder.rglob("*") if ".tmp" in p.name or ".unfinished" in p.name]
+    return found
+
+
+def test_killed_at_any_moment_and_the_same_bits_at_the_end(run_py, chain, toy_city, tmp_path):
+    def new(name):
+        workdir = tmp_path / name
+        workdir.mkdir()
+        (workdir / "xla_cache").symlink_to(chain[0] / "xla_cache")
+        arguments = tiny_runs.arguments(toy_city, workdir, **CHANGES)
+        return workdir, lambda moment="": run_py(arguments, before=NO_REPORT + DIE + moment).code
+
+    workdir, run = new("whole")
+    assert run() == 0
+    expected = outcome(workdir)
+    assert len(expected) == 2
+
+    workdir, run = new("killed")
+    draw, kills = random.Random(0), 0
+    after = [
+        f"import threading; threading.Timer({draw.uniform(0.0, 3.0):.3f}, die).start()" for _ in range(RANDOM_KILLS)
+    ]
+    for moment in [*MOMENTS.values(), *after]:
+        code = run(moment)
+        if code == 0:  # it got to its end before: once more from the start
+            assert outcome(workdir) == expected
+            shutil.rmtree(workdir / "stages")
+            code = run(moment)
+        assert code in (-9, 0) if moment in after else code == -9
+        kills += code == -9
+    assert kills >= 20
+    assert run() == 0
+    assert outcome(workdir) == expected

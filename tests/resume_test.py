@@ -1,0 +1,139 @@
+"""Runs that are stopped or killed go on where they were and end with the same bits."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tiny_runs
+
+import dakd_jax.train
+from dakd_jax import weights
+from dakd_jax.errors import NonFiniteLoss
+
+STAGE = ("student",)
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    monkeypatch.setattr("dakd_jax.commands.write_report", lambda found, folder: folder / "index.html")
+
+
+def assert_same_stage(workdir, reference, name="student"):
+    """Weights bit for bit, and the same rows."""
+    folder, expected = tiny_runs.stage_folder(workdir, name), tiny_runs.stage_folder(reference, name)
+    assert (folder / weights.FILE).read_bytes() == (expected / weights.FILE).read_bytes()
+    assert tiny_runs.metric_rows(folder) == tiny_runs.metric_rows(expected)
+    contents = [json.loads((f / "record.json").read_text())["content_hash"] for f in (folder, expected)]
+    assert contents[0] == contents[1]
+
+
+def at_step(monkeypatch, step, act):
+    """Calls act() inside the step that makes `step` of the next stage."""
+    plain, count = dakd_jax.train.train_step, []
+
+    def wrapped(*args, **kwargs):
+        result = plain(*args, **kwargs)
+        count.append(0)
+        if len(count) == step:
+            act()
+        return result
+
+    monkeypatch.setattr(dakd_jax.train, "train_step", wrapped)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_stopped_between_steps_loses_nothing(chain, toy_city, tmp_path, monkeypatch, number, step):
+    chosen = tiny_runs.config(toy_city, goal=STAGE)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_step(patch, step, lambda: os.kill(os.getpid(), number))
+        tiny_runs.run(chosen, tmp_path)
+    folder = tiny_runs.stage_folder(tmp_path, "student")
+    assert (folder / "checkpoints" / str(step)).is_dir()
+    assert json.loads((folder / "record.json").read_text())["status"] == "training"
+    assert not (folder / weights.FILE).exists()
+    assert f"goes on at step {step}" in tiny_runs.run(chosen, tmp_path)
+    assert_same_stage(tmp_path, chain[0])
+
+
+@pytest.mark.parametrize("step", [1, 4, 5])
+def test_stopped_inside_a_step_goes_on_from_the_last_checkpoint(chain, toy_city, tmp_path, monkeypatch, step):
+    chosen = tiny_runs.config(toy_city, goal=STAGE)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_step(patch, step, interrupt)
+        tiny_runs.run(chosen, tmp_path)
+    assert ("goes on at step" in tiny_runs.run(chosen, tmp_path)) == (step > 1)
+    assert_same_stage(tmp_path, chain[0])
+
+
+@pytest.mark.parametrize("name", ["case_d", "target_supervised"])
+def test_distilled_and_unadapted_stages_resume_as_well(chain, toy_city, tmp_path, monkeypatch, name):
+    """In a copy of the chain's folder without the stage's result."""
+    shutil.copytree(chain[0], tmp_path / "copy")
+    folder = tiny_runs.stage_folder(tmp_path / "copy", name)
+    shutil.rmtree(folder)
+    chosen = tiny_runs.config(toy_city, goal=(name,))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_step(patch, 5, interrupt)
+        tiny_runs.run(chosen, tmp_path / "copy")
+    assert "goes on at step 4" in tiny_runs.run(chosen, tmp_path / "copy")
+    assert_same_stage(tmp_path / "copy", chain[0], name)
+
+
+def test_killed_for_good_goes_on_bit_for_bit(chain, toy_city, tmp_path):
+    """SIGKILL of a process on its way, finished by another one; the reference is a run in one go."""
+    changes = {"goal": ("source_only",), "train.steps": 160, "train.eval_every": 50, "train.checkpoint_every": 10}
+    workdir = tmp_path / "killed"
+    workdir.mkdir()
+    (workdir / "xla_cache").symlink_to(chain[0] / "xla_cache")  # what is compiled already
+    process = subprocess.Popen(
+        [sys.executable, "run.py", *tiny_runs.arguments(toy_city, workdir, **changes)],
+        cwd=tiny_runs.PROJECT,
+        env=tiny_runs.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(workdir.glob("stages/source_only-*/checkpoints/[2-9]0")):
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    folder = tiny_runs.stage_folder(workdir, "source_only")
+    assert not (folder / weights.FILE).exists()
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7')  # half a line, as a kill may leave it
+
+    chosen = tiny_runs.config(toy_city, **changes)
+    assert "goes on at step" in tiny_runs.run(chosen, workdir)
+    tiny_runs.run(chosen, tmp_path / "whole")
+    assert_same_stage(workdir, tmp_path / "whole", "source_only")
+
+
+def test_loaders_give_the_same_bits(chain, toy_city, tmp_path):
+    pytest.importorskip("tensorflow", reason="the tf.data loader needs tensorflow")
+    tiny_runs.run(tiny_runs.config(toy_city, goal=STAGE, **{"data.loader": "tf"}), tmp_path)
+    assert_same_stage(tmp_path, chain[0])
+
+
+def test_a_loss_that_is_not_finite_is_named_and_not_saved(chain, toy_city, tmp_path):
+    chosen = tiny_runs.config(toy_city, goal=STAGE, **{"optim.learning_rate": 1e30, "train.checkpoint_every": 1})
+    with pytest.raises(
+        NonFiniteLoss, match=r"step \d: loss/\w+/\w+, .* not finite; lower --config.optim.learning_rate"
+    ):
+        tiny_runs.run(chosen, tmp_path)
+    folder = tiny_runs.stage_folder(tmp_path, "student")
+    assert not (folder / weights.FILE).exists()
+    for row in tiny_runs.metric_rows(folder):
+        assert all(np.isfinite(value) for value in row.values() if isinstance(value, float))
