@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -88,37 +85,6 @@ def test_distilled_and_unadapted_stages_resume_as_well(chain, toy_city, tmp_path
         tiny_runs.run(chosen, tmp_path / "copy")
     assert "goes on at step 4" in tiny_runs.run(chosen, tmp_path / "copy")
     assert_same_stage(tmp_path / "copy", chain[0], name)
-
-
-def test_killed_for_good_goes_on_bit_for_bit(chain, toy_city, tmp_path):
-    """SIGKILL of a process on its way, finished by another one; the reference is a run in one go."""
-    changes = {"goal": ("source_only",), "train.steps": 160, "train.eval_every": 50, "train.checkpoint_every": 10}
-    workdir = tmp_path / "killed"
-    workdir.mkdir()
-    (workdir / "xla_cache").symlink_to(chain[0] / "xla_cache")  # what is compiled already
-    process = subprocess.Popen(
-        [sys.executable, "run.py", *tiny_runs.arguments(toy_city, workdir, **changes)],
-        cwd=tiny_runs.PROJECT,
-        env=tiny_runs.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(workdir.glob("stages/source_only-*/checkpoints/[2-9]0")):
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
-        time.sleep(0.005)
-    process.kill()
-    process.communicate()
-    folder = tiny_runs.stage_folder(workdir, "source_only")
-    assert not (folder / weights.FILE).exists()
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 7')  # half a line, as a kill may leave it
-
-    chosen = tiny_runs.config(toy_city, **changes)
-    assert "goes on at step" in tiny_runs.run(chosen, workdir)
-    tiny_runs.run(chosen, tmp_path / "whole")
-    assert_same_stage(workdir, tmp_path / "whole", "source_only")
 
 
 def test_loaders_give_the_same_bits(chain, toy_city, tmp_path):

@@ -63,7 +63,7 @@ def quick_compilation():
 
 def run(chosen, workdir, mode="train", name="tiny"):
     """Text on the console of a command in this process."""
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=300)  # so that no path is folded
     cache = jax.config.jax_compilation_cache_dir
     with quick_compilation():
         try:
