@@ -8,8 +8,11 @@ is where everything goes.
   train     (default) prints the plan, trains what is missing, evaluates, writes the report
   plan      prints the plan and stops
   evaluate  scores --config.eval.checkpoint (a stage folder or .pth file) on target val
+  verify    checks that what lies in --workdir is what its records say
+  compare   A B: lists what differs between two runs' folders, in records and scores
 
-Exit codes: 0 done; 2 a mistake in the command, config or files; 3 a loss became NaN or infinite; 130 stopped.
+Exit codes: 0 done; 1 verify or compare found a difference; 2 a mistake in the command, config or files; 3 a loss became
+NaN or infinite; 130 stopped by Ctrl-C, 143 by SIGTERM, both after saving: the same command goes on.
 """
 
 import logging
@@ -25,36 +28,44 @@ from dakd_jax.errors import NonFiniteLoss, UserError
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 
-DONE, USER_MISTAKE, DIVERGED, INTERRUPTED = 0, 2, 3, 130
+DONE, DIFFERENT, USER_MISTAKE, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-def run(arguments: list[str]) -> None:
-    """Does what the command line says."""
+def run(arguments: list[str]) -> int:
+    """Does what the command line says; returns the exit code."""
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
-        return
+        return DONE
     command = command_line.parse(arguments)
-    from dakd_jax import commands, progress  # not before the command is understood: jax takes seconds to import
+    from dakd_jax import (
+        commands,
+        interruption,
+        progress,
+    )  # not before the command is understood: jax takes seconds to import
 
     # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    interruption.stop_on_sigterm()
     console = progress.make_console()
+    if command.mode in commands.FOLDER_MODES:
+        same = commands.FOLDER_MODES[command.mode](command.workdir, command.arguments, console)
+        return DONE if same else DIFFERENT
     feed = Feed(command.config.data, progress=commands.rendering_progress(console))
     typed = shlex.join(["python", "run.py", *arguments])
     commands.MODES[command.mode](command.config, feed, command.workdir, console, name=command.name, command=typed)
+    return DONE
 
 
 def main(arguments: list[str]) -> int:
     """Exit code of a command line; mistakes end as one line on stderr."""
     try:
-        run(arguments)
+        return run(arguments)
     except (UserError, DataError, NonFiniteLoss) as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED if isinstance(error, NonFiniteLoss) else USER_MISTAKE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("stopped; the same command goes on where it was", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+        return getattr(stopped, "exit_code", INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict, config_flags
 from dakd_jax.errors import UserError
 
 DEFAULT_CONFIG = "configs/demo.py"
-MODES = ("train", "plan", "evaluate")
+MODES = ("train", "plan", "evaluate", "verify", "compare")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +22,18 @@ class Command:
       name: of the config file, without its folder and ending.
       mode: one of MODES.
       workdir: where everything goes.
+      arguments: the two folders of --mode=compare, else none.
     """
 
     config: ConfigDict
     name: str
     mode: str
     workdir: pathlib.Path
+    arguments: tuple[str, ...] = ()
 
 
 def parse(arguments: list[str]) -> Command:
-    """Reads --config=FILE[:PRESET], --mode, --workdir and --config.FIELD=VALUE.
+    """Reads --config=FILE[:PRESET], --mode, --workdir, --config.FIELD=VALUE, and the folders of --mode=compare.
 
     Raises:
       UserError: unknown name, field, mode, preset or file, or a value of the wrong type.
@@ -47,7 +49,9 @@ def parse(arguments: list[str]) -> Command:
         raise _unknown_field(arguments, error) from error
     except Exception as error:  # whatever absl, the config flag or a hand-written file may raise
         raise UserError(f"command line: {_one_line(error)} (all fields: configs/base.py)") from error
-    if rest:
+    if values.mode == "compare" and len(rest) != 2:
+        raise UserError(f"--mode=compare wants the folders of two runs, {len(rest)} were given")
+    if rest and values.mode != "compare":
         raise UserError(f"unexpected argument {rest[0]!r}: settings are given as --config.FIELD=VALUE")
     file = pathlib.Path(config_flags.get_config_filename(values["config"]).split(":")[0])
     if not isinstance(config, ConfigDict):
@@ -58,6 +62,7 @@ def parse(arguments: list[str]) -> Command:
         name=file.stem,
         mode=values.mode,
         workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{config.data.name}").expanduser(),
+        arguments=tuple(rest),
     )
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 from rich.console import Console
 
-from dakd_jax import compilation_cache, disk_faults, results, settings, weights
+from dakd_jax import compilation_cache, disk_faults, results, run_folder, settings, weights, workdir_lock
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.progress import StageProgress
@@ -16,6 +16,11 @@ from dakd_jax.stages import Experiment, ensure_writable
 def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
     """Prints the plan, trains what is missing, evaluates all, prints the tables, writes the report."""
     ensure_writable(workdir)
+    with workdir_lock.hold(workdir):
+        _train(config, feed, workdir, console, name, command)
+
+
+def _train(config, feed, workdir, console, name, command) -> None:
     compilation_cache.enable(workdir)
     try:
         experiment = _planned(config, feed, workdir, console)
@@ -69,6 +74,12 @@ def evaluate(config, feed, workdir: pathlib.Path, console: Console, *, name: str
 
 
 MODES = {"train": train, "plan": plan, "evaluate": evaluate}
+
+# (workdir, arguments, console) to whether all is the same.
+FOLDER_MODES = {
+    "verify": lambda workdir, arguments, console: run_folder.verify(workdir, console),
+    "compare": lambda workdir, arguments, console: run_folder.compare(*map(pathlib.Path, arguments), console),
+}
 
 
 def _planned(config, feed, workdir, console) -> Experiment:

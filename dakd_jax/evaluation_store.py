@@ -1,5 +1,6 @@
 """Evaluations of finished stages, made once per protocol and kept beside the weights."""
 
+import hashlib
 import io
 import pathlib
 
@@ -86,13 +87,15 @@ class Evaluator:
         arrays = {f"prediction/{name}": prediction for name, prediction in predictions.items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, confusion=confusion, **arrays)
-        records.write_bytes(path, buffer.getvalue())
+        content = buffer.getvalue()
+        records.write_bytes(path, content)
         records.write_json(
             path.with_suffix(".json"),
             {
                 "protocol": self._config.eval.protocol,
                 "image_size": list(self.image_size),
                 "hash": planned.hash,
+                "npz": hashlib.sha256(content).hexdigest(),
                 "scores": metrics.scores(confusion).as_dict(),
             },
         )

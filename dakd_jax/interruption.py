@@ -5,6 +5,27 @@ import signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Stopped(KeyboardInterrupt):
+    """The run was asked to stop.
+
+    Attributes:
+      exit_code: 128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 for a polite kill.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+def stop_on_sigterm() -> None:
+    """From now on a SIGTERM raises Stopped, wherever the main thread is; StopRequest takes over inside it."""
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(number, frame):
+    raise Stopped(number)
+
+
 class StopRequest:
     """A context in which the first SIGINT or SIGTERM only sets `made`; the second one interrupts at once.
 
@@ -13,7 +34,7 @@ class StopRequest:
     """
 
     def __init__(self):
-        self.made = False
+        self.made: int | None = None  # number of the signal
         self._previous = {}
 
     def __enter__(self):
@@ -30,5 +51,5 @@ class StopRequest:
 
     def _note(self, number, frame):
         if self.made:
-            raise KeyboardInterrupt
-        self.made = True
+            raise Stopped(number)
+        self.made = number

@@ -97,6 +97,11 @@ def _complain(name, unknown, missing, shapes):
         )
 
 
+def read_state_dict(path: str) -> dict[str, np.ndarray]:
+    """The arrays that save_segmenter was given, by PyTorch's names. Raises UserError when the file is damaged."""
+    return {name: array for name, array in torch_files.read(path).items() if not UNUSED.match(name)}
+
+
 def load_segmenter(path: str, template: dict) -> tuple[dict, str]:
     """(variables, 'segmenter' | 'trunk') of a .pth file: a whole two-headed segmenter, or an ImageNet trunk.
 

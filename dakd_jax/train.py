@@ -13,7 +13,7 @@ from dakd_jax import evaluate, optimizers, train_state
 from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.device_prefetch import DataWait, prefetch_to_device
 from dakd_jax.errors import NonFiniteLoss
-from dakd_jax.interruption import StopRequest
+from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.logs import MetricLog
 from dakd_jax.progress import StageProgress
 from dakd_jax.settings import StageSettings
@@ -128,7 +128,7 @@ def _loop(job, state, checkpoints, log, console):
             if stop.made:
                 checkpoints.wait()
                 console.print(f"{job.title}: stopped at step {done} and saved", highlight=False)
-                raise KeyboardInterrupt
+                raise Stopped(stop.made)
     return {"params": state.params, "batch_stats": state.batch_stats}, {
         "images_per_second": round(clock.overall, 1),
         "minutes": round(clock.seconds / 60, 2),

@@ -85,7 +85,9 @@ def test_a_mistake_in_the_command_is_told_at_once_and_without_jax():
     )  # fmt: skip
     assert ended.returncode == 2 and "| jax\n" not in ended.stderr
     last = ended.stderr.splitlines()[-1]
-    assert last.startswith("error: command line: flag --mode=fly: value should be one of <train|plan|evaluate>")
+    assert last.startswith(
+        "error: command line: flag --mode=fly: value should be one of <train|plan|evaluate|verify|compare>"
+    )
 
 
 def test_help(run_py):

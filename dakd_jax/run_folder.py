@@ -1,0 +1,146 @@
+"""Is what lies in a run's folder what its records say, and what differs between two runs?"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import rich.box
+import rich.table
+from rich.console import Console
+
+from dakd_jax import metrics, pretrained, records, weights
+from dakd_jax.errors import UserError
+
+RECORD = "record.json"
+# Differ between any two runs of the same thing.
+_PASSING = ("timing", "command", "status")
+
+
+def verify(workdir: pathlib.Path, console: Console) -> bool:
+    """Checks every stage under a workdir and prints a line for each; True when all is as recorded.
+
+    Raises:
+      UserError: there are no stages.
+    """
+    sound = True
+    for folder in _stages(workdir):
+        problems = list(_problems(folder))
+        sound &= not problems
+        status = (records.read_json(folder / RECORD) or {}).get("status", "")
+        console.print(
+            f"{folder.name}: {'; '.join(problems) or f'as recorded ({status})'}", highlight=False, soft_wrap=True
+        )
+    return sound
+
+
+def _stages(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """Folders of the stages of a workdir, or the folder itself if it is that of a stage."""
+    if (workdir / RECORD).exists():
+        return [workdir]
+    found = sorted(path.parent for path in workdir.glob(f"stages/*/{RECORD}"))
+    if not found:
+        raise UserError(f"{workdir} holds no stages (stages/*/{RECORD}); name the --workdir of a run")
+    return found
+
+
+def _problems(folder: pathlib.Path) -> Iterator[str]:
+    record = records.read_json(folder / RECORD)
+    if record is None:
+        yield f"{RECORD} cannot be read"
+        return
+    if records.hash_json(record["identity"]) != record["hash"]:
+        yield "the hash is not that of the recorded identity"
+    if not folder.name.endswith(record["hash"][:10]):
+        yield f"the folder is named after another hash than {record['hash'][:10]}"
+    for name, parent in record["identity"].get("parents", {}).items():
+        if not parent.startswith("file:") and not (folder.parent / f"{name}-{parent[:10]}").is_dir():
+            yield f"its parent {name}-{parent[:10]} is not here"
+    yield from _bad_rows(folder, record)
+    if record["status"] == "finished":
+        yield from _bad_weights(folder, record)
+    for path in sorted(folder.glob("evaluation-*.json")):
+        yield from _bad_evaluation(path, record)
+
+
+def _bad_rows(folder: pathlib.Path, record: dict) -> Iterator[str]:
+    path, last = folder / "metrics.jsonl", 0
+    lines = path.read_text().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            step = json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError):
+            yield f"metrics.jsonl: line {number} is no row"
+            return
+        if step < last:
+            yield f"metrics.jsonl: line {number} goes back to step {step}"
+        last = step
+    if record["status"] == "finished" and last != record["identity"]["steps"]:
+        yield f"metrics.jsonl ends at step {last} of {record['identity']['steps']}"
+
+
+def _bad_weights(folder: pathlib.Path, record: dict) -> Iterator[str]:
+    path = folder / weights.FILE
+    try:
+        found = records.hash_arrays(pretrained.read_state_dict(path))
+    except (OSError, UserError) as error:
+        yield f"{weights.FILE} cannot be read ({error})"
+        return
+    if found != record["content_hash"]:
+        yield f"{weights.FILE} does not hold the recorded weights"
+
+
+def _bad_evaluation(path: pathlib.Path, record: dict) -> Iterator[str]:
+    told, arrays = records.read_json(path), path.with_suffix(".npz")
+    if told is None or not arrays.exists():
+        yield f"{path.name} is not whole"
+        return
+    if told["hash"] != record["hash"]:
+        yield f"{path.name} is of another stage"
+    if "npz" in told and hashlib.sha256(arrays.read_bytes()).hexdigest() != told["npz"]:
+        yield f"{arrays.name} has changed"
+        return
+    with np.load(arrays) as stored:
+        scores = metrics.scores(stored["confusion"]).as_dict()
+    if records.plain(scores) != told["scores"]:
+        yield f"{path.name} does not hold the scores of its confusion matrix"
+
+
+def compare(first: pathlib.Path, second: pathlib.Path, console: Console) -> bool:
+    """Prints what differs between the records and scores of two runs; True when nothing does.
+
+    Raises:
+      UserError: one of them holds no stages.
+    """
+    ours, theirs = ({f.name.rsplit("-", 1)[0]: f for f in _stages(folder)} for folder in (first, second))
+    same = True
+    for name in {**ours, **theirs}:
+        rows = _differences(*(_facts(stages.get(name)) for stages in (ours, theirs)))
+        same &= not rows
+        if not rows:
+            console.print(f"{name}: no difference", highlight=False)
+            continue
+        table = rich.table.Table(title=name, title_justify="left", box=rich.box.SIMPLE_HEAD)
+        for header in ("", str(first), str(second)):
+            table.add_column(header, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    return same
+
+
+def _facts(folder: pathlib.Path | None) -> dict:
+    """All that is compared of a stage, flat; {} of none."""
+    if folder is None:
+        return {}
+    record = {k: v for k, v in (records.read_json(folder / RECORD) or {}).items() if k not in _PASSING}
+    for path in sorted(folder.glob("evaluation-*.json")):
+        told = records.read_json(path) or {}
+        record[f"scores under {told.get('protocol')}"] = told.get("scores", {})
+    return records.flatten(record)
+
+
+def _differences(ours: dict, theirs: dict) -> list[tuple[str, str, str]]:
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return [(name, str(ours.get(name, "absent")), str(theirs.get(name, "absent"))) for name in names]

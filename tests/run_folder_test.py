@@ -1,0 +1,148 @@
+"""What lies in a run's folder is what its records say, or it is told; two runs are compared; one at a time."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny_runs
+from rich.console import Console
+
+from dakd_jax import run_folder, workdir_lock
+from dakd_jax.errors import UserError
+
+
+@pytest.fixture
+def copied(chain, tmp_path):
+    """A copy of the chain's stages that may be damaged."""
+    shutil.copytree(chain[0] / "stages", tmp_path / "run" / "stages")
+    return tmp_path / "run"
+
+
+def told(function, *arguments):
+    """(answer, text on the console)."""
+    console = Console(file=io.StringIO(), width=300)
+    return function(*arguments, console), console.file.getvalue()
+
+
+def test_a_run_is_as_recorded(chain):
+    sound, text = told(run_folder.verify, chain[0])
+    assert sound and text.count("as recorded (finished)") == 8 == len(text.splitlines())
+    sound, text = told(run_folder.verify, tiny_runs.stage_folder(chain[0], "case_b"))
+    assert sound and len(text.splitlines()) == 1
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def flip(path, place=0.5):
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+def one(folder, pattern):
+    (found,) = folder.glob(pattern)
+    return found
+
+
+def swap_weights(folder):
+    shutil.copy(tiny_runs.stage_folder(folder.parents[1], "case_a") / "model.pth", folder / "model.pth")
+
+
+DAMAGES = {
+    "model.pth does not hold the recorded weights": swap_weights,
+    r"model.pth cannot be read": lambda folder: (folder / "model.pth").write_bytes(b"x"),
+    "the hash is not that of the recorded identity": lambda folder: edit(
+        folder / "record.json", lambda record: record["identity"].update(seed=5)
+    ),
+    "the folder is named after another hash": lambda folder: edit(
+        folder / "record.json", lambda record: record.update(hash="0" * 64)
+    ),
+    "its parent teacher-.* is not here": lambda folder: shutil.rmtree(
+        tiny_runs.stage_folder(folder.parents[1], "teacher")
+    ),
+    "record.json cannot be read": lambda folder: (folder / "record.json").write_text("{"),
+    "metrics.jsonl: line 3 is no row": lambda folder: (folder / "metrics.jsonl").write_text(
+        '{"step": 1}\n{"step": 2}\n{"ste'
+    ),
+    "metrics.jsonl: line 2 goes back to step 1": lambda folder: (folder / "metrics.jsonl").write_text(
+        '{"step": 2}\n{"step": 1}\n{"step": 6}\n'
+    ),
+    "metrics.jsonl ends at step 5 of 6": lambda folder: (folder / "metrics.jsonl").write_text('{"step": 5}\n'),
+    "evaluation-native-.*npz has changed": lambda folder: flip(one(folder, "evaluation-*.npz")),
+    "evaluation-native-.*json does not hold the scores": lambda folder: edit(
+        one(folder, "evaluation-*.json"), lambda told: told["scores"].update(miou=0.9)
+    ),
+    "evaluation-native-.*json is not whole": lambda folder: one(folder, "evaluation-*.npz").unlink(),
+}
+
+
+@pytest.mark.parametrize("problem", DAMAGES)
+def test_what_is_not_as_recorded_is_told(copied, problem):
+    folder = tiny_runs.stage_folder(copied, "case_b")
+    DAMAGES[problem](folder)
+    sound, text = told(run_folder.verify, copied)
+    (line,) = [line for line in text.splitlines() if line.startswith(folder.name)]
+    assert not sound and re.search(problem, line), text
+
+
+def test_nothing_to_verify(tmp_path):
+    with pytest.raises(UserError, match="holds no stages"):
+        told(run_folder.verify, tmp_path)
+
+
+def test_compare_lists_what_differs(chain, copied):
+    same, text = told(run_folder.compare, chain[0], copied)
+    assert same and text.count("no difference") == 8
+    folder = tiny_runs.stage_folder(copied, "teacher")
+    edit(folder / "record.json", lambda record: record["versions"].update(jax="9.9"))
+    edit(one(folder, "evaluation-*.json"), lambda told: told["scores"].update(miou=0.5))
+    shutil.rmtree(tiny_runs.stage_folder(copied, "case_a"))
+    same, text = told(run_folder.compare, chain[0], copied)
+    assert not same and text.count("no difference") == 6
+    assert "versions.jax" in text and "9.9" in text and "scores under native.miou" in text and "absent" in text
+
+
+def test_by_command(run_py, chain, copied):
+    ended = run_py(["--mode=verify", f"--workdir={chain[0]}"])
+    assert ended.code == 0 and "as recorded" in ended.stdout
+    swap_weights(tiny_runs.stage_folder(copied, "case_b"))
+    assert run_py(["--mode=verify", f"--workdir={copied}"]).code == 1
+    assert run_py(["--mode=compare", str(chain[0]), str(copied)]).code == 0
+    tiny_runs.one_line(run_py(["--mode=compare", str(chain[0])]), "wants the folders of two runs, 1 were given")
+
+
+def test_a_second_run_in_a_workdir_is_refused(run_py, toy_city, workdir):
+    arguments = tiny_runs.arguments(toy_city, workdir, goal="source_only")
+    with workdir_lock.hold(workdir):
+        ended = run_py(arguments)
+        tiny_runs.one_line(ended, f"in use by process {os.getpid()} on ", "choose another --workdir")
+        assert run_py([*arguments, "--mode=plan"]).code == 0
+    assert run_py(arguments).code == 0
+
+
+def test_sigterm_saves_and_has_its_own_code(toy_city, workdir):
+    """As on a machine that is taken away: exit code 143, a checkpoint, no traceback."""
+    changes = {"goal": "source_only", "train.eval_every": 0, "train.steps": 5000, "train.checkpoint_every": 5000}
+    process = subprocess.Popen(
+        [sys.executable, "run.py", *tiny_runs.arguments(toy_city, workdir, **changes)],
+        cwd=tiny_runs.PROJECT, env=tiny_runs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any(f.stat().st_size for f in workdir.glob("stages/*/metrics.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (143, "stopped; the same command goes on where it was\n")
+    assert "and saved" in stdout and list(workdir.glob("stages/source_only-*/checkpoints/[0-9]*"))
