@@ -2,7 +2,7 @@
 
 --config=FILE.py[:PRESET] (default configs/demo.py) names the experiment; every field of configs/base.py can be
 overridden, tuples as --config.data.target_size=640,360. --workdir (default config.workdir, else runs/<data.name>)
-is where everything goes.
+is where everything goes. --seeds=0,1,2 trains under each of these seeds and reports mean, spread and interval.
 
 --mode:
   train     (default) prints the plan, trains what is missing, evaluates, writes the report
@@ -52,7 +52,10 @@ def run(arguments: list[str]) -> int:
         return DONE if same else DIFFERENT
     feed = Feed(command.config.data, progress=commands.rendering_progress(console))
     typed = shlex.join(["python", "run.py", *arguments])
-    commands.MODES[command.mode](command.config, feed, command.workdir, console, name=command.name, command=typed)
+    more = {"seeds": command.seeds} if command.seeds else {}
+    commands.MODES[command.mode](
+        command.config, feed, command.workdir, console, name=command.name, command=typed, **more
+    )
     return DONE
 
 

@@ -22,6 +22,7 @@ class Command:
       name: of the config file, without its folder and ending.
       mode: one of MODES.
       workdir: where everything goes.
+      seeds: of --seeds; () = the one of the config.
       arguments: the two folders of --mode=compare, else none.
     """
 
@@ -29,11 +30,12 @@ class Command:
     name: str
     mode: str
     workdir: pathlib.Path
+    seeds: tuple[int, ...] = ()
     arguments: tuple[str, ...] = ()
 
 
 def parse(arguments: list[str]) -> Command:
-    """Reads --config=FILE[:PRESET], --mode, --workdir, --config.FIELD=VALUE, and the folders of --mode=compare.
+    """Reads --config=FILE[:PRESET], --config.FIELD=VALUE, --mode, --workdir, --seeds, and the folders to compare.
 
     Raises:
       UserError: unknown name, field, mode, preset or file, or a value of the wrong type.
@@ -49,6 +51,8 @@ def parse(arguments: list[str]) -> Command:
         raise _unknown_field(arguments, error) from error
     except Exception as error:  # whatever absl, the config flag or a hand-written file may raise
         raise UserError(f"command line: {_one_line(error)} (all fields: configs/base.py)") from error
+    if values.seeds and values.mode != "train":
+        raise UserError(f"--seeds goes with --mode=train, not {values.mode}; set --config.seed")
     if values.mode == "compare" and len(rest) != 2:
         raise UserError(f"--mode=compare wants the folders of two runs, {len(rest)} were given")
     if rest and values.mode != "compare":
@@ -62,6 +66,7 @@ def parse(arguments: list[str]) -> Command:
         name=file.stem,
         mode=values.mode,
         workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{config.data.name}").expanduser(),
+        seeds=_seeds(values.seeds),
         arguments=tuple(rest),
     )
 
@@ -73,8 +78,15 @@ def _define(argv: list[str]) -> flags.FlagValues:
         "config", DEFAULT_CONFIG, "Experiment: a file of configs/.", flag_values=values, sys_argv=argv
     )
     flags.DEFINE_enum("mode", MODES[0], MODES, "What to do.", flag_values=values)
+    flags.DEFINE_list("seeds", [], "Seeds to train one after the other.", flag_values=values)
     flags.DEFINE_string("workdir", "", "Where everything goes.", flag_values=values)
     return values
+
+
+def _seeds(texts: list[str]) -> tuple[int, ...]:
+    if not all(text.isdecimal() for text in texts) or len(set(texts)) < len(texts):
+        raise UserError(f"--seeds={','.join(texts)}: expected different numbers >= 0, e.g. --seeds=0,1,2")
+    return tuple(map(int, texts))
 
 
 def _no_such(file: pathlib.Path) -> str:

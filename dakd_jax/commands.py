@@ -1,5 +1,6 @@
 """What `python run.py` can do, one function for each mode."""
 
+import contextlib
 import pathlib
 
 from rich.console import Console
@@ -9,29 +10,59 @@ from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.progress import StageProgress
 from dakd_jax.report import headline, tables
-from dakd_jax.report.page import write_report
+from dakd_jax.report.page import write_report, write_seeds_report
+from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import Experiment, ensure_writable
 
 
-def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
-    """Prints the plan, trains what is missing, evaluates all, prints the tables, writes the report."""
+def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str, seeds=()) -> None:
+    """Prints the plan, trains what is missing, evaluates all, prints the tables, writes the report.
+
+    With `seeds` all that once for each of them, and then a report over the seeds.
+    """
     ensure_writable(workdir)
-    with workdir_lock.hold(workdir):
-        _train(config, feed, workdir, console, name, command)
-
-
-def _train(config, feed, workdir, console, name, command) -> None:
-    compilation_cache.enable(workdir)
-    try:
-        experiment = _planned(config, feed, workdir, console)
-        worked = experiment.run()
-        if not experiment.evaluator:
-            _say_where(experiment, console)
+    with workdir_lock.hold(workdir), _disk_faults(workdir):
+        compilation_cache.enable(workdir)
+        if not seeds:
+            _train(config, feed, workdir, console, name, command)
             return
-        found = results.collect(experiment, name, command)
-        page = workdir / f"report_{name}" / "index.html"
-        if worked or not page.exists():
-            page = write_report(found, page.parent)
+        found, pages = [], {}
+        for seed in seeds:
+            console.rule(f"seed {seed}", align="left")
+            config.seed = seed
+            experiment, pages[seed] = _train(config, feed, workdir, console, f"{name}_seed{seed}", command)
+            found.append(experiment)
+        if None in found:  # nothing to score on
+            return
+        page = write_seeds_report(found, workdir / f"report_{name}_seeds", command=command, pages=pages)
+        console.rule("over the seeds", align="left")
+        console.print(seeds_table(found).to_rich())
+        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+
+
+def _train(config, feed, workdir, console, name, command):
+    """(what the report shows, its page) of one seed; (None, None) without pictures to score on."""
+    experiment = _planned(config, feed, workdir, console)
+    worked = experiment.run()
+    if not experiment.evaluator:
+        _say_where(experiment, console)
+        return None, None
+    found = results.collect(experiment, name, command)
+    page = workdir / f"report_{name}" / "index.html"
+    if worked or not page.exists():
+        page = write_report(found, page.parent)
+    console.print(tables.console_table(found))
+    console.print(tables.console_class_table(found))
+    console.print(headline.headline(found).verdict, highlight=False)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    return found, page
+
+
+@contextlib.contextmanager
+def _disk_faults(workdir: pathlib.Path):
+    """A full disk or one that may not be written is the user's to mend."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in disk_faults.CODES:
             raise
@@ -39,10 +70,6 @@ def _train(config, feed, workdir, console, name, command) -> None:
             f"cannot write {error.filename or workdir}: {error.strerror}; make room or choose another --workdir, "
             "then give the same command to go on"
         ) from error
-    console.print(tables.console_table(found))
-    console.print(tables.console_class_table(found))
-    console.print(headline.headline(found).verdict, highlight=False)
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
 
 
 def _say_where(experiment: Experiment, console: Console) -> None:

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import report_examples
+from scipy import stats
 
 from dakd_jax import paper_numbers
 from dakd_jax.errors import UserError
@@ -119,6 +120,20 @@ def test_seeds_mean_deviation_and_paired_gain():
     row = list(csv.DictReader(io.StringIO(seeds.seeds_csv(runs))))[2]
     assert row["seeds"] == "0 1 2" and float(row["vs_student_mean"]) == pytest.approx(np.mean(gains), abs=1e-3)
     assert seeds.compare_seeds(runs, reference="case_d")[2].gain is None
+
+
+def test_bootstrap_interval_of_the_mean():
+    """Of two values a and b the resampled means are a, the middle and b with 1/4, 1/2, 1/4: from a to b."""
+    two = seeds.Spread.of([1.0, 3.0])
+    assert (two.low, two.high) == (1.0, 3.0)
+    values = np.random.default_rng(0).normal(10, 2, 12)
+    ours = seeds.Spread.of(values)
+    theirs = stats.bootstrap([values], np.mean, method="percentile", n_resamples=10_000, random_state=1)
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.05)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.05)
+    assert seeds.Spread.of(values) == ours
+    one = seeds.Spread.of([2.0, np.nan])
+    assert one.mean == 2.0 and np.isnan([one.std, one.low, one.high]).all()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The command line from outside: what it understands, its mistakes in one line, how runs end."""
 
+import csv
 import json
 import re
 import signal
@@ -38,6 +39,10 @@ FAST = {"goal": "source_only", "train.eval_every": 0}
         (["--config.seed", "--mode=plan"], ["config.seed"]),
         (["--speed=3"], ["[Uu]nknown command line flag .speed"]),
         (["train"], ["unexpected argument 'train'", "--config.FIELD=VALUE"]),
+        (["--seeds=0,0"], ["--seeds=0,0: expected different numbers"]),
+        (["--seeds=0,x"], ["--seeds=0,x: expected different numbers"]),
+        (["--seeds=0,1", "--mode=plan"], ["--seeds goes with --mode=train, not plan"]),
+        (["--mode=compare", "a"], ["wants the folders of two runs, 1 were given"]),
     ],
     ids=str,
 )
@@ -142,6 +147,27 @@ def test_ctrl_c_of_a_whole_process(toy_city, workdir):
     folder = tiny_runs.stage_folder(workdir, "source_only")
     assert (folder / "checkpoints" / str(step)).is_dir()
     assert json.loads((folder / "record.json").read_text())["status"] == "training"
+
+
+def test_several_seeds_in_one_command(run_py, toy_city, workdir):
+    arguments = tiny_runs.arguments(toy_city, workdir, goal=("source_only", "student"), **{"train.eval_every": 0})
+    ended = run_py([*arguments, "--seeds=0,1"])
+    assert ended.code == 0 and ended.stderr == ""
+    assert "± " in ended.stdout and "over the seeds" in ended.stdout
+    assert len(list(workdir.glob("stages/student-*"))) == 2
+    folder = workdir / "report_base_seeds"
+    page = (folder / "index.html").read_text()
+    assert "../report_base_seed0/index.html" in page and "../report_base_seed1/index.html" in page
+    rows = list(csv.DictReader((folder / "seeds.csv").open()))
+    scores = [
+        json.loads(next(f.glob("evaluation-*.json")).read_text())["scores"]["miou"]
+        for f in workdir.glob("stages/student-*")
+    ]
+    (student,) = [row for row in rows if row["stage"] == "student"]
+    assert float(student["miou_mean"]) == pytest.approx(100 * sum(scores) / 2, abs=1e-3)
+    assert student["seeds"] == "0 1"
+    again = run_py([*arguments, "--seeds=0,1"])
+    assert again.code == 0 and again.stdout.count("finished, reused") == 4
 
 
 def test_the_finished_chain_by_command(run_py, toy_city, chain):

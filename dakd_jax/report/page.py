@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 
 from dakd_jax.errors import UserError
-from dakd_jax.report import METRIC_NAMES, Experiment, Picture, curves, figures, tables
+from dakd_jax.report import METRIC_NAMES, Experiment, Picture, curves, figures, seeds, tables
 from dakd_jax.report.headline import headline
 from dakd_jax.report.style import png_bytes
 
@@ -96,8 +96,38 @@ def _image(name: str, figure, alt: str) -> _Image | None:
     return None if figure is None else _Image(name, png_bytes(figure), alt)
 
 
-def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
-    """The page as text. All texts of the experiment are escaped."""
+def write_seeds_report(
+    experiments: Sequence[Experiment], folder: str | os.PathLike, *, command: str, pages: Mapping[int, Path]
+) -> Path:
+    """Writes folder/index.html, seeds.csv and seeds.md: one experiment over its seeds.
+
+    Args:
+      experiments: one for each seed.
+      folder: created where missing.
+      command: that makes the same again.
+      pages: each seed's own page.
+
+    Returns:
+      Path of index.html.
+
+    Raises:
+      UserError: the experiments do not belong together.
+    """
+    folder, scores = Path(folder), seeds.seeds_table(experiments)
+    text = _template("seeds.html.j2").render(
+        title=experiments[0].title,
+        command=command,
+        scores=scores,
+        dots=_image("seeds", seeds.seeds_figure(experiments), "Score of each network under each seed"),
+        pages=[(seed, os.path.relpath(page, folder)) for seed, page in pages.items()],
+    )
+    files = {"seeds.csv": seeds.seeds_csv(experiments), "seeds.md": scores.to_markdown(), "index.html": text}
+    for name, content in files.items():
+        _write(folder / name, content.encode())
+    return folder / "index.html"
+
+
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -105,7 +135,12 @@ def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template(name)
+
+
+def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
+    """The page as text. All texts of the experiment are escaped."""
+    return _template("page.html.j2").render(
         experiment=experiment,
         metric=METRIC_NAMES[experiment.metric],
         headline=headline(experiment),

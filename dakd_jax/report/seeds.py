@@ -6,26 +6,39 @@ from collections.abc import Sequence
 import numpy as np
 
 from dakd_jax.errors import UserError
-from dakd_jax.report import NOT_COMPARED, Experiment
+from dakd_jax.report import METRIC_NAMES, NOT_COMPARED, Experiment
+from dakd_jax.report.style import new_figure, stage_colour
 from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
 
+BOOTSTRAP_DRAWS = 10_000
 METRICS = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation (n - 1) over `count` seeds; the deviation of one seed is NaN."""
+    """Mean and sample standard deviation (n - 1) over `count` seeds; the deviation of one seed is NaN.
+
+    `low` and `high` bound 95 % of the means of resampled seeds (percentile bootstrap, drawn with a fixed seed). With a
+    handful of seeds that interval is too narrow: it knows no values but those that were seen.
+    """
 
     mean: float
     std: float
     count: int
+    low: float = np.nan
+    high: float = np.nan
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         """Of numbers, NaN left out; NaN of none."""
         values = np.array([value for value in values if not np.isnan(value)], np.float64)
         mean = float(values.mean()) if len(values) else np.nan
-        return cls(mean, float(values.std(ddof=1)) if len(values) > 1 else np.nan, len(values))
+        if len(values) < 2:
+            return cls(mean, np.nan, len(values))
+        draws = np.random.Generator(np.random.Philox(0)).random((BOOTSTRAP_DRAWS, len(values)))
+        means = values[(draws * len(values)).astype(int)].mean(axis=1)
+        low, high = (float(bound) for bound in np.percentile(means, (2.5, 97.5)))
+        return cls(mean, float(values.std(ddof=1)), len(values), low, high)
 
     def __str__(self) -> str:
         return number(self.mean, 1) + ("" if np.isnan(self.std) else f" ± {self.std:.1f}")
@@ -100,11 +113,13 @@ def seeds_table(experiments: Sequence[Experiment], *, reference: str = "student"
     columns = [_spread_cells(rows, metric) for metric in METRICS[:3]]  # all four are in the CSV
     gains = [Cell(_gain_text(row.gain)) for row in rows]
     counts = [Cell(str(len(row.seeds))) for row in rows]
-    headers = ("network", "seeds", "mIoU", "present mIoU", "pixel acc.", f"vs {reference}")
-    body = zip([Cell(row.title) for row in rows], counts, *columns, gains, strict=True)
+    headers = ("network", "seeds", "mIoU", "present mIoU", "pixel acc.", f"vs {reference}", "95 %")
+    intervals = [Cell(_interval_text(row.gain)) for row in rows]
+    body = zip([Cell(row.title) for row in rows], counts, *columns, gains, intervals, strict=True)
     caption = (
         "Per cent: mean ± sample standard deviation over seeds. Bold: best student that saw no target "
-        f"labels. vs {reference}: difference within each seed, then its mean ± deviation."
+        f"labels. vs {reference}: difference within each seed, then its mean ± deviation, and the bootstrap interval "
+        "of that mean over seeds (too narrow where seeds are few)."
     )
     return TextTable("", headers, tuple(body), caption)
 
@@ -120,14 +135,37 @@ def _gain_text(gain: Spread | None) -> str:
     return number(gain.mean, 1, signed=True) + ("" if np.isnan(gain.std) else f" ± {gain.std:.1f}")
 
 
+def _interval_text(gain: Spread | None) -> str:
+    if gain is None or np.isnan(gain.low):
+        return MISSING
+    return f"{number(gain.low, 1, signed=True)} to {number(gain.high, 1, signed=True)}"
+
+
+def seeds_figure(experiments: Sequence[Experiment]):
+    """The benchmark's number of every network: a dot for each seed, a bar for the mean."""
+    rows = compare_seeds(experiments)
+    metric = experiments[0].metric
+    figure, axes = new_figure(9, 0.42 * len(rows) + 1.1)
+    axis = axes[0, 0]
+    for place, row in enumerate(rows):
+        scores = [e.percent(row.name) for e in experiments if e.percent(row.name) is not None]
+        axis.scatter(scores, [place] * len(scores), color=stage_colour(row.name), s=28, zorder=3)
+        axis.plot([row.values[metric].mean] * 2, [place - 0.3, place + 0.3], color=stage_colour(row.name), lw=3)
+    axis.set_yticks(range(len(rows)), [row.title for row in rows])
+    axis.invert_yaxis()
+    axis.set_xlabel(f"{METRIC_NAMES[metric]} (%)")
+    return figure
+
+
 def seeds_csv(experiments: Sequence[Experiment], *, reference: str = "student") -> str:
     """One line per network: seeds, then mean and deviation of each metric and of the gain, in per cent."""
     headers = ["stage", "seeds"]
-    headers += [f"{metric}_{part}" for metric in (*METRICS, f"vs_{reference}") for part in ("mean", "std")]
+    parts = ("mean", "std", "low", "high")
+    headers += [f"{metric}_{part}" for metric in (*METRICS, f"vs_{reference}") for part in parts]
     lines = [headers]
     for row in compare_seeds(experiments, reference=reference):
         spreads = [*row.values.values(), row.gain or Spread.of([])]
-        numbers = [value for spread in spreads for value in (spread.mean, spread.std)]
+        numbers = [value for spread in spreads for value in (spread.mean, spread.std, spread.low, spread.high)]
         texts = ["" if np.isnan(value) else f"{value:.4f}" for value in numbers]
         lines.append([row.name, " ".join(map(str, row.seeds)), *texts])
     return csv_text(lines)
