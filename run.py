@@ -4,6 +4,8 @@
 overridden, tuples as --config.data.target_size=640,360. --workdir (default config.workdir, else runs/<data.name>)
 is where everything goes. --seeds=0,1,2 trains under each of these seeds and reports mean, spread and interval.
 
+--replay=FOLDER runs the step of a blackbox-* folder again and names the first layer that is not finite.
+
 --mode:
   train     (default) prints the plan, trains what is missing, evaluates, writes the report
   plan      prints the plan and stops
@@ -47,6 +49,8 @@ def run(arguments: list[str]) -> int:
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     interruption.stop_on_sigterm()
     console = progress.make_console()
+    if command.replay:
+        return DONE if commands.replay(command.replay, console) else DIVERGED
     if command.mode in commands.FOLDER_MODES:
         same = commands.FOLDER_MODES[command.mode](command.workdir, command.arguments, console)
         return DONE if same else DIFFERENT

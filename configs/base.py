@@ -54,6 +54,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.eval_every = 5_000  # on target val; 0 = at the end only
     config.train.checkpoint_every = 1_000
     config.train.keep_checkpoints = 2  # the newest ones
+    config.train.on_nonfinite = "stop"  # or 'skip': leave the step out that gives a value that is not finite
+    config.train.max_skipped = 10  # such steps before the run stops all the same
     config.train.keep_every = 0  # also keep those at multiples of so many steps; 0 = none
 
     config.eval = ConfigDict()

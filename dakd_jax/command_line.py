@@ -22,6 +22,7 @@ class Command:
       name: of the config file, without its folder and ending.
       mode: one of MODES.
       workdir: where everything goes.
+      replay: bundle of --replay, '' for none.
       seeds: of --seeds; () = the one of the config.
       arguments: the two folders of --mode=compare, else none.
     """
@@ -30,6 +31,7 @@ class Command:
     name: str
     mode: str
     workdir: pathlib.Path
+    replay: str = ""
     seeds: tuple[int, ...] = ()
     arguments: tuple[str, ...] = ()
 
@@ -66,6 +68,7 @@ def parse(arguments: list[str]) -> Command:
         name=file.stem,
         mode=values.mode,
         workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{config.data.name}").expanduser(),
+        replay=values.replay,
         seeds=_seeds(values.seeds),
         arguments=tuple(rest),
     )
@@ -79,6 +82,7 @@ def _define(argv: list[str]) -> flags.FlagValues:
     )
     flags.DEFINE_enum("mode", MODES[0], MODES, "What to do.", flag_values=values)
     flags.DEFINE_list("seeds", [], "Seeds to train one after the other.", flag_values=values)
+    flags.DEFINE_string("replay", "", "A blackbox-* folder: runs its step again.", flag_values=values)
     flags.DEFINE_string("workdir", "", "Where everything goes.", flag_values=values)
     return values
 

@@ -3,9 +3,23 @@
 import contextlib
 import pathlib
 
+import numpy as np
+from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax import compilation_cache, disk_faults, results, run_folder, settings, weights, workdir_lock
+from dakd_jax import (
+    black_box,
+    compilation_cache,
+    diagnosis,
+    disk_faults,
+    paradigms,
+    results,
+    run_folder,
+    settings,
+    train_state,
+    weights,
+    workdir_lock,
+)
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.progress import StageProgress
@@ -13,6 +27,7 @@ from dakd_jax.report import headline, tables
 from dakd_jax.report.page import write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import Experiment, ensure_writable
+from dakd_jax.train_step import FINITE, train_step
 
 
 def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str, seeds=()) -> None:
@@ -116,6 +131,40 @@ def _planned(config, feed, workdir, console) -> Experiment:
         console.print(f"data: {note}", highlight=False, soft_wrap=True)
     console.print(experiment.plan_table())
     return experiment
+
+
+def replay(path: str, console: Console) -> bool:
+    """Runs a bundle's step again, and names the first places that are not finite; True when all is."""
+    bundle = black_box.load(path)
+    config, name = ConfigDict(bundle.about["config"]), bundle.about["stage"]
+    chosen = settings.stage_settings(
+        config, paradigms.stage(name, config.student.init_from), bundle.about["num_classes"]
+    )
+    like = train_state.blank(chosen)
+    state = black_box.fill(like, bundle.state)
+    teacher = (
+        black_box.fill(train_state.blank_segmenter(chosen.models.teacher), bundle.teacher) if bundle.teacher else None
+    )
+    inputs = (state, teacher, bundle.batch, chosen.weights, bundle.rates)
+    statics = {"models": chosen.models, "options": chosen.options}
+    found = diagnosis.first_nonfinite(*inputs, **statics)
+    optimizers = {"optimizer": chosen.optimizer, "discriminator_optimizer": chosen.discriminator_optimizer}
+    _, losses = train_step(*inputs, **statics, **optimizers)
+    values = {term: float(value) for term, value in losses.items() if term != FINITE}
+    console.print(f"step {bundle.about['step']} of {name}, from {path}", highlight=False, soft_wrap=True)
+    for term, value in values.items():
+        console.print(f"  {term:<44} {value:.6g}", highlight=False)
+    if not found:
+        bad = [term for term, value in values.items() if not np.isfinite(value)]
+        console.print(f"first not finite: {bad[0] if bad else 'nothing'}", highlight=False)
+        return not bad
+    console.print(f"first not finite: {found[0]}", highlight=False)
+    for place in found[1:MOST_PLACES]:
+        console.print(f"  then {place}", highlight=False)
+    return False
+
+
+MOST_PLACES = 10  # that a replay lists
 
 
 def rendering_progress(console: Console):

@@ -21,7 +21,7 @@ POSITIVE = {
     "eval": ("batch_size",),
 }
 NOT_NEGATIVE = {
-    "train": ("eval_every", "keep_every"),
+    "train": ("eval_every", "keep_every", "max_skipped"),
     "optim": ("decay_steps", "momentum", "weight_decay"),
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "kl", "mse", "ce", "target", "adversarial_auxiliary", "adversarial_main"),
@@ -63,6 +63,7 @@ def check(config) -> None:
     _choose("loss.mse_on", config.loss.mse_on, ("log_probabilities", "features"))
     _choose("loss.adversarial", config.loss.adversarial, JUDGES)
     _choose("loss.levels", config.loss.levels, LEVELS)
+    _choose("train.on_nonfinite", config.train.on_nonfinite, ("stop", "skip"))
     _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
     evaluate.protocol(config.eval.protocol)
     cropped = tuple(config.data.crop) != (0, 0)
@@ -134,6 +135,7 @@ def stage_settings(config, stage: paradigms.Stage, num_classes: int) -> StageSet
         kl_reduction=loss.kl_reduction,
         mse_on=loss.mse_on,
         teacher_statistics=config.teacher.statistics,
+        skip_nonfinite=config.train.on_nonfinite == "skip",
     )
     weights = LossWeights(
         seg_auxiliary=loss.seg_auxiliary,

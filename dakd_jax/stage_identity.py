@@ -42,6 +42,8 @@ def identity(config, stage: paradigms.Stage, data_fingerprint: str, parents: dic
             "teacher_auxiliary_layer": config.teacher.auxiliary_layer,
             "teacher_normaliser": config.teacher.normaliser,
         }
+    if config.train.on_nonfinite == "skip":
+        fields["max_skipped"] = config.train.max_skipped
     return records.plain(fields)
 
 

@@ -154,6 +154,7 @@ class Experiment:
         )
         job = Job(
             title=stage.title,
+            stage=planned.name,
             folder=planned.folder,
             settings=chosen,
             segmenter=start,

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import evaluate, optimizers, train_state
+from dakd_jax import black_box, evaluate, optimizers, records, train_state
+from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.device_prefetch import DataWait, prefetch_to_device
 from dakd_jax.errors import NonFiniteLoss
@@ -17,7 +18,7 @@ from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.logs import MetricLog
 from dakd_jax.progress import StageProgress
 from dakd_jax.settings import StageSettings
-from dakd_jax.train_step import LearningRates, train_step
+from dakd_jax.train_step import FINITE, LearningRates, train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Job:
     """One stage to train.
 
     Attributes:
-      title, folder: what it is called and where everything about it goes.
+      title, stage, folder: what it is called, by people and in paradigms.STAGES, and where everything about it goes.
       settings: networks, losses, optimisers, steps.
       segmenter, discriminators: weights that it starts from.
       teacher: frozen {'params', 'batch_stats'}, or None.
@@ -38,6 +39,7 @@ class Job:
     """
 
     title: str
+    stage: str
     folder: pathlib.Path
     settings: StageSettings
     segmenter: dict
@@ -61,15 +63,7 @@ def train(job: Job, console: Console) -> tuple[dict, dict]:
     Raises:
       NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
     """
-    settings = job.settings
-    state = train_state.create(
-        job.segmenter,
-        job.discriminators if settings.options.adapt else {},
-        optimizer=settings.optimizer,
-        discriminator_optimizer=settings.discriminator_optimizer,
-    )
-    # The step donates its state: it must not eat the weights that other stages start from.
-    state = jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
+    state = _first_state(job)
     checkpoints = Checkpoints(
         job.folder / "checkpoints",
         keep=job.config.train.keep_checkpoints,
@@ -84,10 +78,65 @@ def train(job: Job, console: Console) -> tuple[dict, dict]:
         log = MetricLog(job.folder, int(state.step))
         try:
             return _loop(job, state, checkpoints, log, console)
+        except BadStep as bad:
+            raise NonFiniteLoss(_keep(job, checkpoints, bad.step)) from None
         finally:
             log.close()
     finally:
         checkpoints.close()
+
+
+def _first_state(job):
+    settings = job.settings
+    state = train_state.create(
+        job.segmenter,
+        job.discriminators if settings.options.adapt else {},
+        optimizer=settings.optimizer,
+        discriminator_optimizer=settings.discriminator_optimizer,
+    )
+    # The step donates its state: it must not eat the weights that other stages start from.
+    return jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
+
+
+def _step(job, state, batch, rate):
+    settings = job.settings
+    return train_step(
+        state,
+        job.teacher,
+        batch,
+        settings.weights,
+        rate,
+        models=settings.models,
+        options=settings.options,
+        optimizer=settings.optimizer,
+        discriminator_optimizer=settings.discriminator_optimizer,
+    )
+
+
+def _keep(job, checkpoints, bad_step):
+    """Runs again from the last checkpoint to the step before the bad one, and keeps a bundle; returns the message."""
+    state = _first_state(job)
+    state = checkpoints.restore(state) or state
+    first, rates = int(state.step), _learning_rates(job.config.optim, job.settings.steps)
+    batches = job.batches(first)
+    for step in range(first, bad_step):
+        rate, batch = LearningRates(*(np.float32(r[step]) for r in rates)), next(batches)
+        if step + 1 < bad_step:
+            state, _ = _step(job, state, batch, rate)
+    folder = job.folder / f"blackbox-{bad_step:07d}"
+    about = {
+        "step": bad_step,
+        "stage": job.stage,
+        "config": records.plain(job.config),
+        "num_classes": job.settings.models.segmenter.num_classes,
+    }
+    black_box.save(folder, about, rate, state, batch, job.teacher)
+    _, losses = _step(job, state, batch, rate)
+    bad = [name for name, value in jax.device_get(losses).items() if not np.isfinite(value)]
+    return (
+        f"step {bad_step}: {', '.join(bad) or 'something'} not finite; lower --config.optim.learning_rate, "
+        f"or look with python run.py --replay={folder}"
+    )
 
 
 def _loop(job, state, checkpoints, log, console):
@@ -95,35 +144,29 @@ def _loop(job, state, checkpoints, log, console):
     rates = _learning_rates(job.config.optim, settings.steps)
     pictures = (2 if settings.options.adapt else 1) * job.config.data.batch_size
     pending, losses, clock, wait = None, {}, _Throughput(pictures), DataWait()
+    watch = FiniteWatch(config.max_skipped if settings.options.skip_nonfinite else None)
     batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
     with StageProgress(console, job.title, settings.steps, first) as progress, StopRequest() as stop:
         for step in range(first, settings.steps):
             rate = LearningRates(*(np.float32(r[step]) for r in rates))
-            state, losses = train_step(
-                state,
-                job.teacher,
-                wait.next(batches, next(iter(losses.values()), None)),
-                settings.weights,
-                rate,
-                models=settings.models,
-                options=settings.options,
-                optimizer=settings.optimizer,
-                discriminator_optimizer=settings.discriminator_optimizer,
-            )
+            state, losses = _step(job, state, wait.next(batches, next(iter(losses.values()), None)), rate)
             done = step + 1
+            watch.add(done, losses.pop(FINITE))
             last = done == settings.steps
             if done % config.log_every == 0 or last:
                 # Read one interval late, so that the device never waits for the host.
-                _write(log, pending, clock)
+                _write(log, pending, clock, watch)
                 pending = (done, losses, rate, wait.share)
                 progress.update(done, f"{clock.rate:6.1f} images/s")
             if job.eval_batches and config.eval_every and done % config.eval_every == 0 and not last:
-                pending = _write(log, pending, clock)
+                pending = _write(log, pending, clock, watch)
+                watch.check(done)
                 _validate(job, state, log)
                 clock.restart(done)
             # After the rows of this step: a run that is killed and goes on from here has them all.
             if done % config.checkpoint_every == 0 or last or stop.made:
-                pending = _write(log, pending, clock)
+                pending = _write(log, pending, clock, watch)
+                watch.check(done)  # nothing that is not finite is ever saved
                 checkpoints.save(state)
             if stop.made:
                 checkpoints.wait()
@@ -142,16 +185,17 @@ def _learning_rates(optim, steps):
     return optim.learning_rate * decay, optim.discriminator_learning_rate * decay
 
 
-def _write(log, pending, clock):
+def _write(log, pending, clock, watch):
     """Writes a row that waited for the device; returns None, the next `pending`."""
     if pending is None:
         return None
     step, losses, rate, data_wait = pending
     values = {name: float(value) for name, value in jax.device_get(losses).items()}
     clock.tick(step)  # now the step is done, not merely dispatched
-    bad = [name for name, value in values.items() if not np.isfinite(value)]
-    if bad:
-        raise NonFiniteLoss(f"step {step}: {', '.join(bad)} not finite; lower --config.optim.learning_rate")
+    watch.check(step)
+    if watch.skipped:
+        values = {name: value if np.isfinite(value) else None for name, value in values.items()}
+        values["skipped_steps"] = watch.skipped
     rates = {
         "learning_rate": float(rate.segmenter),
         "discriminator_learning_rate": float(rate.discriminator),

@@ -61,6 +61,27 @@ def _init_discriminator(key, *, model, num_classes):
     return model.init(key, jnp.zeros((1, 32, 32, num_classes)))["params"]
 
 
+def blank(chosen) -> TrainState:
+    """A state of shapes alone for settings.StageSettings, to be filled from a file; compiles nothing."""
+    num_classes = chosen.models.segmenter.num_classes
+
+    def make():
+        levels = LEVELS[chosen.options.levels] if chosen.options.adapt else ()
+        blank_input = jnp.zeros((1, 32, 32, num_classes))
+        discriminators = {
+            level: chosen.models.discriminator.init(jax.random.key(0), blank_input)["params"] for level in levels
+        }
+        variables = chosen.models.segmenter.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+        return create(
+            {"params": variables["params"], "batch_stats": variables["batch_stats"]},
+            discriminators,
+            optimizer=chosen.optimizer,
+            discriminator_optimizer=chosen.discriminator_optimizer,
+        )
+
+    return jax.eval_shape(make)
+
+
 def create(
     segmenter: dict,
     discriminators: dict,

@@ -11,6 +11,7 @@ import functools
 import flax.struct
 import jax
 import jax.numpy as jnp
+import optax
 
 from dakd_jax.adaptation import adversarial
 from dakd_jax.losses import distillation, segmentation
@@ -19,6 +20,8 @@ from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
 from dakd_jax.train_state import TrainState
+
+FINITE = "finite"
 
 
 class LossWeights(flax.struct.PyTreeNode):
@@ -56,6 +59,7 @@ class StepOptions:
       kl_reduction: see losses.distillation.kl_divergence.
       mse_on: 'log_probabilities' of the auxiliary head, or 'features' under it.
       teacher_statistics: 'running', or those of the 'batch'.
+      skip_nonfinite: leave the state as it was where anything that is watched is not finite.
     """
 
     adapt: bool = True
@@ -64,6 +68,7 @@ class StepOptions:
     kl_reduction: str = "mean"
     mse_on: str = "log_probabilities"
     teacher_statistics: str = "running"
+    skip_nonfinite: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,15 +236,38 @@ def train_step(
         target_image where they are known, 255 elsewhere; only the quasi-teacher cross entropy looks at it.
 
     Returns:
-      (next state, {'loss/...': float scalars on the device}).
+      (next state, {'loss/...' and 'norm/...': float scalars on the device, FINITE: whether all of them are finite}).
     """
     grads, discriminator_grads, stats, losses = losses_and_gradients(
         state, teacher, batch, weights, models=models, options=options
     )
+    after = _apply(state, grads, discriminator_grads, stats, rates, optimizer, discriminator_optimizer)
+    watched = losses | _norms(grads, discriminator_grads or {}, after)
+    finite = jnp.all(jnp.isfinite(jnp.stack([jnp.asarray(value, jnp.float32) for value in watched.values()])))
+    if options.skip_nonfinite:
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
+        after = kept.replace(step=after.step)
+    return after, watched | {FINITE: finite}
+
+
+def _norms(grads, discriminator_grads, after: TrainState) -> dict:
+    """Global norms of the gradients and of the parameters after the step."""
+    norms = {
+        "norm/gradient/segmenter": optax.tree.norm(grads),
+        "norm/parameters/segmenter": optax.tree.norm(after.params),
+    }
+    for level, tree in discriminator_grads.items():
+        norms[f"norm/gradient/discriminator_{level}"] = optax.tree.norm(tree)
+        norms[f"norm/parameters/discriminator_{level}"] = optax.tree.norm(after.discriminators[level])
+    return norms
+
+
+def _apply(state, grads, discriminator_grads, stats, rates, optimizer, discriminator_optimizer) -> TrainState:
+    """The state after all optimisers have stepped."""
     params, opt_state = descend(optimizer.build(), grads, state.opt_state, state.params, rates.segmenter)
     state = state.replace(step=state.step + 1, params=params, batch_stats=stats, opt_state=opt_state)
-    if not options.adapt:
-        return state, losses
+    if discriminator_grads is None:
+        return state
 
     tx = discriminator_optimizer.build()
     stepped = {
@@ -252,8 +280,7 @@ def train_step(
         )
         for level in state.discriminators
     }
-    state = state.replace(
+    return state.replace(
         discriminators={level: new for level, (new, _) in stepped.items()},
         discriminators_opt_state={level: new for level, (_, new) in stepped.items()},
     )
-    return state, losses

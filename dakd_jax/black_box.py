@@ -1,0 +1,131 @@
+"""What is kept of a step that went wrong, so that it can be run again: the state before it, its batch, its settings.
+
+A bundle is a folder: `about.json`, `state.npz`, `batch.npz` and, where the stage has a teacher, `teacher.npz`.
+"""
+
+import pathlib
+import shutil
+import zipfile
+from collections import deque
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dakd_jax import records
+from dakd_jax.errors import UserError
+from dakd_jax.train_step import LearningRates
+
+ABOUT = "about.json"
+
+
+class BadStep(Exception):
+    """A step whose loss, gradient or parameters are not finite. `step`: its number, from 1."""
+
+    def __init__(self, step: int):
+        super().__init__(step)
+        self.step = step
+
+
+class FiniteWatch:
+    """The steps' own verdicts, read when the device has them anyway.
+
+    Args:
+      most_skipped: how many steps may be left out; None where the first one ends the run.
+    """
+
+    def __init__(self, most_skipped: int | None):
+        self._waiting: deque = deque()
+        self._most, self.skipped = most_skipped, 0
+
+    def add(self, step: int, finite: jax.Array) -> None:
+        """Notes the verdict of a step; waits for nothing."""
+        self._waiting.append((step, finite))
+
+    def check(self, step: int) -> None:
+        """Reads the verdicts up to a step. Raises BadStep for the first that ends the run."""
+        due = []
+        while self._waiting and self._waiting[0][0] <= step:
+            due.append(self._waiting.popleft())
+        for number, finite in zip([d[0] for d in due], jax.device_get([d[1] for d in due]), strict=True):
+            if finite:
+                continue
+            self.skipped += 1
+            if self._most is None or self.skipped > self._most:
+                raise BadStep(number)
+
+
+class Bundle(NamedTuple):
+    """A bundle that was read.
+
+    Attributes:
+      about: 'step', 'stage', 'config', 'rates', 'num_classes'.
+      state: arrays by name, see `fill`.
+      batch: arrays by name.
+      teacher: arrays by name, {} for none.
+    """
+
+    about: dict
+    state: dict[str, np.ndarray]
+    batch: dict[str, np.ndarray]
+    teacher: dict[str, np.ndarray]
+
+    @property
+    def rates(self) -> LearningRates:
+        """Learning rates of the step, float32 as in training."""
+        return LearningRates(*map(np.float32, self.about["rates"]))
+
+
+def save(folder: pathlib.Path, about: dict, rates: LearningRates, state, batch: dict, teacher: dict | None) -> None:
+    """Writes a bundle, whole or not at all."""
+    unfinished = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    np.savez(unfinished / "state.npz", **flatten(state))
+    np.savez(unfinished / "batch.npz", **{name: np.asarray(array) for name, array in batch.items()})
+    if teacher is not None:
+        np.savez(unfinished / "teacher.npz", **flatten(teacher))
+    told = about | {"rates": [float(rates.segmenter), float(rates.discriminator)]}
+    records.write_json(unfinished / ABOUT, records.plain(told))
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def load(folder: str | pathlib.Path) -> Bundle:
+    """Reads a bundle. Raises UserError when it is not one, or not whole."""
+    folder = pathlib.Path(folder).expanduser()
+    about = records.read_json(folder / ABOUT)
+    if about is None:
+        raise UserError(f"--replay={folder}: no {ABOUT} in it; name a blackbox-* folder of a stage")
+    try:
+        arrays = []
+        for name in ("state", "batch", "teacher"):
+            path = folder / f"{name}.npz"
+            if name == "teacher" and not path.exists():
+                arrays.append({})
+                continue
+            with np.load(path, allow_pickle=False) as stored:
+                arrays.append({key: stored[key] for key in stored.files})
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); the bundle is damaged") from None
+    return Bundle(about, *arrays)
+
+
+def flatten(tree) -> dict[str, np.ndarray]:
+    """Arrays of a tree by their dotted path."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {_name(path): np.asarray(leaf) for path, leaf in flat}
+
+
+def fill(like, arrays: dict[str, np.ndarray]):
+    """A tree of the structure of `like` with the arrays of `flatten`. Raises UserError when they do not fit."""
+    flat, structure = jax.tree_util.tree_flatten_with_path(like)
+    names = [_name(path) for path, _ in flat]
+    wrong = [n for n, (_, leaf) in zip(names, flat, strict=True) if arrays.get(n, np.empty(0)).shape != leaf.shape]
+    if wrong:
+        raise UserError(f"the bundle does not fit its own settings, first at {wrong[0]}; it is damaged")
+    return jax.tree_util.tree_unflatten(structure, [jax.numpy.asarray(arrays[name]) for name in names])
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")

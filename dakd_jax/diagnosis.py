@@ -1,0 +1,92 @@
+"""Where in a step the first value that is not finite comes up, followed layer by layer, outside of jit."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+
+from dakd_jax.models.preprocessing import NORMALISERS
+from dakd_jax.train_state import TrainState
+from dakd_jax.train_step import LearningRates, LossWeights, StepModels, StepOptions, losses_and_gradients
+
+
+def first_nonfinite(
+    state: TrainState,
+    teacher: dict | None,
+    batch: dict,
+    weights: LossWeights,
+    rates: LearningRates,
+    *,
+    models: StepModels,
+    options: StepOptions,
+) -> list[str]:
+    """Places with values that are not finite, in the order in which the step comes by; [] when there are none.
+
+    Looked at in turn: the state, the layers of the student and the teacher on each domain, the loss terms, the
+    gradients (from the heads down, as they flow). The search ends with the first of these that has any.
+    """
+    looks = (
+        _in_state(state),
+        _in_layers(state, teacher, batch, models, options),
+        _in_losses_and_gradients(state, teacher, batch, weights, models, options),
+    )
+    for look in looks:
+        if found := list(look):
+            return found
+    return []
+
+
+def _bad(array) -> bool:
+    return jnp.issubdtype(array.dtype, jnp.floating) and not bool(jnp.isfinite(array).all())
+
+
+def _in_state(state: TrainState) -> Iterator[str]:
+    flat, _ = jax.tree_util.tree_flatten_with_path(state)
+    for path, leaf in flat:
+        if _bad(leaf):
+            yield f"state before the step: {jax.tree_util.keystr(path, simple=True, separator='.')}"
+
+
+def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
+    student = {"params": state.params, "batch_stats": state.batch_stats}
+    for domain in ("source", "target"):
+        images = batch.get(f"{domain}_image")
+        if images is None:
+            continue
+        yield from (f"student on {domain}: {layer}" for layer in _layers(models.segmenter, student, images, True))
+        if models.teacher is not None:
+            train = options.teacher_statistics == "batch"
+            yield from (f"teacher on {domain}: {layer}" for layer in _layers(models.teacher, teacher, images, train))
+
+
+def _layers(model, variables, images, train: bool) -> Iterator[str]:
+    """Names of the layers with a bad output, in the order in which they are computed."""
+    x = NORMALISERS[model.normaliser](jnp.asarray(images), jax.tree.leaves(variables["params"])[0].dtype)
+    _, captured = model.apply(
+        variables, x, train=train, capture_intermediates=True, mutable=["batch_stats", "intermediates"]
+    )
+    yield from _in_order(captured["intermediates"], "")
+
+
+def _in_order(tree: dict, prefix: str) -> Iterator[str]:
+    """Bad outputs of a tree of intermediates; a module's own output comes after those of its parts."""
+    for name, value in tree.items():
+        if name != "__call__":
+            yield from _in_order(value, f"{prefix}{name}.")
+    if any(_bad(leaf) for leaf in jax.tree.leaves(tree.get("__call__", ()))):
+        yield prefix.rstrip(".") or "output"
+
+
+def _in_losses_and_gradients(state, teacher, batch, weights, models, options) -> Iterator[str]:
+    grads, discriminator_grads, _, losses = losses_and_gradients(
+        state, teacher, batch, weights, models=models, options=options
+    )
+    bad = [name for name, value in losses.items() if _bad(value)]
+    if bad:
+        yield from bad
+        return
+    for owner, tree in {"student": grads, **(discriminator_grads or {})}.items():
+        flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+        for path, leaf in reversed(flat):
+            if _bad(leaf):
+                yield f"gradient of {owner}: {jax.tree_util.keystr(path, simple=True, separator='.')}"

@@ -1,0 +1,216 @@
+"""A step that goes wrong is kept, can be run again, and names where it began."""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_runs
+
+from dakd_jax import black_box, diagnosis, optimizers, records, train_state, train_step
+from dakd_jax.black_box import BadStep, FiniteWatch
+from dakd_jax.errors import UserError
+from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.segmenter import Segmenter
+
+SEGMENTER = Segmenter(arch="drn_d_22", num_classes=5, width=0.05)
+MODELS = train_step.StepModels(SEGMENTER, Discriminator(width=0.05))
+RATES = train_step.LearningRates(1e-3, 1e-3)
+OPTIMIZERS = {
+    "optimizer": optimizers.SegmenterOptimizer(),
+    "discriminator_optimizer": optimizers.DiscriminatorOptimizer(),
+}
+DRAW = np.random.default_rng(0)
+BATCH = {
+    "source_image": DRAW.integers(0, 256, (2, 32, 64, 3), dtype=np.uint8),
+    "source_label": DRAW.integers(0, 5, (2, 32, 64), dtype=np.uint8),
+    "target_image": DRAW.integers(0, 256, (2, 32, 64, 3), dtype=np.uint8),
+}
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Arrays of a sound state."""
+    with tiny_runs.quick_compilation():
+        made = train_state.create(
+            train_state.init_segmenter(SEGMENTER, 0, "student"),
+            train_state.init_discriminators(MODELS.discriminator, 0, 5, "multi"),
+            **OPTIMIZERS,
+        )
+    return jax.tree.map(np.asarray, made)
+
+
+def step(state, weights=None, **options):
+    with tiny_runs.quick_compilation():
+        state = jax.tree.map(jnp.array, state)
+        options = train_step.StepOptions(**options)
+        weights = weights or train_step.LossWeights()
+        return train_step.train_step(state, None, BATCH, weights, RATES, models=MODELS, options=options, **OPTIMIZERS)
+
+
+def places(state, weights=None):
+    options = train_step.StepOptions()
+    weights = weights or train_step.LossWeights()
+    return diagnosis.first_nonfinite(state, None, BATCH, weights, RATES, models=MODELS, options=options)
+
+
+def planted(start, path, value):
+    """The state with a value at the first place of a parameter."""
+    flat = black_box.flatten(start)
+    flat[path] = flat[path].copy()
+    flat[path].ravel()[:] = value
+    return black_box.fill(start, flat)
+
+
+def test_a_sound_step_is_finite_and_its_norms_are_those_of_the_trees(start):
+    after, watched = step(start)
+    assert bool(watched["finite"])
+    expected = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(after.params)))
+    assert float(watched["norm/parameters/segmenter"]) == pytest.approx(expected, rel=1e-5)
+    with tiny_runs.quick_compilation():
+        grads, judged, _, _ = train_step.losses_and_gradients(
+            start, None, BATCH, train_step.LossWeights(), models=MODELS, options=train_step.StepOptions()
+        )
+    for name, tree in {"segmenter": grads, "discriminator_main": judged["main"]}.items():
+        expected = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(tree)))
+        assert float(watched[f"norm/gradient/{name}"]) == pytest.approx(expected, rel=1e-4)
+
+
+def kernel_in(start, layer):
+    """Name of a layer's first kernel."""
+    names = black_box.flatten(start)
+    return next(name for name in names if name.startswith("params.") and layer in name and "kernel" in name)
+
+
+def test_a_planted_nan_is_found_in_the_state(start):
+    name = kernel_in(start, "layer3")
+    bad = planted(start, name, np.nan)
+    assert not bool(step(bad)[1]["finite"])
+    assert places(bad) == [f"state before the step: {name}"]
+
+
+@pytest.mark.parametrize("layer", ["layer2", "layer5", "seg1"])
+def test_an_overflow_is_found_in_its_layer(start, layer):
+    """Weights of 1e38 are finite; the sums that the layer makes of them are not."""
+    bad = planted(start, kernel_in(start, layer), 3e38)
+    assert not bool(step(bad)[1]["finite"])
+    found = places(bad)
+    assert re.match(rf"student on source: .*{layer}", found[0]), found[:3]
+
+
+def test_a_loss_that_is_not_finite_is_named(start):
+    found = places(start, train_step.LossWeights(seg_auxiliary=np.inf))
+    assert found == ["loss/source/total"]
+
+
+def test_a_sound_step_has_no_places(start):
+    assert places(start) == []
+
+
+def test_a_skipped_step_changes_nothing_but_the_count(start):
+    bad = train_step.LossWeights(adversarial_main=np.nan)
+    after, watched = step(start, bad, skip_nonfinite=True)
+    assert not bool(watched["finite"]) and int(after.step) == 1
+    for a, b in zip(jax.tree.leaves(after.replace(step=start.step)), jax.tree.leaves(start), strict=True):
+        np.testing.assert_array_equal(a, b)
+    good, watched = step(start, skip_nonfinite=True)
+    assert bool(watched["finite"]) and any(
+        (a != b).any() for a, b in zip(jax.tree.leaves(good.params), jax.tree.leaves(start.params), strict=True)
+    )
+
+
+def test_the_watch_names_the_first_bad_step_and_waits_for_no_later_one():
+    class Late:
+        """A verdict that nobody may read yet."""
+
+    watch = FiniteWatch(None)
+    for number, verdict in ((1, True), (2, False), (3, False)):
+        watch.add(number, jnp.asarray(verdict))
+    watch.add(4, Late())
+    watch.check(1)
+    with pytest.raises(BadStep) as bad:
+        watch.check(3)
+    assert bad.value.step == 2
+
+
+def test_the_watch_lets_so_many_steps_pass():
+    watch = FiniteWatch(2)
+    for number in range(1, 6):
+        watch.add(number, jnp.asarray(number % 2 == 0))
+    watch.check(3)
+    assert watch.skipped == 2
+    with pytest.raises(BadStep) as bad:
+        watch.check(5)
+    assert bad.value.step == 5
+
+
+@pytest.fixture
+def bundle(run_py, toy_city, workdir):
+    """(ended run, folder of the bundle that it left)."""
+    changes = {"goal": "student", "optim.learning_rate": 1e12, "train.checkpoint_every": 1, "train.eval_every": 0}
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes))
+    (folder,) = workdir.glob("stages/student-*/blackbox-*")
+    return ended, folder
+
+
+def test_the_bundle_holds_the_state_before_the_step(bundle, run_py, workdir):
+    ended, folder = bundle
+    line = tiny_runs.one_line(ended, r"step \d+: (loss|norm)/.* not finite", "--config.optim.learning_rate", code=3)
+    assert f"--replay={folder}" in line
+    found = black_box.load(folder)
+    bad_step = found.about["step"]
+    checkpoints = sorted(int(p.name) for p in folder.parent.glob("checkpoints/[0-9]*"))
+    assert checkpoints[-1] == bad_step - 1 == int(found.state["step"])
+    about = json.loads((folder.parent / "checkpoints" / str(checkpoints[-1]) / "about.json").read_text())
+    assert records.hash_arrays(found.state) == about["checksum"]
+
+    again = run_py([f"--replay={folder}"])
+    assert again.code == 3 and not again.stderr
+    assert re.search(r"first not finite: (student on|loss/|gradient of|state before)", again.stdout), again.stdout
+
+
+def test_a_bundle_of_a_sound_step_replays_to_the_end(bundle, run_py):
+    _, folder = bundle
+    state = dict(np.load(folder / "state.npz"))
+    small = {
+        k: np.clip(np.nan_to_num(v), -1e-2, 1e-2) if k.startswith(("params", "disc")) else v * 0
+        for k, v in state.items()
+    }
+    small = {k: v + 1 if k.endswith(".var") else v for k, v in small.items()}
+    np.savez(folder / "state.npz", **small)
+    ended = run_py([f"--replay={folder}"])
+    assert ended.code == 0 and "first not finite: nothing" in ended.stdout, ended
+
+
+@pytest.mark.parametrize("damage", ["missing", "no bundle", "cut"])
+def test_a_damaged_bundle_is_one_line(bundle, run_py, damage):
+    _, folder = bundle
+    if damage == "missing":
+        (folder / "batch.npz").unlink()
+    elif damage == "no bundle":
+        folder = folder.parent
+    else:
+        (folder / "state.npz").write_bytes((folder / "state.npz").read_bytes()[:1000])
+    tiny_runs.one_line(run_py([f"--replay={folder}"]), "bundle|blackbox")
+
+
+def test_fill_refuses_other_shapes(start):
+    with pytest.raises(UserError, match="does not fit its own settings, first at step"):
+        black_box.fill(start, {})
+
+
+def test_skipping_up_to_the_limit_then_the_run_stops(run_py, toy_city, workdir):
+    changes = {
+        "goal": "source_only", "optim.learning_rate": 1e30, "train.eval_every": 0,
+        "train.on_nonfinite": "skip", "train.max_skipped": 2,
+    }  # fmt: skip
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes))
+    tiny_runs.one_line(ended, "not finite", code=3)
+    changes["train.max_skipped"] = 100
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes))
+    assert ended.code == 0
+    folder = max(workdir.glob("stages/source_only-*"), key=lambda f: (f / "model.pth").exists())
+    rows = tiny_runs.metric_rows(folder)
+    assert any(row.get("skipped_steps") for row in rows)
