@@ -75,6 +75,8 @@ def test_tensorboard_reads_every_loss_rate_and_picture(chain):
     expected |= {
         f"train/{x}" for x in ("learning_rate", "discriminator_learning_rate", "images_per_second", "data_wait_percent")
     }
+    owners = ("segmenter", "discriminator_main", "discriminator_auxiliary")
+    expected |= {f"train/norm/{of}/{owner}" for of in ("gradient", "parameters") for owner in owners}
     expected |= {f"eval/{x}" for x in ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")}
     assert set(found.Tags()["scalars"]) == expected
     rows = [row for row in read_rows(folder / "metrics.jsonl") if row["kind"] == "train"]
