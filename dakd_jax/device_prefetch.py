@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 
@@ -11,17 +11,23 @@ DEPTH = 2  # batches on the device beside the one in use
 
 
 def prefetch_to_device(batches: Iterator[dict], depth: int = DEPTH) -> Iterator[dict]:
-    """The same batches as arrays of the device; the transfer of up to `depth` of them has begun before their turn.
+    """The same batches as arrays of the device; up to `depth` of them are fetched and sent before their turn.
 
-    Closes `batches` when it is closed itself.
+    A thread fetches, so that a late batch holds back none that is here. Closes `batches` when it is closed itself.
     """
-    # A transfer is begun and not waited for, so this runs on the thread of the loop.
-    queue = deque(map(jax.device_put, islice(batches, depth)))
+    pool = ThreadPoolExecutor(1, thread_name_prefix="device")
+
+    def fetch() -> dict | None:
+        batch = next(batches, None)
+        return None if batch is None else jax.device_put(batch)
+
+    queue = deque(pool.submit(fetch) for _ in range(depth))
     try:
-        while queue:
-            yield queue.popleft()
-            queue.extend(map(jax.device_put, islice(batches, 1)))
+        while (batch := queue.popleft().result()) is not None:
+            queue.append(pool.submit(fetch))
+            yield batch
     finally:
+        pool.shutdown(cancel_futures=True)
         if hasattr(batches, "close"):
             batches.close()
 
@@ -30,11 +36,12 @@ class DataWait:
     """Measures how much of the time the device stood still for want of a batch.
 
     Waiting counts only when the device has nothing left to do at its end: an upper bound, since it may have become
-    idle half way. `share` is that time divided by all time, from the first `next` on.
+    idle half way. Starting up, evaluations and saves are nobody's wait: `restart` after them.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic):
-        self._now, self._began, self._waited = now, None, 0.0
+        self._now, self._began = now, None
+        self._waited = self._lap_waited = self._seconds = 0.0
 
     def next(self, batches: Iterator[dict], running: jax.Array | None) -> dict:
         """next(batches); `running` is a result of the latest step, None before the first one."""
@@ -42,12 +49,25 @@ class DataWait:
         batch = next(batches)
         end = self._now()
         if self._began is None:
-            self._began = end  # the start-up is not the loop's wait
+            self._began = end
         elif running is None or running.is_ready():
-            self._waited += end - start
+            self._lap_waited += end - start
         return batch
+
+    def lap(self) -> float:
+        """The share of waiting, 0 to 1, since the last lap or restart."""
+        if self._began is None:
+            return 0.0
+        seconds, waited = self._now() - self._began, self._lap_waited
+        self._seconds, self._waited = self._seconds + seconds, self._waited + waited
+        self.restart()
+        return waited / max(seconds, 1e-9)
+
+    def restart(self) -> None:
+        """Leaves the time since the last lap out."""
+        self._began, self._lap_waited = self._now(), 0.0
 
     @property
     def share(self) -> float:
-        """Between 0 and 1."""
-        return self._waited / max(self._now() - self._began, 1e-9) if self._began is not None else 0.0
+        """Over all laps, 0 to 1."""
+        return self._waited / max(self._seconds, 1e-9)

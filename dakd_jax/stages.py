@@ -109,6 +109,8 @@ class Experiment:
     def run(self) -> bool:
         """Trains what is missing and evaluates everything; True when anything had to be done."""
         worked = False
+        if self.evaluator:
+            self.evaluator.batches()  # finds out before any work whether they can be had
         for planned in self.plan.values():
             if not planned.finished:
                 self._train(planned)

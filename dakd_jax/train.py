@@ -156,13 +156,14 @@ def _loop(job, state, checkpoints, log, console):
             if done % config.log_every == 0 or last:
                 # Read one interval late, so that the device never waits for the host.
                 _write(log, pending, clock, watch)
-                pending = (done, losses, rate, wait.share)
+                pending = (done, losses, rate, wait.lap())
                 progress.update(done, f"{clock.rate:6.1f} images/s")
             if job.eval_batches and config.eval_every and done % config.eval_every == 0 and not last:
                 pending = _write(log, pending, clock, watch)
                 watch.check(done)
                 _validate(job, state, log)
                 clock.restart(done)
+                wait.restart()
             # After the rows of this step: a run that is killed and goes on from here has them all.
             if done % config.checkpoint_every == 0 or last or stop.made:
                 pending = _write(log, pending, clock, watch)

@@ -1,6 +1,7 @@
 """What the commands of this room share: absl flags, one-line mistakes, exit codes."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -33,6 +34,7 @@ def main(
     if {"--help", "-h"} & set(arguments[1:]):
         print(usage.strip())
         return DONE
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends as Ctrl-C does
     try:
         return run(_parse(arguments, define_flags), console) or DONE
     except DataError as error:

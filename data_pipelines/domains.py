@@ -107,11 +107,13 @@ def open_domains(
 
 
 def _read_from(role: str, split: Split, data: Any) -> list[str]:
-    """A note on what training on a split reads."""
+    """A note on what training on a split reads. Raises DataError: records alone are there, and of another size."""
     if not role.endswith("_train"):
         return []
     size = tuple(data[f"{role.removesuffix('_train')}_size"])
-    return [f"reads {Reader(split, size, size, labelled=split.labelled).describe()}"]
+    reader = Reader(split, size, size, labelled=split.labelled)
+    reader.require()
+    return [f"reads {reader.describe()}"]
 
 
 def check_settings(data: Any) -> None:
@@ -198,7 +200,8 @@ def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: b
     """The target's training pictures: the user's own folder if one is set, else the dataset's train split."""
     try:
         if data.target_dir:
-            return list_examples("flat_folder", data.target_dir, "train", labelled=labelled)
+            found = list_examples("flat_folder", data.target_dir, "train", labelled=labelled)
+            return prepared_records.attach(found, prepared_records.find(records_dir(data), "flat_folder", "train"))
         return _list(data, root, dataset, "train", labelled=labelled)
     except DataError as error:
         if needed or labelled:

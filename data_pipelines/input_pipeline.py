@@ -154,6 +154,7 @@ def eval_batches(
         raise DataError(f"resample={resample!r}: expected 'bicubic' or 'bilinear'")
 
     reader = Reader(split, tuple(image_size), label_size and tuple(label_size), resample)
+    reader.require()
 
     def make_batch(indices: list[int]) -> dict[str, Any]:
         loaded = [reader.load(index) for index in indices]

@@ -1,5 +1,7 @@
 """The same function over many items, in processes of this machine."""
 
+import contextlib
+import ctypes
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,6 +11,7 @@ from typing import TypeVar
 
 WORTH_A_POOL = 64  # items; fewer are done before a second process has started
 _CHUNK = 8
+_PR_SET_PDEATHSIG = 1
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,7 +43,7 @@ def map_in_processes(
 
     if num_workers > 1 and len(items) >= WORTH_A_POOL:
         # Spawned: a fork of a process with threads, as jax and tensorflow have, may hang.
-        pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_leave_ctrl_c)
+        pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=be_a_worker)
         try:
             collect(pool.map(function, items, chunksize=_CHUNK))
         except BrokenProcessPool:
@@ -52,6 +55,8 @@ def map_in_processes(
     return results
 
 
-def _leave_ctrl_c() -> None:
-    """Ctrl-C is the parent's to handle."""
+def be_a_worker() -> None:
+    """For a process that works for another: leaves Ctrl-C to it, and ends when it does, however that comes about."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError, AttributeError):  # Linux has this
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -4,11 +4,13 @@ Everything is written to NAME.partial, a shard under a temporary name until it i
 folder is renamed to NAME. What is called NAME is therefore whole.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,18 @@ def is_done(preparation: Preparation) -> bool:
     return dataclasses.replace(there, notes=()) == dataclasses.replace(wanted, notes=(), shards=there.shards)
 
 
+@contextlib.contextmanager
+def alone(preparation: Preparation) -> Iterator[None]:
+    """Keeps other preparations of the same set away. Raises DataError: one is under way."""
+    preparation.folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(preparation.folder.parent / f".{preparation.folder.name}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{preparation.folder}: another preparation of it is under way; wait for its end") from None
+        yield
+
+
 def begin(preparation: Preparation) -> int:
     """Makes the partial folder, or keeps the finished shards of the same plan; returns how many examples they hold."""
     folder, plan = preparation.partial_folder, preparation.plan()
@@ -160,12 +174,15 @@ def finish(preparation: Preparation) -> Path:
     np.save(folder / prepared_records.CLASS_COUNTS, counts)
     sizes = tuple(tuple(size) for side in sides for size in side["label_sizes"] if size)
     _write(folder / prepared_records.DESCRIPTION, _description(preparation, sizes).to_json().encode())
-    for path in paths:
-        _side_file(path).unlink()
-    (folder / "plan.json").unlink()
+    replaced = preparation.folder.with_name(f"{preparation.folder.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
     if preparation.folder.exists():  # a set of other files, or of another format
-        shutil.rmtree(preparation.folder)
+        os.replace(preparation.folder, replaced)
     os.replace(folder, preparation.folder)
+    # Last of all, so that a kill before it loses nothing.
+    shutil.rmtree(replaced, ignore_errors=True)
+    for done in (*preparation.folder.glob("shard-*.json"), preparation.folder / "plan.json"):
+        done.unlink()
     return preparation.folder
 
 

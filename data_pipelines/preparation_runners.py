@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from data_pipelines import preparation
+from data_pipelines import parallel, preparation
 from data_pipelines.errors import DataError
 from data_pipelines.preparation import ShardJob
 
@@ -23,7 +23,7 @@ def run_local(jobs: Sequence[ShardJob], num_workers: int) -> Iterator[int]:
     if num_workers == 1:
         yield from map(preparation.write_shard, jobs)
         return
-    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=parallel.be_a_worker)
     try:
         for done in as_completed([pool.submit(preparation.write_shard, job) for job in jobs]):
             yield done.result()
@@ -47,23 +47,33 @@ def run_beam(jobs: Sequence[ShardJob], runner: str, options: Sequence[str]) -> I
       DataError: apache-beam is not installed, or the pipeline failed.
     """
     beam, pipeline_options = _import_beam()
+    try:
+        chosen = pipeline_options([f"--runner={runner}", *options])
+        chosen.get_all_options()
+    except SystemExit:  # argparse has told why
+        raise DataError(f"--beam_options={','.join(options)}: see above; give options of {runner}") from None
     failures: list[Exception] = []
 
     def run() -> None:
         try:
-            with beam.Pipeline(options=pipeline_options([f"--runner={runner}", *options])) as pipeline:
+            with beam.Pipeline(options=chosen) as pipeline:
                 shards = pipeline | "Shards" >> beam.Create(list(jobs)) | beam.Reshuffle()
                 shards | "Write" >> beam.Map(preparation.write_shard)
         except Exception as error:
             failures.append(error)
 
-    thread = threading.Thread(target=run, name="beam")
+    thread = threading.Thread(target=run, name="beam", daemon=True)  # so that Ctrl-C need not wait for the pipeline
     thread.start()
     yield from _watch(jobs, lambda: not thread.is_alive())
     thread.join()
     if failures:
         reason = " ".join(str(failures[0]).split())
         raise DataError(f"the Beam pipeline on {runner} failed: {reason[-400:]}") from failures[0]
+    if missing := [job for job in jobs if not preparation.is_written(job)]:
+        raise DataError(
+            f"the Beam pipeline on {runner} has ended, but {len(missing)} shards are not in {missing[0].path.parent}: "
+            "its workers must see this very disk"
+        )
 
 
 def _watch(jobs: Sequence[ShardJob], ended: Callable[[], bool]) -> Iterator[int]:

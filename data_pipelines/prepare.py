@@ -4,7 +4,7 @@ Writes sets of prepared records, which training then reads in place of the folde
 moment, the same command goes on; what is not whole is never taken for whole.
 
 Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --size (width x height, as source_size
-or target_size of the config), --splits (default: all there are), --output (default: prepared/ beside the source, where
+or target_size of the config), --splits (default: train and val), --output (default: prepared/ beside the source, where
 training looks), --num_workers (processes), --compression (none or zstd), --shard_mb,
 --beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared).
 
@@ -32,6 +32,7 @@ from rich.progress import (
 
 from data_pipelines import command_line, preparation, preparation_runners
 from data_pipelines.datasets import LAYOUTS, list_examples
+from data_pipelines.doctor import quick
 from data_pipelines.domains import check_size
 from data_pipelines.errors import DataError, MissingLabels
 from data_pipelines.examples import Split
@@ -42,7 +43,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("dataset", None, sorted(LAYOUTS), "Layout of the source.", flag_values=values)
     flags.DEFINE_string("source", None, "Folder of the dataset.", flag_values=values)
     flags.DEFINE_string("size", None, "Width x height of the pictures.", flag_values=values)
-    flags.DEFINE_list("splits", [], "Splits; default: all that are there.", flag_values=values)
+    flags.DEFINE_list("splits", [], "Splits; default: train and val.", flag_values=values)
     flags.DEFINE_string("output", "", "Folder of sets.", flag_values=values)
     flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
     flags.DEFINE_enum("compression", "none", preparation.COMPRESSIONS, "Of the records.", flag_values=values)
@@ -54,8 +55,8 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def run(values: flags.FlagValues, console: Console) -> None:
     """Prepares every split that was asked for."""
-    source, size = Path(values.source).expanduser(), _size(values.size)
-    output = Path(values.output).expanduser() if values.output else source.absolute().parent / "prepared"
+    source, size = Path(values.source).expanduser().absolute(), _size(values.size)
+    output = Path(values.output).expanduser().absolute() if values.output else source.parent / "prepared"
     for split in _list_splits(values.dataset, source, values.splits):
         for note in split.notes:
             console.print(f"{split.split}: {note}", highlight=False, soft_wrap=True)
@@ -65,21 +66,16 @@ def run(values: flags.FlagValues, console: Console) -> None:
         if preparation.is_done(planned):
             console.print(f"{planned.folder}: already prepared from these files", highlight=False, soft_wrap=True)
             continue
+        if split.labelled:
+            quick.refuse_wrong_labels(split)
         _write(planned, values, console)
+    console.print(f"training reads them with --config.data.records_dir={output}", highlight=False, soft_wrap=True)
 
 
 def _write(planned: preparation.Preparation, values: flags.FlagValues, console: Console) -> None:
     try:
-        done = preparation.begin(planned)
-        jobs = planned.jobs()
-        if values.beam_runner:
-            steps = preparation_runners.run_beam(jobs, values.beam_runner, values.beam_options)
-        else:
-            steps = preparation_runners.run_local(jobs, values.num_workers)
-        if done:
-            console.print(f"goes on after {done} pictures of an earlier run", highlight=False)
-        _show_progress(steps, planned, done, console)
-        folder = preparation.finish(planned)
+        with preparation.alone(planned):
+            folder = _write_shards(planned, values, console)
     except OSError as error:
         raise DataError(
             f"cannot write {error.filename or planned.folder}: {error.strerror or error}; make room or choose another "
@@ -91,6 +87,23 @@ def _write(planned: preparation.Preparation, values: flags.FlagValues, console: 
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _write_shards(planned: preparation.Preparation, values: flags.FlagValues, console: Console) -> Path:
+    """Writes what is missing; returns the folder of the whole set."""
+    began_before = planned.partial_folder.exists()
+    done = preparation.begin(planned)
+    jobs = planned.jobs()
+    if values.beam_runner:
+        steps = preparation_runners.run_beam(jobs, values.beam_runner, values.beam_options)
+    else:
+        steps = preparation_runners.run_local(jobs, values.num_workers)
+    if done:
+        console.print(f"goes on after {done} pictures of an earlier run", highlight=False)
+    elif began_before:
+        console.print("starts anew: what was begun before is of other files or settings, or held nothing whole")
+    _show_progress(steps, planned, done, console)
+    return preparation.finish(planned)
 
 
 def _show_progress(steps, planned: preparation.Preparation, done: int, console: Console) -> None:
@@ -114,11 +127,11 @@ def _show_progress(steps, planned: preparation.Preparation, done: int, console: 
 
 
 def _list_splits(dataset: str, source: Path, wanted: Sequence[str]) -> list[Split]:
-    """The splits that are wanted, or all that are there."""
+    """The splits that are wanted, or those that training and evaluation read."""
     if not source.is_dir():
         raise DataError(f"--source={source}: no such folder; name the folder of {dataset}")
     found, problems = [], []
-    for name in wanted or LAYOUTS[dataset].splits:
+    for name in wanted or [split for split in LAYOUTS[dataset].splits if split != "test"]:
         try:
             found.append(_list(dataset, source, name))
         except MissingLabels:

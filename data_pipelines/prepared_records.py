@@ -9,6 +9,7 @@ label table, 0), the picture uint8 [H, W, 3] RGB and the label uint8 [H, W] of t
 import dataclasses
 import functools
 import json
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,7 +163,12 @@ class RecordSet:
 
     def class_counts(self, names: Sequence[str]) -> np.ndarray:
         """int64 [len(names), 20]: pixels at native size of the 19 train ids and of 255."""
-        return np.load(self.folder / CLASS_COUNTS)[[self._row[name] for name in names]]
+        path = self.folder / CLASS_COUNTS
+        try:
+            return np.load(path)[[self._row[name] for name in names]]
+        except (OSError, ValueError, EOFError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{path}: damaged ({reason}); delete {self.folder} and prepare anew") from None
 
     def as_split(self, root: Path, *, labelled: bool) -> Split:
         """The split that this was made from, for a machine that has only the records.
@@ -194,7 +200,9 @@ class RecordSet:
 
 def find(folder: Path, dataset: str, split: str) -> list[RecordSet]:
     """All sets of a split in a folder of sets, of any size; a broken one raises a DataError."""
-    return [RecordSet(path.parent) for path in sorted(folder.glob(f"{dataset}-{split}-*x*/{DESCRIPTION}"))]
+    whole = re.compile(rf"{dataset}-{split}-\d+x\d+")  # not what is growing or being replaced
+    found = sorted(path.parent for path in folder.glob(f"{dataset}-{split}-*/{DESCRIPTION}"))
+    return [RecordSet(path) for path in found if whole.fullmatch(path.name)]
 
 
 def attach(split: Split, sets: Sequence[RecordSet]) -> Split:

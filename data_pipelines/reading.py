@@ -3,6 +3,7 @@
 import dataclasses
 
 from data_pipelines import loading
+from data_pipelines.errors import DataError
 from data_pipelines.examples import Split
 from data_pipelines.loading import LoadedExample
 from data_pipelines.prepared_records import RecordSet
@@ -50,6 +51,18 @@ class Reader:
         """(width, height) of a label on disk, from a header."""
         example, records = self.split.examples[index], self.records
         return records.label_size(example.name) if records else loading.picture_size(example.label)
+
+    def require(self) -> None:
+        """Raises a DataError when neither the files are there nor records that hold just this."""
+        if self.records or self.split.root.is_dir():
+            return
+        there = ", ".join(records.folder.name for records in self.split.records) or "none"
+        width, height = self.image_size
+        raise DataError(
+            f"{self.split.dataset}: no folder {self.split.root}, and its prepared records ({there}) do not hold "
+            f"{self.split.split} at {width}x{height}, resized by {self.resample}; restore the folder, prepare with "
+            f"--size={width}x{height}, or set data.source_size, data.target_size or eval.protocol to what is there"
+        )
 
     def describe(self) -> str:
         """For people: what is read."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from data_pipelines import preparation, prepare
 from data_pipelines.command_line import main
 from data_pipelines.datasets import list_examples
 from data_pipelines.errors import DataError
+from data_pipelines.feed import Feed
 from data_pipelines.input_pipeline import eval_batches, open_domains
 
 EVERYTHING = {
@@ -230,7 +232,10 @@ def test_a_damaged_description_is_named(root):
     ("arguments", "message"),
     [
         (["--size=20x12"], "error: command line: flag --dataset"),
-        (["--dataset=gta5", "--source=nowhere", "--size=20x12"], "error: --source=nowhere: no such folder"),
+        (
+            ["--dataset=gta5", "--source=nowhere", "--size=20x12"],
+            f"error: --source={Path.cwd() / 'nowhere'}: no such folder",
+        ),
         (["--dataset=gta5", "--source={}", "--size=20"], "error: --size=20: expected WIDTHxHEIGHT"),
         (["--dataset=gta5", "--source={}", "--size=20x7"], "error: --size=(20, 7): expected (width, height)"),
         (["--dataset=gta5", "--source={}", "--size=20x12", "--splits=val"], "error: gta5 has no split 'val'"),
@@ -299,3 +304,120 @@ def test_without_beam_the_way_out_is_named(root, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     assert run("--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--beam_runner=DirectRunner") == 2
     assert "pip install -r requirements-beam.txt" in capsys.readouterr().err
+
+
+def as_train_ids(root):
+    """GTA5 labels in which a mix-up left train ids."""
+    for i, path in enumerate(sorted((root / "gta5" / "labels").glob("*.png"))):
+        label = np.full((16, 24), 1, np.uint8) if i % 2 else np.full((16, 32), 1, np.uint8)
+        tiny.save(root / "gta5" / "images" / path.name, tiny.picture(i, label.shape[::-1]))
+        label[4:] = np.arange(label[4:].size).reshape(label[4:].shape) % 11
+        tiny.save(path, label)
+
+
+def test_labels_of_another_kind_are_refused_and_records_hide_none(root, capsys):
+    prepare_pair(root)
+    as_train_ids(root)
+    assert run("--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12") == 2
+    assert "train ids" in capsys.readouterr().err
+    with pytest.raises(DataError, match="train ids"):
+        Feed(gta5(root)).audit({"source"})
+
+
+def test_records_of_the_users_own_pictures_are_read(root, tmp_path):
+    for i in range(3):
+        tiny.save(tmp_path / "mine" / f"{i}.png", tiny.picture(i))
+    output = f"--output={root / 'prepared'}"
+    assert run("--dataset=flat_folder", f"--source={tmp_path / 'mine'}", "--size=16x8", output, "--num_workers=1") == 0
+    config = gta5(root, target_dir=str(tmp_path / "mine"))
+    assert "target train: reads prepared records flat_folder-train-16x8" in open_domains(config).notes
+    files = gta5(root, target_dir=str(tmp_path / "mine"), records_dir=str(tmp_path / "none"))
+    assert_equal(take(files, 3), take(config, 3))
+
+
+def test_records_alone_of_another_size_are_an_error_before_any_work(root, tmp_path):
+    prepare_pair(root)
+    for dataset in ("gta5", "cityscapes"):
+        (root / dataset).rename(tmp_path / f"{dataset}_away")
+    with pytest.raises(DataError, match=r"no folder .*gta5, and its prepared records \(gta5-train-20x12\) do not hold"):
+        open_domains(gta5(root, source_size=(40, 24)))
+    val = open_domains(gta5(root)).target_val
+    with pytest.raises(DataError, match=r"do not hold val at 16x8, resized by bilinear; .*eval.protocol"):
+        eval_batches(val, image_size=(16, 8), batch_size=2, resample="bilinear")
+
+
+def test_two_preparations_at_once_keep_apart(root, capsys):
+    split = list_examples("gta5", root / "gta5", "train")
+    plan = preparation.prepare(split, (20, 12), False, root / "prepared", shard_mb=1, compression="none")
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--num_workers=1"]
+    with preparation.alone(plan):
+        assert run(*arguments) == 2
+    assert "another preparation of it is under way" in capsys.readouterr().err
+    assert run(*arguments) == 0
+
+
+@pytest.mark.parametrize("name", ["gta5-train-20x12.replaced", "gta5-train-20x12.partial"])
+def test_a_set_that_grows_or_is_being_replaced_is_none(root, name):
+    prepare_pair(root)
+    folder = root / "prepared" / "gta5-train-20x12"
+    folder.rename(folder.with_name(name))
+    assert "source train: reads files, resized to 20x12" in open_domains(gta5(root)).notes
+
+
+def test_a_kill_while_an_old_set_is_replaced_loses_nothing(root, monkeypatch):
+    prepare_pair(root)
+    tiny.save(root / "gta5" / "images" / "00001.png", tiny.picture(999))
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--num_workers=1"]
+    replace, calls = os.replace, []
+
+    def killed(source, target):
+        if str(source).endswith(".partial"):
+            calls.append(source)
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation.os, "replace", killed)
+        assert run(*arguments) == 130 and calls
+    assert run(*arguments) == 0
+    assert "source train: reads prepared records gta5-train-20x12" in open_domains(gta5(root)).notes
+    assert sorted(p.name for p in (root / "prepared").iterdir() if p.is_dir() and "gta5" in p.name) == [
+        "gta5-train-20x12"
+    ]
+    left = sorted(p.name for p in (root / "prepared" / "gta5-train-20x12").iterdir())
+    assert left == ["class_counts.npy", "set.json", "shard-00000-of-00001.array_record"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_damaged_class_counts_are_named(root, damage):
+    prepare_pair(root)
+    path = root / "prepared" / "gta5-train-20x12" / "class_counts.npy"
+    path.write_bytes(path.read_bytes()[:40]) if damage == "cut" else path.unlink()
+    with pytest.raises(DataError, match=r"class_counts\.npy: damaged .*prepare anew"):
+        take(gta5(root, rare_class_temperature=0.1), 1)
+
+
+def test_workers_end_with_a_parent_that_is_killed(root, tmp_path):
+    command = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=gta5", f"--source={root / 'gta5'}"]
+    command += ["--size=3000x2000", "--shard_mb=1", "--num_workers=2", f"--output={tmp_path / 'out'}"]
+    tiny.write_gta5(root / "gta5", 16)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not list((tmp_path / "out" / "gta5-train-3000x2000.partial").glob("shard-*.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(_runs(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(process):
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0]
+    except OSError:
+        return False

@@ -55,6 +55,13 @@ def quick_audit(data_config: Any, domains: Domains) -> list[Finding]:
     return findings
 
 
+def refuse_wrong_labels(split: Split) -> None:
+    """Raises a DataError when labels hold what would be read as other classes, judged by a few of them."""
+    for finding in _look(_audited(split), [], False):
+        if finding.severity == ERROR and finding.check == label_values.NAME:
+            raise DataError(f"{finding.split}: {finding.message}; {finding.advice}")
+
+
 def _look(audited: AuditedSplit, before: list[AuditedSplit], whole: bool) -> Iterator[Finding]:
     # A few pairs say nothing of rare classes, and the number of pictures is no matter of theirs.
     passed_over = [classes.NAME, *[counts.NAME] * (not whole)]
@@ -73,13 +80,17 @@ def _audited(split: Split) -> AuditedSplit:
 
 def _measure(split: Split) -> list[Facts]:
     """Facts from headers, and of a sample from its pixels; nothing of files that were looked at before."""
-    if split.records:  # all were decoded to make these
+    if not split.root.is_dir():  # prepared records alone: all files were decoded to make these
         return [_unknown(example) for example in split.examples]
     jobs = auditing.sampled(split.examples, SAMPLE)
     with ThreadPoolExecutor(4) as pool:  # Pillow decodes side by side
         decoded = iter(list(pool.map(measuring.measure, [job for job in jobs if job[1]])))
-    # Where the layout leaves out pairs that do not fit, it has read the headers.
-    header = _unknown if LAYOUTS[split.dataset].screen else lambda example: measuring.measure((example, False))
+    # Read before: where the layout leaves out pairs that do not fit, and where there are records.
+    header = (
+        _unknown
+        if LAYOUTS[split.dataset].screen or split.records
+        else lambda example: measuring.measure((example, False))
+    )
     return [next(decoded) if chosen else header(example) for example, chosen in jobs]
 
 
