@@ -12,7 +12,10 @@ BLOCK = """
 import sys
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *a, **k: None if name.split(".")[0] in {blocked!r} else find(name, *a, **k)
+# Static, since some call it of the class and some of an instance.
+PathFinder.find_spec = staticmethod(
+    lambda name, *a, **k: None if name.split(".")[0] in {blocked!r} else find(name, *a, **k)
+)
 """
 # A stage on pictures made up here, through the real loop: no data_pipelines anywhere.
 TRAIN = """
@@ -31,7 +34,7 @@ def batches(step):
             "source_label": rng.integers(0, 19, (2, 32, 64), dtype=np.uint8),
         }}
 job = train.Job(
-    title="made up", folder=pathlib.Path({folder!r}), settings=chosen,
+    title="made up", stage="source_only", identity={{}}, folder=pathlib.Path({folder!r}), settings=chosen,
     segmenter=weights.start(chosen.models.segmenter, config.student, 0, "student"), discriminators={{}}, teacher=None,
     batches=batches, eval_batches=lambda: iter(()), show=(), config=config, palette=np.zeros((19, 3), np.uint8),
 )
