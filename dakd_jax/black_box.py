@@ -14,6 +14,7 @@ import numpy as np
 
 from dakd_jax import records
 from dakd_jax.errors import UserError
+from dakd_jax.named_leaves import named_leaves
 from dakd_jax.train_step import LearningRates
 
 ABOUT = "about.json"
@@ -113,19 +114,13 @@ def load(folder: str | pathlib.Path) -> Bundle:
 
 def flatten(tree) -> dict[str, np.ndarray]:
     """Arrays of a tree by their dotted path."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_name(path): np.asarray(leaf) for path, leaf in flat}
+    return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
 
 
 def fill(like, arrays: dict[str, np.ndarray]):
     """A tree of the structure of `like` with the arrays of `flatten`. Raises UserError when they do not fit."""
-    flat, structure = jax.tree_util.tree_flatten_with_path(like)
-    names = [_name(path) for path, _ in flat]
-    wrong = [n for n, (_, leaf) in zip(names, flat, strict=True) if arrays.get(n, np.empty(0)).shape != leaf.shape]
+    wanted = named_leaves(like)
+    wrong = [name for name, leaf in wanted.items() if arrays.get(name, np.empty(0)).shape != leaf.shape]
     if wrong:
         raise UserError(f"the bundle does not fit its own settings, first at {wrong[0]}; it is damaged")
-    return jax.tree_util.tree_unflatten(structure, [jax.numpy.asarray(arrays[name]) for name in names])
-
-
-def _name(path) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
+    return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(arrays[name]) for name in wanted])

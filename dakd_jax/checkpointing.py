@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 
 from dakd_jax import disk_faults, records
 from dakd_jax.errors import UserError
+from dakd_jax.named_leaves import named_leaves
 from dakd_jax.train_state import TrainState
 
 FORMAT = 2  # 1: the state under default/, without about.json
@@ -174,8 +175,7 @@ class Checkpoints:
 
 def checksum(state: TrainState) -> str:
     """sha256 in hex over names, dtypes, shapes and bytes of all tensors."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(state)
-    return records.hash_arrays({_name(path): np.asarray(leaf) for path, leaf in flat})
+    return records.hash_arrays({name: np.asarray(leaf) for name, leaf in named_leaves(state).items()})
 
 
 @jax.jit
@@ -184,18 +184,10 @@ def _copy(state: TrainState) -> TrainState:
     return jax.tree.map(jnp.copy, state)
 
 
-def _name(path) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
 def _difference(stored, like: TrainState) -> str:
     """The first tensor in which a stored state differs from `like`, '' when none does; reads no tensor."""
 
-    def shapes(tree):
-        flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-        return {_name(path): tuple(leaf.shape) for path, leaf in flat}
-
-    found, wanted = shapes(stored), shapes(like)
+    found, wanted = ({n: tuple(leaf.shape) for n, leaf in named_leaves(tree).items()} for tree in (stored, like))
     for name in {**wanted, **found}:
         if found.get(name) != wanted.get(name):
             there, here = (f"of shape {s[name]}" if name in s else "absent" for s in (found, wanted))

@@ -145,11 +145,11 @@ def replay(path: str, console: Console) -> bool:
     teacher = (
         black_box.fill(train_state.blank_segmenter(chosen.models.teacher), bundle.teacher) if bundle.teacher else None
     )
-    inputs = (state, teacher, bundle.batch, chosen.weights, bundle.rates)
+    inputs = (state, teacher, bundle.batch, chosen.weights)
     statics = {"models": chosen.models, "options": chosen.options}
     found = diagnosis.first_nonfinite(*inputs, **statics)
     optimizers = {"optimizer": chosen.optimizer, "discriminator_optimizer": chosen.discriminator_optimizer}
-    _, losses = train_step(*inputs, **statics, **optimizers)
+    _, losses = train_step(*inputs, bundle.rates, **statics, **optimizers)
     values = {term: float(value) for term, value in losses.items() if term != FINITE}
     console.print(f"step {bundle.about['step']} of {name}, from {path}", highlight=False, soft_wrap=True)
     for term, value in values.items():

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from dakd_jax.models.preprocessing import NORMALISERS
+from dakd_jax.named_leaves import named_leaves
 from dakd_jax.train_state import TrainState
-from dakd_jax.train_step import LearningRates, LossWeights, StepModels, StepOptions, losses_and_gradients
+from dakd_jax.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
 
 def first_nonfinite(
@@ -15,7 +16,6 @@ def first_nonfinite(
     teacher: dict | None,
     batch: dict,
     weights: LossWeights,
-    rates: LearningRates,
     *,
     models: StepModels,
     options: StepOptions,
@@ -41,10 +41,9 @@ def _bad(array) -> bool:
 
 
 def _in_state(state: TrainState) -> Iterator[str]:
-    flat, _ = jax.tree_util.tree_flatten_with_path(state)
-    for path, leaf in flat:
+    for name, leaf in named_leaves(state).items():
         if _bad(leaf):
-            yield f"state before the step: {jax.tree_util.keystr(path, simple=True, separator='.')}"
+            yield f"state before the step: {name}"
 
 
 def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
@@ -86,7 +85,6 @@ def _in_losses_and_gradients(state, teacher, batch, weights, models, options) ->
         yield from bad
         return
     for owner, tree in {"student": grads, **(discriminator_grads or {})}.items():
-        flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-        for path, leaf in reversed(flat):
+        for name, leaf in reversed(named_leaves(tree).items()):
             if _bad(leaf):
-                yield f"gradient of {owner}: {jax.tree_util.keystr(path, simple=True, separator='.')}"
+                yield f"gradient of {owner}: {name}"

@@ -120,7 +120,7 @@ def _keep(job, checkpoints, bad_step):
     first, rates = int(state.step), _learning_rates(job.config.optim, job.settings.steps)
     batches = job.batches(first)
     for step in range(first, bad_step):
-        rate, batch = LearningRates(*(np.float32(r[step]) for r in rates)), next(batches)
+        rate, batch = _rate(rates, step), next(batches)
         if step + 1 < bad_step:
             state, _ = _step(job, state, batch, rate)
     folder = job.folder / f"blackbox-{bad_step:07d}"
@@ -148,7 +148,7 @@ def _loop(job, state, checkpoints, log, console):
     batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
     with StageProgress(console, job.title, settings.steps, first) as progress, StopRequest() as stop:
         for step in range(first, settings.steps):
-            rate = LearningRates(*(np.float32(r[step]) for r in rates))
+            rate = _rate(rates, step)
             state, losses = _step(job, state, wait.next(batches, next(iter(losses.values()), None)), rate)
             done = step + 1
             watch.add(done, losses.pop(FINITE))
@@ -184,6 +184,10 @@ def _learning_rates(optim, steps):
     """Learning rates [steps] of the segmenter and the discriminators."""
     decay = optimizers.polynomial_decay(1.0, horizon=optim.decay_steps or steps, power=optim.power, steps=steps)
     return optim.learning_rate * decay, optim.discriminator_learning_rate * decay
+
+
+def _rate(rates, step):
+    return LearningRates(*(np.float32(series[step]) for series in rates))
 
 
 def _write(log, pending, clock, watch):

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import loading, prepared_records
+from data_pipelines import class_histogram, loading, prepared_records
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Example, Split
 from data_pipelines.label_spaces import NUM_CLASSES
 from data_pipelines.loading import LoadedExample
 from data_pipelines.prepared_records import RESAMPLE, Description
 
+NO_COUNTS = np.zeros(NUM_CLASSES + 1, np.int64)  # of a picture without a label
 COMPRESSIONS = {"none": "uncompressed", "zstd": "zstd:3"}
 
 
@@ -152,7 +153,7 @@ def write_shard(job: ShardJob) -> int:
         try:
             for example in job.examples:
                 loaded = loading.load_example(example, job.image_size, None, RESAMPLE)
-                counts.append(_class_counts(loaded.label))
+                counts.append(NO_COUNTS if loaded.label is None else class_histogram.of_train_ids(loaded.label))
                 sizes.append(_size(loaded.label))
                 writer.write(prepared_records.pack(loaded if job.native_labels else _at_picture_size(loaded)))
         finally:
@@ -208,13 +209,6 @@ def _at_picture_size(loaded: LoadedExample) -> LoadedExample:
         return loaded
     height, width = loaded.image.shape[:2]
     return loaded._replace(label=loading.resize(loaded.label, (width, height), "nearest"))
-
-
-def _class_counts(label: np.ndarray | None) -> np.ndarray:
-    """int64 [20]: pixels of each train id and, last, of 255."""
-    if label is None:
-        return np.zeros(NUM_CLASSES + 1, np.int64)
-    return np.bincount(np.minimum(label, NUM_CLASSES).ravel(), minlength=NUM_CLASSES + 1)
 
 
 def _size(label: np.ndarray | None) -> tuple[int, int] | None:

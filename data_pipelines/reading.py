@@ -1,6 +1,7 @@
 """Examples of a split at a size: from prepared records where they hold them, else from the files."""
 
 import dataclasses
+import functools
 
 from data_pipelines import loading
 from data_pipelines.errors import DataError
@@ -27,7 +28,7 @@ class Reader:
     resample: str = "bicubic"
     labelled: bool = True
 
-    @property
+    @functools.cached_property
     def records(self) -> RecordSet | None:
         """The prepared set that is read, None for the files."""
         for records in self.split.records:

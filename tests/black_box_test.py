@@ -53,7 +53,7 @@ def step(state, weights=None, **options):
 def places(state, weights=None):
     options = train_step.StepOptions()
     weights = weights or train_step.LossWeights()
-    return diagnosis.first_nonfinite(state, None, BATCH, weights, RATES, models=MODELS, options=options)
+    return diagnosis.first_nonfinite(state, None, BATCH, weights, models=MODELS, options=options)
 
 
 def planted(start, path, value):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jinja2
 
+from dakd_jax import records
 from dakd_jax.errors import UserError
 from dakd_jax.report import METRIC_NAMES, Experiment, Picture, curves, figures, seeds, tables
 from dakd_jax.report.headline import headline
@@ -147,18 +148,9 @@ def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
         score_table=tables.score_table(experiment),
         class_table=tables.class_table(experiment),
         cost_table=tables.cost_table(experiment),
-        record=list(flatten(experiment.record)),
+        record=[(name, str(value)) for name, value in records.flatten(experiment.record).items()],
         images=images,
     )
-
-
-def flatten(record: Mapping, prefix: str = ""):
-    """Yields ("versions.jax", "0.10.2") for every leaf of a nested record."""
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)
 
 
 def _write(path: Path, content: bytes) -> None:
