@@ -6,9 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import tiny_runs
@@ -134,14 +131,7 @@ def test_a_second_run_in_a_workdir_is_refused(run_py, toy_city, workdir):
 def test_sigterm_saves_and_has_its_own_code(toy_city, workdir):
     """As on a machine that is taken away: exit code 143, a checkpoint, no traceback."""
     changes = {"goal": "source_only", "train.eval_every": 0, "train.steps": 5000, "train.checkpoint_every": 5000}
-    process = subprocess.Popen(
-        [sys.executable, "run.py", *tiny_runs.arguments(toy_city, workdir, **changes)],
-        cwd=tiny_runs.PROJECT, env=tiny_runs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not any(f.stat().st_size for f in workdir.glob("stages/*/metrics.jsonl")):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
+    process = tiny_runs.start_training(toy_city, workdir, **changes)
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (143, "stopped; the same command goes on where it was\n")

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import tiny_runs
@@ -133,14 +132,7 @@ def test_diverged_training_is_one_line_with_its_own_code(run_py, toy_city, workd
 def test_ctrl_c_of_a_whole_process(toy_city, workdir):
     """The real thing once: says that it stopped, exit code 130, a checkpoint, no traceback."""
     changes = {**FAST, "train.steps": 5000, "train.checkpoint_every": 5000}
-    process = subprocess.Popen(
-        [sys.executable, "run.py", *tiny_runs.arguments(toy_city, workdir, **changes)],
-        cwd=tiny_runs.PROJECT, env=tiny_runs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not any(f.stat().st_size for f in workdir.glob("stages/*/metrics.jsonl")):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
+    process = tiny_runs.start_training(toy_city, workdir, **changes)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 from typing import NamedTuple
 
 import jax
@@ -105,6 +106,19 @@ def environment(**more):
     """Of a child process: CPU, quick compilation, quiet."""
     quiet = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return {**os.environ, **quiet, "PYTHONPATH": str(PROJECT), "COLUMNS": "160", **more}
+
+
+def start_training(root, workdir, **changes):
+    """A process of run.py of its own, returned once it has logged a step."""
+    process = subprocess.Popen(
+        [sys.executable, "run.py", *arguments(root, workdir, **changes)],
+        cwd=PROJECT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any(f.stat().st_size for f in workdir.glob("stages/*/metrics.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+    return process
 
 
 class WarmRunner:
