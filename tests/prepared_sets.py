@@ -1,0 +1,32 @@
+"""Datasets to prepare, and the command that does it."""
+
+import tiny_datasets as tiny
+
+from data_pipelines import prepare
+from data_pipelines.command_line import main
+
+
+def run(*arguments):
+    """The exit code of the command."""
+    return main(["prepare", *arguments], prepare.define_flags, prepare.run, prepare.__doc__)
+
+
+def prepare_pair(root, *more):
+    """The records of both domains at the sizes of tiny.data_config."""
+    for dataset, size in (("gta5", "20x12"), ("cityscapes", "16x8")):
+        source = f"--source={root / dataset}"
+        assert run(f"--dataset={dataset}", source, f"--size={size}", "--num_workers=1", *more) == 0
+
+
+def write_domains(folder):
+    """GTA5, one of whose pairs does not fit, and an unlabelled Cityscapes with a labelled val; returns their root."""
+    tiny.write_gta5(folder / "root" / "gta5", 5)
+    labels = folder / "root" / "gta5" / "labels"
+    tiny.save(labels / "00003.png", tiny.train_id_label(1, (10, 10)))  # a pair that does not fit
+    tiny.write_cityscapes(folder / "root" / "cityscapes", count=4, labelled=False)
+    tiny.write_cityscapes(folder / "root" / "cityscapes", "val", 3, seed=150)
+    return folder / "root"
+
+
+def gta5(root, **changes):
+    return tiny.data_config(root, name="gta5", cache_mb=0, **changes)
