@@ -8,6 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 
 DEPTH = 2  # batches on the device beside the one in use
+SLOW_SHARE, SLOW_ROWS = (
+    0.5,
+    5,
+)  # so much of the time of so many rows of the log on end is a slow disk or too few threads
 
 
 def prefetch_to_device(batches: Iterator[dict], depth: int = DEPTH) -> Iterator[dict]:
@@ -71,3 +75,20 @@ class DataWait:
     def share(self) -> float:
         """Over all laps, 0 to 1."""
         return self._waited / max(self._seconds, 1e-9)
+
+
+class SlowDataAdvice:
+    """Says once what to do when the device waited for data more than SLOW_SHARE of the time, SLOW_ROWS rows on end."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self._say, self._rows = say, 0
+
+    def add(self, share: float) -> None:
+        """`share`: what DataWait.lap returned for a row."""
+        self._rows = self._rows + 1 if share > SLOW_SHARE else 0
+        if self._rows == SLOW_ROWS and self._say:
+            self._say(
+                f"the device waits for data {100 * share:.0f} % of the time: prepare records (python -m "
+                "data_pipelines.prepare), or raise --config.data.num_parallel_calls or --config.data.cache_mb"
+            )
+            self._say = None

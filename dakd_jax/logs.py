@@ -5,11 +5,12 @@ import os
 import pathlib
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from dakd_jax import metrics
+from dakd_jax.event_files import EventFile
 from dakd_jax.report import colourise
 
+METRICS = "metrics.jsonl"
 SUMMARY = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
 
 
@@ -21,16 +22,13 @@ class MetricLog:
     """
 
     def __init__(self, folder: pathlib.Path, start_step: int):
-        self._path = folder / "metrics.jsonl"
+        self._path = folder / METRICS
         kept = [row for row in read_rows(self._path) if row["step"] <= start_step]
         temporary = self._path.with_name(".metrics.jsonl.tmp")
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         os.replace(temporary, self._path)
         self._file = self._path.open("a")
-        # The suffix keeps two starts within a second apart.
-        self._board = SummaryWriter(
-            str(folder / "tensorboard"), purge_step=start_step + 1, filename_suffix=f".{start_step:09d}"
-        )
+        self._board = EventFile(folder / "tensorboard", start_step)
 
     def row(self, step: int, kind: str, values: dict[str, float]) -> None:
         """Adds one row."""
@@ -38,18 +36,22 @@ class MetricLog:
         self._file.flush()
         for name, value in values.items():
             if value is not None:
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+                self._board.scalar(step, f"{kind}/{name}", value)
+        self._board.flush()
 
-    def evaluation(self, step: int, confusion: np.ndarray, predictions: dict, palette: np.ndarray) -> None:
-        """Adds an 'eval' row of summary scores, and predictions {name: uint8 [H, W]} in the palette's colours."""
+    def evaluation(self, step: int, confusion: np.ndarray, predictions: dict, palette: np.ndarray, more=None) -> None:
+        """Adds an 'eval' row of summary scores, and predictions {name: uint8 [H, W]} in the palette's colours.
+
+        `more`: {name: number} that the row holds besides.
+        """
         scores = metrics.scores(confusion).as_dict()
-        self.row(step, "eval", {name: scores[name] for name in SUMMARY})
+        self.row(step, "eval", {name: scores[name] for name in SUMMARY} | (more or {}))
         for name, prediction in predictions.items():
             self.picture(step, f"predictions/{name}", colourise(prediction, palette))
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Adds a uint8 [H, W, 3] picture to TensorBoard."""
-        self._board.add_image(name, image, step, dataformats="HWC")
+        self._board.picture(step, name, image)
 
     def close(self) -> None:
         """Flushes both."""
@@ -58,15 +60,20 @@ class MetricLog:
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
-    """Rows of a metrics.jsonl; a torn last line is left out."""
+    """Rows of a metrics.jsonl up to the first line that is none: a torn one at the end, or garbage."""
     rows = []
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                break
-            if not (isinstance(row, dict) and "step" in row):
-                break
-            rows.append(row)
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        if (row := read_row(line)) is None:
+            break
+        rows.append(row)
     return rows
+
+
+def read_row(line: bytes) -> dict | None:
+    """A row of a metrics.jsonl, None where the line is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):  # no JSON or no UTF-8, a number of thousands of digits; brackets without end
+        return None
+    is_row = isinstance(row, dict) and type(row.get("step")) is int and isinstance(row.get("kind"), str)
+    return row if is_row else None

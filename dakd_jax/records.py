@@ -41,9 +41,10 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 def read_json(path: pathlib.Path) -> dict | None:
     """Content of a JSON file, None where there is no whole one."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):  # no JSON, or no text at all; brackets without end
         return None
+    return content if isinstance(content, dict) else None
 
 
 def plain(config) -> dict:

@@ -8,6 +8,13 @@ class DataError(ValueError):
     """
 
 
+class UnreadableFile(DataError):
+    """A picture, label or record is missing, cut or damaged, or a label is of another size than its picture.
+
+    Training leaves such an example out, see unreadable.py; everywhere else it is as bad as any DataError.
+    """
+
+
 class MissingLabels(DataError):
     """Pictures of a split have no label. `all_missing`: none of them has one, the split is an unlabelled one."""
 

@@ -14,6 +14,7 @@ from data_pipelines.label_spaces import IGNORE_LABEL
 from data_pipelines.rare_classes import RareClassOrder
 from data_pipelines.reading import Reader
 from data_pipelines.streams import PictureCache, Stream
+from data_pipelines.unreadable import Unreadable
 
 __all__ = ["Domains", "eval_batches", "open_domains", "train_batches"]
 
@@ -31,11 +32,13 @@ def train_batches(
     with_target: bool = True,
     mix_classes: bool = True,
     host: tuple[int, int] = (0, 1),
+    unreadable: Unreadable | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """An endless iterator of training batches, from `start_step` on.
 
     The batch of a step depends on the seed, the step and the data only: not on the loader, the number of
-    threads, the cache, records or files, or on where the iteration began.
+    threads, the cache, records or files, or on where the iteration began. Pictures that cannot be read are replaced:
+    then it depends on which they are as well.
 
     Args:
       data_config: config.data.
@@ -46,6 +49,7 @@ def train_batches(
       with_target: whether batches hold target pictures.
       mix_classes: whether data.class_mix applies; it has no use where the target is not learnt from.
       host: (index, count): of `count` hosts this one gets its own part of every step's batch.
+      unreadable: counts the pictures that cannot be read and are replaced, see streams.py; None counts anew.
 
     Returns:
       dicts of `source_image` uint8 [B, H, W, 3] RGB, `source_label` uint8 [B, H, W] train ids with 255 =
@@ -53,15 +57,17 @@ def train_batches(
       train ids where source classes were pasted, 255 elsewhere. B is data.batch_size / hosts.
 
     Raises:
-      DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a bad file.
+      DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a wrong label, or
+        more unreadable pictures than data.max_unreadable.
     """
     check_settings(data_config)
     if source not in ("source", "target"):
         raise DataError(f"source={source!r}: expected 'source' or 'target'")
     positions = _positions(data_config.batch_size, host)
     cache = PictureCache(data_config.cache_mb * 2**20)
-    labelled = _labelled_stream(data_config, domains, source, seed, cache)
-    target = _target_stream(data_config, domains, seed, cache) if with_target else None
+    unreadable = Unreadable(data_config.max_unreadable) if unreadable is None else unreadable
+    labelled = _labelled_stream(data_config, domains, source, seed, cache, unreadable)
+    target = _target_stream(data_config, domains, seed, cache, unreadable) if with_target else None
     mixes = with_target and mix_classes and data_config.class_mix > 0
 
     def make_arrays(step: int) -> list[np.ndarray]:
@@ -98,7 +104,9 @@ def _positions(batch_size: int, host: tuple[int, int]):
     return lambda step: range(step * batch_size + index * share, step * batch_size + (index + 1) * share)
 
 
-def _labelled_stream(data: Any, domains: Domains, source: str, seed: int, cache: PictureCache) -> Stream:
+def _labelled_stream(
+    data: Any, domains: Domains, source: str, seed: int, cache: PictureCache, unreadable: Unreadable
+) -> Stream:
     split = usable(domains.source_train if source == "source" else domains.target_train, labelled=True)
     size, number = tuple(data[f"{source}_size"]), _LABELLED_STREAM
     if data.rare_class_temperature:
@@ -108,14 +116,14 @@ def _labelled_stream(data: Any, domains: Domains, source: str, seed: int, cache:
         order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)
     else:
         order = ExampleOrder(len(split), seed=seed, stream=number)
-    return Stream(Reader(split, size, size), order, augmentation_of(data), cache, number)
+    return Stream(Reader(split, size, size), order, augmentation_of(data), cache, number, unreadable)
 
 
-def _target_stream(data: Any, domains: Domains, seed: int, cache: PictureCache) -> Stream:
+def _target_stream(data: Any, domains: Domains, seed: int, cache: PictureCache, unreadable: Unreadable) -> Stream:
     split, size = usable(domains.target_train, labelled=False), tuple(data.target_size)
     order = ExampleOrder(len(split), seed=seed, stream=_TARGET_STREAM)
     reader = Reader(split, size, size, labelled=False)
-    return Stream(reader, order, augmentation_of(data), cache, _TARGET_STREAM)
+    return Stream(reader, order, augmentation_of(data), cache, _TARGET_STREAM, unreadable)
 
 
 def eval_batches(

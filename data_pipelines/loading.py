@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import label_spaces
-from data_pipelines.errors import DataError
+from data_pipelines.errors import DataError, UnreadableFile
 from data_pipelines.examples import Example
 
 RESAMPLING = {
@@ -20,6 +20,10 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+
+# What the layouts' suffixes stand for. Others are not tried: Pillow hands EPS files to a program, and some readers of
+# rare formats raise whatever comes.
+FORMATS = ("PNG", "JPEG", "WEBP")
 
 # What Pillow raises on missing, truncated and damaged files.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -49,7 +53,7 @@ def resize(array: np.ndarray, size: tuple[int, int], resample: str) -> np.ndarra
 def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) from the file's header alone. Raises DataError when it cannot be read."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             return picture.size
     except _UNREADABLE as error:
         raise _unreadable(path, error) from None
@@ -70,7 +74,8 @@ def load_example(
       resample: 'bicubic' or 'bilinear', for the picture.
 
     Raises:
-      DataError: unreadable file, sizes of picture and label differ, or wrong values in the label.
+      UnreadableFile: a file is missing or damaged, or the sizes of picture and label differ.
+      DataError: wrong values in the label.
     """
     image, native_size = _load_image(example.image, image_size, resample)
     label, unknown_pixels = None, 0
@@ -85,7 +90,7 @@ def load_example(
 def _load_image(path: Path, size: tuple[int, int], resample: str) -> tuple[np.ndarray, tuple[int, int]]:
     """RGB uint8 [h, w, 3] at a (width, height), and the native one; the big picture never becomes an array."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             native_size = picture.size
             rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
             same = native_size == tuple(size)
@@ -101,7 +106,8 @@ def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.nda
       train ids uint8 [H, W] with 255 = ignore, and how many pixels are outside the encoding's table.
 
     Raises:
-      DataError: unreadable file, not a label, or more pixels outside the table than the encoding tolerates.
+      UnreadableFile: a missing or damaged file.
+      DataError: not a label, or more pixels outside the table than the encoding tolerates.
     """
     return train_ids_of(path, decode(path), encoding)
 
@@ -125,26 +131,27 @@ def decode(path: Path, to_rgb: bool = False) -> np.ndarray:
     """All pixels of a file: RGB uint8 [H, W, 3] when asked, else as stored (palette indices, not colours).
 
     Raises:
-      DataError: the file cannot be read.
+      UnreadableFile: the file cannot be read.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             return np.asarray(picture.convert("RGB") if to_rgb else picture)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from None
 
 
-def sizes_differ(example: Example, image_size: tuple[int, int], label_size: tuple[int, int]) -> DataError:
+def sizes_differ(example: Example, image_size: tuple[int, int], label_size: tuple[int, int]) -> UnreadableFile:
     """The error for a pair whose (width, height) differ."""
-    return DataError(
+    return UnreadableFile(
         f"{example.label}: this label is {label_size[0]}x{label_size[1]} (width x height) but "
         f"{example.image} is {image_size[0]}x{image_size[1]}; restore the pair or remove both"
     )
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def _unreadable(path: Path, error: Exception) -> UnreadableFile:
     reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
-    return DataError(f"{path}: cannot be read as a picture ({reason}); restore the file or remove it with its pair")
+    line = f"{path}: cannot be read as a picture ({reason}); restore the file or remove it with its pair"
+    return UnreadableFile(line)
 
 
 def _wrong_values(path: Path, encoding: label_spaces.LabelEncoding, values: np.ndarray, share: float) -> DataError:

@@ -7,7 +7,6 @@ label table, 0), the picture uint8 [H, W, 3] RGB and the label uint8 [H, W] of t
 """
 
 import dataclasses
-import functools
 import json
 import re
 import struct
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import DataError, UnreadableFile
 from data_pipelines.examples import Example, Split
 from data_pipelines.loading import LoadedExample
 
@@ -121,6 +120,7 @@ class RecordSet:
         self.folder, self.description = Path(folder), Description.read(Path(folder))
         self._starts = np.cumsum([0, *self.description.shards])
         self._row = {name: row for row, name in enumerate(self.description.names)}
+        self._readers: dict[int, Any] = {}
 
     def fits(
         self, image_size: tuple[int, int], label_size: tuple[int, int] | None, resample: str, *, labelled: bool
@@ -147,15 +147,18 @@ class RecordSet:
         """The example of this name: image uint8 [H, W, 3], label uint8 [H, W] or None, read-only.
 
         Raises:
-          DataError: the file is missing or damaged.
+          UnreadableFile: the file is missing or damaged.
         """
         row = self._row[name]
         shard = int(np.searchsorted(self._starts, row, side="right")) - 1
         try:
             return unpack(self._reader(shard).read([row - int(self._starts[shard])])[0])
         except (RuntimeError, IndexError, ValueError, struct.error) as error:
+            self._readers.pop(shard, None)  # it would fail for ever, though the file came back
             reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{self._path(shard)}: damaged ({reason}); delete {self.folder} and prepare anew") from None
+            raise UnreadableFile(
+                f"{self._path(shard)}: damaged ({reason}); delete {self.folder} and prepare anew"
+            ) from None
 
     def label_size(self, name: str) -> tuple[int, int]:
         """(width, height) of the label of this name."""
@@ -188,11 +191,14 @@ class RecordSet:
         notes = (f"{description.dataset}: {found}, of prepared records alone: there is no folder",)
         return Split(description.dataset, description.split, root, tuple(examples), notes, samples=samples)
 
-    @functools.cache  # noqa: B019  a set lives as long as the run
     def _reader(self, shard: int) -> Any:
         from array_record.python.array_record_module import ArrayRecordReader  # only where records are read
 
-        return ArrayRecordReader(str(self._path(shard)), _READER_OPTIONS, file_reader_buffer_size=_READER_BUFFER)
+        if (reader := self._readers.get(shard)) is None:
+            path = str(self._path(shard))
+            reader = ArrayRecordReader(path, _READER_OPTIONS, file_reader_buffer_size=_READER_BUFFER)
+            self._readers[shard] = reader
+        return reader
 
     def _path(self, shard: int) -> Path:
         return self.folder / shard_name(shard, len(self.description.shards))

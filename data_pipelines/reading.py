@@ -37,7 +37,7 @@ class Reader:
         return None
 
     def load(self, index: int) -> LoadedExample:
-        """The example at an index; raises a DataError when its file or record is broken."""
+        """The example at an index; UnreadableFile when its file or record is broken, DataError of a wrong label."""
         example, records = self.split.examples[index], self.records
         if records:
             loaded = records.load(example.name)

@@ -2,15 +2,20 @@
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from data_pipelines import transforms
+from data_pipelines.errors import DataError, UnreadableFile
 from data_pipelines.example_order import ExampleOrder
 from data_pipelines.loading import LoadedExample
 from data_pipelines.reading import Reader
+from data_pipelines.unreadable import Unreadable
+
+# From a position whose example cannot be read to that of its replacement: beyond the end of any training.
+FAR = 2**40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Stream:
       augmentation: the random operations.
       cache: keeps what was read, for all streams of a run.
       number: tells the streams of a cache apart.
+      unreadable: counts the examples that could not be read.
     """
 
     reader: Reader
@@ -30,16 +36,41 @@ class Stream:
     augmentation: transforms.Augmentation
     cache: "PictureCache"
     number: int
+    unreadable: Unreadable
 
     def load(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Picture uint8 [H, W, 3] and label uint8 [H, W] (None for an unlabelled stream) at a position."""
-        index = self.order.index(position)
-        # Records lie in the page cache of the system already.
-        loaded = self.reader.load(index) if self.reader.records else self._cached(index)
+        """Picture uint8 [H, W, 3] and label uint8 [H, W] (None for an unlabelled stream) at a position.
+
+        Where the example of the position cannot be read, there is another one of the split, with the augmentation of
+        the position: that of position + FAR, or of those after it, in the split's order, the first that can be read.
+
+        Raises:
+          DataError: a wrong label, more examples that cannot be read than data.max_unreadable, or none that can.
+        """
+        loaded = self._first_readable(position)
         if not self.augmentation.active:
             return loaded.image, loaded.label
         rng = self.order.augmentation_rng(position)
         return transforms.augment(loaded.image, loaded.label, self.augmentation, rng)
+
+    def _first_readable(self, position: int) -> LoadedExample:
+        reader = self.reader
+        for index in self._candidates(position):
+            try:
+                # Records lie in the page cache of the system already.
+                return reader.load(index) if reader.records else self._cached(index)
+            except UnreadableFile as error:
+                split = reader.split
+                self.unreadable.leave_out(f"{split.dataset}/{split.split}/{split.examples[index].name}", error)
+                last = error
+        raise DataError(f"{last}; none of the {len(reader.split)} pictures of this split can be read")
+
+    def _candidates(self, position: int) -> Iterator[int]:
+        """The index of a position, then every other one, in the order in which they would replace it."""
+        index, count = self.order.index(position), len(self.reader.split)
+        yield index
+        start = self.order.index(position + FAR)
+        yield from (other % count for other in range(start, start + count) if other % count != index)
 
     def _cached(self, index: int) -> LoadedExample:
         return self.cache.get((self.number, index), lambda: self.reader.load(index))

@@ -1,12 +1,13 @@
 """Batches come in order, early, and waiting for them is measured."""
 
 import threading
+import time
 
 import jax
 import numpy as np
 import pytest
 
-from dakd_jax.device_prefetch import DataWait, prefetch_to_device
+from dakd_jax.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 
 
 def test_order_depth_and_end():
@@ -96,3 +97,29 @@ def test_only_waiting_of_an_idle_device_counts():
     wait.next(batches, Result(ready=False))  # 2 seconds
     assert wait.lap() == 0.0
     assert wait.share == 2.0 / 10.0
+
+
+def test_a_slow_source_shows_as_waiting():
+    def slow():
+        while True:
+            time.sleep(0.05)
+            yield {"x": np.zeros(1)}
+
+    wait, batches, result = DataWait(), prefetch_to_device(slow(), depth=1), None
+    for _ in range(8):
+        result = wait.next(batches, result)["x"]
+    assert wait.lap() > 0.5 and wait.share > 0.5
+    batches.close()
+
+
+def test_advice_comes_once_after_rows_on_end():
+    said = []
+    advice = SlowDataAdvice(said.append)
+    for share in (0.9, 0.9, 0.9, 0.9, 0.5, 0.9, 0.9, 0.9, 0.9):
+        advice.add(share)
+    assert not said  # half of the time is not more than half, and begins anew
+    for share in (0.61, 0.9, 0.0, 0.9, 0.9, 0.9, 0.9, 0.9):
+        advice.add(share)
+    (line,) = said
+    assert "waits for data 61 % of the time" in line
+    assert "data_pipelines.prepare" in line and "num_parallel_calls" in line and "\n" not in line

@@ -73,7 +73,7 @@ def test_a_bad_training_file_met_while_training(run_py, city, workdir, loader, w
         # A whole header: it is the pixels that are lost.
         image.write_bytes(image.read_bytes()[:200] if what == "corrupt" else b"text")
         parts = [str(image), "cannot be read", "restore the file or remove it with its pair"]
-    arguments = on_files(city, workdir, **{"data.loader": loader})
+    arguments = on_files(city, workdir, **{"data.loader": loader, "data.max_unreadable": 0})
     tiny_runs.one_line(run_py(arguments, before=NO_AUDIT), *parts)
     tiny_runs.nothing_finished(workdir)
 

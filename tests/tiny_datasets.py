@@ -82,6 +82,7 @@ def data_config(root, **overrides):
             "num_parallel_calls": 2,
             "prefetch": 2,
             "cache_mb": 16,
+            "max_unreadable": 0,
             "mirror": False,
             "scale": (1.0, 1.0),
             "crop": (0, 0),

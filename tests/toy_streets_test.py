@@ -239,7 +239,17 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert json.loads((tmp_path / writer.MANIFEST).read_text())["num_train"] == 1
 
 
-@pytest.mark.parametrize("fields", [{"size": (16, 16)}, {"size": (64,)}, {"num_val": 0}, {"num_train": -1}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"size": (16, 16)},
+        {"size": (64,)},
+        {"size": ("a", "b")},
+        {"size": (64.5, 48)},
+        {"num_val": 0},
+        {"num_train": -1},
+    ],
+)
 def test_impossible_cities_are_errors(fields):
     with pytest.raises(DataError, match="toy city"):
         ToyCity(**fields)

@@ -1,6 +1,7 @@
 """What identifies a toy city."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from data_pipelines.errors import DataError
 
@@ -25,9 +26,10 @@ class ToyCity:
     num_val: int = 60
 
     def __post_init__(self):
-        size = tuple(int(side) for side in self.size)
-        if len(size) != 2 or size[0] < MIN_SIZE[0] or size[1] < MIN_SIZE[1]:
+        size = tuple(self.size)
+        whole = len(size) == 2 and all(isinstance(side, Integral) for side in size)
+        if not whole or size[0] < MIN_SIZE[0] or size[1] < MIN_SIZE[1]:
             raise DataError(f"toy city: size {self.size} must be (width, height) of at least {MIN_SIZE} pixels")
         if self.num_train < 1 or self.num_val < 1:
             raise DataError(f"toy city: num_train={self.num_train}, num_val={self.num_val}: each must be at least 1")
-        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "size", tuple(map(int, size)))
