@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
+from dakd_jax.models.precision import computing_params
 from dakd_jax.models.preprocessing import NORMALISERS
+from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.named_leaves import named_leaves
 from dakd_jax.train_state import TrainState
 from dakd_jax.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
@@ -20,10 +22,11 @@ def first_nonfinite(
     models: StepModels,
     options: StepOptions,
 ) -> list[str]:
-    """Places with values that are not finite, in the order in which the step comes by; [] when there are none.
+    """Places with values that are not finite, the one where they begin first; [] when there are none.
 
-    Looked at in turn: the state, the layers of the student and the teacher on each domain, the loss terms, the
-    gradients (from the heads down, as they flow). The search ends with the first of these that has any.
+    Looked at in turn: the state, the layers of the student, the discriminators and the teacher (on source, then on
+    target), the loss terms, the gradients (from the heads down, as they flow). The search ends with the first of these
+    that has any. All networks compute in the precision of the options, as in the step.
     """
     looks = (
         _in_state(state),
@@ -52,19 +55,33 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
         images = batch.get(f"{domain}_image")
         if images is None:
             continue
-        yield from (f"student on {domain}: {layer}" for layer in _layers(models.segmenter, student, images, True))
+        heads, bad = _segmenter_layers(models.segmenter, student, images, True, options)
+        yield from (f"student on {domain}: {layer}" for layer in bad)
+        for level, params in state.discriminators.items():
+            log_probs = log_probabilities(getattr(heads, level), images.shape[1:3])
+            bad = _discriminator_layers(models.discriminator, params, log_probs, options)
+            yield from (f"discriminator_{level} on {domain}: {layer}" for layer in bad)
         if models.teacher is not None:
             train = options.teacher_statistics == "batch"
-            yield from (f"teacher on {domain}: {layer}" for layer in _layers(models.teacher, teacher, images, train))
+            _, bad = _segmenter_layers(models.teacher, teacher, images, train, options)
+            yield from (f"teacher on {domain}: {layer}" for layer in bad)
 
 
-def _layers(model, variables, images, train: bool) -> Iterator[str]:
-    """Names of the layers with a bad output, in the order in which they are computed."""
-    x = NORMALISERS[model.normaliser](jnp.asarray(images), jax.tree.leaves(variables["params"])[0].dtype)
-    _, captured = model.apply(
+def _segmenter_layers(model, variables, images, train: bool, options):
+    """(heads, names of the layers with a bad output, in the order in which they are computed)."""
+    params = variables["params"]
+    x = NORMALISERS[model.normaliser](jnp.asarray(images), jax.tree.leaves(params)[0].dtype)
+    variables = variables | {"params": computing_params(params, options.precision)}
+    heads, captured = model.apply(
         variables, x, train=train, capture_intermediates=True, mutable=["batch_stats", "intermediates"]
     )
-    yield from _in_order(captured["intermediates"], "")
+    return heads, list(_in_order(captured["intermediates"], ""))
+
+
+def _discriminator_layers(model, params, log_probs, options) -> list[str]:
+    variables = {"params": computing_params(params, options.precision)}
+    _, captured = model.apply(variables, jnp.exp(log_probs), capture_intermediates=True, mutable=["intermediates"])
+    return list(_in_order(captured["intermediates"], ""))
 
 
 def _in_order(tree: dict, prefix: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ import optax
 from dakd_jax.adaptation import adversarial
 from dakd_jax.losses import distillation, segmentation
 from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.precision import computing_params, widened
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
@@ -60,6 +61,7 @@ class StepOptions:
       mse_on: 'log_probabilities' of the auxiliary head, or 'features' under it.
       teacher_statistics: 'running', or those of the 'batch'.
       skip_nonfinite: leave the state as it was where anything that is watched is not finite.
+      precision: what all networks compute in, a key of models.precision.PRECISIONS.
     """
 
     adapt: bool = True
@@ -69,6 +71,7 @@ class StepOptions:
     mse_on: str = "log_probabilities"
     teacher_statistics: str = "running"
     skip_nonfinite: bool = False
+    precision: str = "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,17 +83,15 @@ class StepModels:
     teacher: Segmenter | None = None
 
 
-def _forward(model, variables, images, *, train):
+def _forward(model, variables, images, *, train, precision="float32"):
     """({level: log-probabilities}, features, new batch statistics) of a segmenter on uint8 pictures."""
-    x = NORMALISERS[model.normaliser](images, _dtype(variables["params"]))
+    params = variables["params"]
+    x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
+    variables = variables | {"params": computing_params(params, precision)}
     heads, updates = model.apply(variables, x, train=train, mutable=["batch_stats"])
     size = images.shape[1:3]
     log_probs = {level: log_probabilities(getattr(heads, level), size) for level in ("auxiliary", "main")}
-    return log_probs, heads.features, updates.get("batch_stats", variables["batch_stats"])
-
-
-def _dtype(params):
-    return jax.tree.leaves(params)[0].dtype
+    return log_probs, widened(heads.features), updates.get("batch_stats", variables["batch_stats"])
 
 
 def _teacher_forward(teacher, images, weight, weights, *, model, options):
@@ -98,7 +99,7 @@ def _teacher_forward(teacher, images, weight, weights, *, model, options):
 
     def run(images):
         train = options.teacher_statistics == "batch"
-        log_probs, features, _ = _forward(model, teacher, images, train=train)
+        log_probs, features, _ = _forward(model, teacher, images, train=train, precision=options.precision)
         return log_probs, features
 
     shapes = jax.eval_shape(run, images)
@@ -145,9 +146,8 @@ def _with_distillation(total, terms, student, teacher, images, weight, weights, 
 def _source_loss(params, batch_stats, teacher, batch, weights, *, models, options):
     """Segmentation and distillation on source pictures."""
     images = batch["source_image"]
-    logp, features, batch_stats = _forward(
-        models.segmenter, {"params": params, "batch_stats": batch_stats}, images, train=True
-    )
+    variables = {"params": params, "batch_stats": batch_stats}
+    logp, features, batch_stats = _forward(models.segmenter, variables, images, train=True, precision=options.precision)
     terms = {
         f"seg_{level}": segmentation.cross_entropy(logp[level], batch["source_label"])
         for level in ("main", "auxiliary")
@@ -162,10 +162,10 @@ def _source_loss(params, batch_stats, teacher, batch, weights, *, models, option
 def _target_loss(params, batch_stats, discriminators, teacher, batch, weights, *, models, options):
     """Adversarial and distillation losses on target pictures."""
     images = batch["target_image"]
-    logp, features, batch_stats = _forward(
-        models.segmenter, {"params": params, "batch_stats": batch_stats}, images, train=True
-    )
-    judged = adversarial.generator_terms(models.discriminator, discriminators, logp, kind=options.adversarial)
+    variables = {"params": params, "batch_stats": batch_stats}
+    logp, features, batch_stats = _forward(models.segmenter, variables, images, train=True, precision=options.precision)
+    how = {"kind": options.adversarial, "precision": options.precision}
+    judged = adversarial.generator_terms(models.discriminator, discriminators, logp, **how)
     total = sum(getattr(weights, f"adversarial_{level}") * term for level, term in judged.items())
     terms = {f"adversarial_{level}": term for level, term in judged.items()}
     known = batch.get("target_label")
@@ -176,9 +176,8 @@ def _target_loss(params, batch_stats, discriminators, teacher, batch, weights, *
 
 
 def _discriminator_loss(discriminators, source, target, *, models, options):
-    terms = adversarial.discriminator_terms(
-        models.discriminator, discriminators, source, target, kind=options.adversarial
-    )
+    how = {"kind": options.adversarial, "precision": options.precision}
+    terms = adversarial.discriminator_terms(models.discriminator, discriminators, source, target, **how)
     return sum(terms.values()), terms
 
 

@@ -3,6 +3,8 @@
 import jax
 from flax import linen as nn
 
+from dakd_jax.models.precision import in_dtype_of_kernel
+
 CHANNELS = (64, 128, 256, 512)
 KERNEL, STRIDE, PADDING, SLOPE = 4, 2, 1, 0.2
 MIN_SIZE = STRIDE ** (len(CHANNELS) + 1)  # below 32 pixels a side nothing is left after five halvings
@@ -37,5 +39,6 @@ class Discriminator(nn.Module):
             strides=STRIDE,
             padding=(pad, pad),
             kernel_init=_torch_uniform,
+            promote_dtype=in_dtype_of_kernel,
             name=name,
         )

@@ -7,6 +7,7 @@ import jax
 from flax import linen as nn
 
 from dakd_jax.models.batch_norm import BatchNorm
+from dakd_jax.models.precision import in_dtype_of_kernel
 
 OUTPUT_STRIDE = 8
 CHANNELS = (16, 32, 64, 128, 256, 512, 512, 512)
@@ -58,6 +59,7 @@ def conv(features: int, kernel: int, *, stride: int = 1, dilation: int = 1, name
         kernel_dilation=dilation,
         use_bias=False,
         kernel_init=_he_normal,
+        promote_dtype=in_dtype_of_kernel,
         name=name,
     )
 

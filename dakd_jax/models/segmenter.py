@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from dakd_jax.models import resizing
 from dakd_jax.models.drn import DRN, OUTPUT_STRIDE
+from dakd_jax.models.precision import in_dtype_of_kernel, widened
 
 
 class Heads(NamedTuple):
@@ -45,7 +45,13 @@ class Segmenter(nn.Module):
         )
 
     def _head(self, name):
-        return nn.Conv(self.num_classes, (1, 1), kernel_init=nn.initializers.normal(0.01), name=name)
+        return nn.Conv(
+            self.num_classes,
+            (1, 1),
+            kernel_init=nn.initializers.normal(0.01),
+            promote_dtype=in_dtype_of_kernel,
+            name=name,
+        )
 
 
 def log_probabilities(logits: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -53,6 +59,5 @@ def log_probabilities(logits: jax.Array, size: tuple[int, int]) -> jax.Array:
 
     x8 bilinear with aligned corners, cropped to the picture, then log-softmax over classes, in float32 at least.
     """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    full = resizing.crop(resizing.upsample_aligned(logits, OUTPUT_STRIDE), size)
+    full = resizing.crop(resizing.upsample_aligned(widened(logits), OUTPUT_STRIDE), size)
     return jax.nn.log_softmax(full, axis=-1)

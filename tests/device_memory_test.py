@@ -1,0 +1,35 @@
+"""Out of memory ends as one message with the plan of a step; other errors of the runtime keep their traceback."""
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs
+
+from dakd_jax import device_memory, train
+from dakd_jax.errors import UserError
+
+FULL = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."
+
+
+def test_a_step_that_does_not_fit(toy_city, workdir, monkeypatch):
+    def full(*arguments):
+        raise jax.errors.JaxRuntimeError(FULL)
+
+    monkeypatch.setattr(train, "_step", full)
+    with pytest.raises(
+        UserError, match=r"out of memory on \S+: a step needs about [\d.]+ GiB \(state [\d.]+, .*data.batch"
+    ):
+        tiny_runs.run(tiny_runs.config(toy_city, goal=("source_only",)), workdir)
+
+
+def test_the_plan_counts_arguments_and_what_the_compiler_sets_aside():
+    x = np.ones((256, 256), np.float32)
+    compiled = jax.jit(lambda x: (x @ x) @ (x @ x.T)).lower(x).compile()
+    plan = device_memory.step_plan(compiled, batch={"x": x, "y": np.zeros(10, np.uint8)}, teacher=None)
+    assert plan["batch"] == 256 * 256 * 4 + 10 and plan["teacher"] == 0
+    assert plan["computing"] >= 2 * 256 * 256 * 4  # two products are held at a time
+
+
+def test_other_errors_pass():
+    with pytest.raises(jax.errors.JaxRuntimeError), device_memory.explained(dict):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
