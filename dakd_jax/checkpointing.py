@@ -36,6 +36,7 @@ class Checkpoints:
       folder: of the stage's checkpoints.
       keep: how many of the newest stay, >= 1.
       keep_every: those at multiples of so many steps stay as well; 0 for none.
+      best: step of one that stays as well; may be set anew before a save.
       identity: of the stage, as JSON-safe data, see stage_identity.py.
       report: told in one line about each damaged checkpoint.
     """
@@ -46,11 +47,12 @@ class Checkpoints:
         *,
         keep: int,
         keep_every: int = 0,
+        best: int | None = None,
         identity: dict | None = None,
         report: Callable[[str], None] = lambda line: None,
     ):
         self._folder, self._keep, self._keep_every = pathlib.Path(folder).resolve(), keep, keep_every
-        self._identity, self._report = identity or {}, report
+        self._identity, self._report, self.best = identity or {}, report, best
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in (*self._folder.glob(f"{_UNFINISHED}*"), *self._folder.glob("*.orbax-checkpoint-tmp*")):
             shutil.rmtree(leftover)  # of a process that was killed
@@ -98,13 +100,20 @@ class Checkpoints:
         """
         self.wait()
         for step in reversed(self.steps()):
-            try:
-                return self._read(self._folder / str(step), like)
-            except UserError:
-                raise
-            except Exception as error:  # whatever orbax raises on lost, cut or flipped bytes
-                self._set_aside(step, " ".join(str(error).split())[:160])
+            if (state := self.read(step, like)) is not None:
+                return state
         return None
+
+    def read(self, step: int, like: TrainState) -> TrainState | None:
+        """The state of one of steps(); None when it is damaged, and then it is set aside. Raises as restore()."""
+        self.wait()
+        try:
+            return self._read(self._folder / str(step), like)
+        except UserError:
+            raise
+        except Exception as error:  # whatever orbax raises on lost, cut or flipped bytes
+            self._set_aside(step, " ".join(str(error).split())[:160])
+            return None
 
     def close(self) -> None:
         """Waits for the save under way, and lets go of the folder. Raises OSError as wait() does."""
@@ -127,7 +136,7 @@ class Checkpoints:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         for old in self.steps()[: -self._keep]:
-            if not (self._keep_every and old % self._keep_every == 0):
+            if not (self._keep_every and old % self._keep_every == 0) and old != self.best:
                 shutil.rmtree(self._folder / str(old))
 
     def _read(self, path: pathlib.Path, like: TrainState) -> TrainState:
@@ -169,8 +178,8 @@ class Checkpoints:
         shutil.rmtree(aside, ignore_errors=True)
         (self._folder / str(step)).rename(aside)
         before = self.steps()
-        way_on = f"going on from step {before[-1]}" if before else "starting anew"
-        self._report(f"checkpoint {step} is damaged ({reason}): set aside as {aside}; {way_on}")
+        left = f"the newest one left is {before[-1]}" if before else "none is left, starting anew"
+        self._report(f"checkpoint {step} is damaged ({reason}): set aside as {aside}; {left}")
 
 
 def checksum(state: TrainState) -> str:

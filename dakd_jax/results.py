@@ -4,7 +4,7 @@ import numpy as np
 import rich.table
 
 from dakd_jax import metrics, paper_numbers, pretrained, records
-from dakd_jax.logs import read_rows
+from dakd_jax.logs import METRICS, read_rows
 from dakd_jax.report import Experiment, Picture, StageResult
 from dakd_jax.weights import start_text
 
@@ -53,9 +53,10 @@ def _stage_result(experiment, planned) -> StageResult:
         name=planned.name,
         title=planned.stage.title,
         confusion=confusion,
-        curves=read_rows(planned.folder / "metrics.jsonl"),
+        curves=read_rows(planned.folder / METRICS),
         predictions=predictions,
         info={key: value for key, value in info.items() if value is not None},
+        weights_of_step=record.get("weights_of_step"),
     )
 
 
@@ -64,7 +65,7 @@ def _notes(experiment) -> list[str]:
     student, teacher = start_text(config.student), start_text(config.teacher)
     notes = [
         f"The student starts from {student}, the teacher from {teacher}.",
-        f"Evaluated on target val under the protocol '{config.eval.protocol}', last checkpoint of each stage.",
+        f"Evaluated on target val under the protocol '{config.eval.protocol}'. {_which_checkpoint(experiment)}",
     ]
     empty = [
         name for name, row in zip(experiment.feed.class_names, _any_confusion(experiment), strict=True) if not row.sum()
@@ -72,6 +73,16 @@ def _notes(experiment) -> list[str]:
     if empty:
         notes.append(f"Classes that never occur in the labels of target val: {', '.join(empty)}.")
     return notes
+
+
+def _which_checkpoint(experiment) -> str:
+    if not any(planned.identity.get("selection") for planned in experiment.plan.values()):
+        return "The last checkpoint of each stage counts."
+    criterion, source = experiment.config.train.select, experiment.feed.source_split
+    return (
+        f"Of each stage's checkpoints the one counts that is best without any label of the target: by {criterion} on "
+        f"unlabelled target pictures, where the stage sees them, and mIoU on source {source} (docs/METHOD.md)."
+    )
 
 
 def _any_confusion(experiment):

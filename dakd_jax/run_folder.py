@@ -1,7 +1,6 @@
 """Is what lies in a run's folder what its records say, and what differs between two runs?"""
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterator
 
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from dakd_jax import metrics, pretrained, records, weights
 from dakd_jax.errors import UserError
+from dakd_jax.logs import METRICS, read_row
 
 RECORD = "record.json"
 # Differ between any two runs of the same thing.
@@ -65,19 +65,22 @@ def _problems(folder: pathlib.Path) -> Iterator[str]:
 
 
 def _bad_rows(folder: pathlib.Path, record: dict) -> Iterator[str]:
-    path, last = folder / "metrics.jsonl", 0
-    lines = path.read_text().splitlines() if path.exists() else []
+    path, last, evaluated = folder / METRICS, 0, set()
+    lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
-        try:
-            step = json.loads(line)["step"]
-        except (ValueError, KeyError, TypeError):
+        if (row := read_row(line)) is None:
             yield f"metrics.jsonl: line {number} is no row"
             return
+        step = row["step"]
         if step < last:
             yield f"metrics.jsonl: line {number} goes back to step {step}"
         last = step
+        if row.get("kind") == "eval":
+            evaluated.add(last)
     if record["status"] == "finished" and last != record["identity"]["steps"]:
         yield f"metrics.jsonl ends at step {last} of {record['identity']['steps']}"
+    if (chosen := record.get("weights_of_step", last)) != last and chosen not in evaluated:
+        yield f"the weights are said to be of step {chosen}, which was never evaluated"
 
 
 def _bad_weights(folder: pathlib.Path, record: dict) -> Iterator[str]:

@@ -2,23 +2,27 @@
 
 import dataclasses
 import pathlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import black_box, evaluate, optimizers, records, train_state
+from dakd_jax import black_box, device_memory, evaluate, optimizers, records, train_state
 from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.checkpointing import Checkpoints
-from dakd_jax.device_prefetch import DataWait, prefetch_to_device
+from dakd_jax.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
+from dakd_jax.discriminator_watch import DiscriminatorWatch
+from dakd_jax.energy import EnergyMeter
 from dakd_jax.errors import NonFiniteLoss
 from dakd_jax.interruption import Stopped, StopRequest
-from dakd_jax.logs import MetricLog
+from dakd_jax.logs import METRICS, MetricLog, read_rows
 from dakd_jax.progress import StageProgress
+from dakd_jax.selection import Selection, best_step
 from dakd_jax.settings import StageSettings
 from dakd_jax.train_step import FINITE, LearningRates, train_step
+from dakd_jax.training_log import Row, TrainingLog
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +36,12 @@ class Job:
       teacher: frozen {'params', 'batch_stats'}, or None.
       batches: start step -> endless iterator of training batches.
       eval_batches: () -> one pass over target val; None when there is none.
+      selection: scores the candidates, one at each evaluation, of which the best one counts; None: the last step does.
       show: names of the pictures whose predictions go to TensorBoard.
       config: for optim.*, train.* and eval.*.
       identity: of the stage, stored in its checkpoints.
       palette: uint8 [C, 3].
+      unreadable: as long as there are training pictures that could not be read.
     """
 
     title: str
@@ -47,18 +53,31 @@ class Job:
     teacher: dict | None
     batches: Callable
     eval_batches: Callable | None
+    selection: Selection | None
     show: tuple[str, ...]
     config: object
     identity: dict
     palette: np.ndarray
+    unreadable: Sized = ()
 
 
-def train(job: Job, console: Console) -> tuple[dict, dict]:
-    """Trains a stage to its last step, from its newest checkpoint if there is one.
+class Trained(NamedTuple):
+    """A stage that came to its last step.
 
-    Returns:
-      {'params', 'batch_stats'} of the last step, and what this process took: {'images_per_second', 'minutes',
-      'data_wait_percent'}.
+    Attributes:
+      variables: {'params', 'batch_stats'} that count.
+      step: that they are of.
+      timing: what this process took: {'images_per_second', 'minutes', 'data_wait_percent'}, and 'energy_joules' and
+        'energy_from' where a counter tells.
+    """
+
+    variables: dict
+    step: int
+    timing: dict
+
+
+def train(job: Job, console: Console) -> Trained:
+    """Trains a stage to its last step, from its newest checkpoint if there is one, and chooses the weights that count.
 
     Raises:
       NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
@@ -76,14 +95,35 @@ def train(job: Job, console: Console) -> tuple[dict, dict]:
             state = restored
             console.print(f"{job.title}: goes on at step {int(state.step)}", highlight=False)
         log = MetricLog(job.folder, int(state.step))
+        checkpoints.best = _best(job, checkpoints)
         try:
-            return _loop(job, state, checkpoints, log, console)
+            with device_memory.explained(lambda: _memory_plan(job)):
+                state, timing = _loop(job, state, checkpoints, log, console)
+            state = _chosen(job, state, checkpoints, console)
+            return Trained({"params": state.params, "batch_stats": state.batch_stats}, int(state.step), timing)
         except BadStep as bad:
             raise NonFiniteLoss(_keep(job, checkpoints, bad.step)) from None
         finally:
             log.close()
     finally:
         checkpoints.close()
+
+
+def _chosen(job, last, checkpoints, console):
+    """The state of the best candidate; that of the last step where there is no choice."""
+    if job.selection is None:
+        return last
+    while (step := _best(job, checkpoints)) is not None and step != int(last.step):
+        if (state := checkpoints.read(step, last)) is not None:
+            console.print(f"{job.title}: chosen without target labels: step {step}", highlight=False)
+            return state
+    return last
+
+
+def _best(job, checkpoints, *about_to_be_saved):
+    """Step of the best candidate that there is a checkpoint of."""
+    checkpoints.wait()
+    return best_step(read_rows(job.folder / METRICS), [*checkpoints.steps(), *about_to_be_saved])
 
 
 def _first_state(job):
@@ -113,6 +153,24 @@ def _step(job, state, batch, rate):
     )
 
 
+def _memory_plan(job):
+    """Bytes that a step needs, by name."""
+    settings, batch = job.settings, next(job.batches(0))
+    state = jax.eval_shape(lambda: _first_state(job))  # there is no room for another one
+    compiled = train_step.lower(
+        state,
+        job.teacher,
+        batch,
+        settings.weights,
+        _rate(_learning_rates(job.config.optim, settings.steps), 0),
+        models=settings.models,
+        options=settings.options,
+        optimizer=settings.optimizer,
+        discriminator_optimizer=settings.discriminator_optimizer,
+    ).compile()
+    return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=batch)
+
+
 def _keep(job, checkpoints, bad_step):
     """Runs again from the last checkpoint to the step before the bad one, and keeps a bundle; returns the message."""
     state = _first_state(job)
@@ -140,13 +198,28 @@ def _keep(job, checkpoints, bad_step):
 
 
 def _loop(job, state, checkpoints, log, console):
+    """(state of the last step, timing) of the steps from `state` on."""
     settings, config, first = job.settings, job.config.train, int(state.step)
-    rates = _learning_rates(job.config.optim, settings.steps)
-    pictures = (2 if settings.options.adapt else 1) * job.config.data.batch_size
-    pending, losses, clock, wait = None, {}, _Throughput(pictures), DataWait()
+
+    def say(line):
+        console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
+
+    rates, wait, losses = _learning_rates(job.config.optim, settings.steps), DataWait(), {}
     watch = FiniteWatch(config.max_skipped if settings.options.skip_nonfinite else None)
+    rows = TrainingLog(
+        log,
+        pictures=(2 if settings.options.adapt else 1) * job.config.data.batch_size,
+        watch=watch,
+        discriminators=_discriminator_watch(settings, config),
+        say=say,
+    )
+    advice = SlowDataAdvice(say)
     batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
-    with StageProgress(console, job.title, settings.steps, first) as progress, StopRequest() as stop:
+    with (
+        StageProgress(console, job.title, settings.steps, first) as progress,
+        StopRequest() as stop,
+        EnergyMeter(jax.devices()[0]) as energy,
+    ):
         for step in range(first, settings.steps):
             rate = _rate(rates, step)
             state, losses = _step(job, state, wait.next(batches, next(iter(losses.values()), None)), rate)
@@ -154,30 +227,47 @@ def _loop(job, state, checkpoints, log, console):
             watch.add(done, losses.pop(FINITE))
             last = done == settings.steps
             if done % config.log_every == 0 or last:
-                # Read one interval late, so that the device never waits for the host.
-                _write(log, pending, clock, watch)
-                pending = (done, losses, rate, wait.lap())
-                progress.update(done, f"{clock.rate:6.1f} images/s")
-            if job.eval_batches and config.eval_every and done % config.eval_every == 0 and not last:
-                pending = _write(log, pending, clock, watch)
+                waited = wait.lap()
+                rows.add(Row(done, losses, rate, waited, len(job.unreadable)))
+                advice.add(waited)
+                progress.update(done, f"{rows.clock.rate:6.1f} images/s")
+            if candidate := _evaluated(job, done):
+                rows.flush()
                 watch.check(done)
                 _validate(job, state, log)
-                clock.restart(done)
+                if job.selection:
+                    checkpoints.best = _best(job, checkpoints, done)
+                rows.clock.restart(done)
                 wait.restart()
             # After the rows of this step: a run that is killed and goes on from here has them all.
-            if done % config.checkpoint_every == 0 or last or stop.made:
-                pending = _write(log, pending, clock, watch)
+            if done % config.checkpoint_every == 0 or last or stop.made or (candidate and job.selection):
+                rows.flush()
                 watch.check(done)  # nothing that is not finite is ever saved
                 checkpoints.save(state)
             if stop.made:
                 checkpoints.wait()
                 console.print(f"{job.title}: stopped at step {done} and saved", highlight=False)
                 raise Stopped(stop.made)
-    return {"params": state.params, "batch_stats": state.batch_stats}, {
-        "images_per_second": round(clock.overall, 1),
-        "minutes": round(clock.seconds / 60, 2),
+    return state, energy.record() | {
+        "images_per_second": round(rows.clock.overall, 1),
+        "minutes": round(rows.clock.seconds / 60, 2),
         "data_wait_percent": round(100 * wait.share, 2),
     }
+
+
+def _evaluated(job, step) -> bool:
+    """Whether the network is evaluated after a step, if there is anything to evaluate it by.
+
+    Without candidates to choose from the last step is evaluated when it is finished, with the report's rules.
+    """
+    every, last = job.config.train.eval_every, step == job.settings.steps
+    due = every and (step % every == 0 or last) and (job.selection or not last)
+    return bool(due and (job.selection or job.eval_batches))
+
+
+def _discriminator_watch(settings, config):
+    rows = -(-settings.steps // config.log_every)
+    return DiscriminatorWatch(settings.options.adversarial, rows) if settings.options.adapt else None
 
 
 def _learning_rates(optim, steps):
@@ -190,53 +280,14 @@ def _rate(rates, step):
     return LearningRates(*(np.float32(series[step]) for series in rates))
 
 
-def _write(log, pending, clock, watch):
-    """Writes a row that waited for the device; returns None, the next `pending`."""
-    if pending is None:
-        return None
-    step, losses, rate, data_wait = pending
-    values = {name: float(value) for name, value in jax.device_get(losses).items()}
-    clock.tick(step)  # now the step is done, not merely dispatched
-    watch.check(step)
-    if watch.skipped:
-        values = {name: value if np.isfinite(value) else None for name, value in values.items()}
-        values["skipped_steps"] = watch.skipped
-    rates = {
-        "learning_rate": float(rate.segmenter),
-        "discriminator_learning_rate": float(rate.discriminator),
-        "images_per_second": round(clock.rate, 2),
-        "data_wait_percent": round(100 * data_wait, 2),
-    }
-    log.row(step, "train", values | rates)
-    return None
-
-
 def _validate(job, state, log):
+    step, variables = int(state.step), {"params": state.params, "batch_stats": state.batch_stats}
+    scored = job.selection.score(variables) if job.selection else {}
+    if not job.eval_batches:
+        log.row(step, "eval", scored)
+        return
     rules = evaluate.protocol(job.config.eval.protocol)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
     confusion, kept = evaluate.evaluate(
         job.settings.models.segmenter, variables, job.eval_batches(), rules, keep=frozenset(job.show)
     )
-    log.evaluation(int(state.step), confusion, kept, job.palette)
-
-
-class _Throughput:
-    """Pictures per second, of the last interval and overall, without evaluation and the first compilation."""
-
-    def __init__(self, pictures: int):
-        self._pictures, self._last, self._step = pictures, time.monotonic(), None
-        self.rate, self.seconds, self._steps = 0.0, 0.0, 0
-
-    def tick(self, step: int) -> None:
-        now = time.monotonic()
-        if self._step is not None:
-            self.rate = self._pictures * (step - self._step) / max(now - self._last, 1e-9)
-            self.seconds, self._steps = self.seconds + now - self._last, self._steps + step - self._step
-        self._last, self._step = now, step
-
-    def restart(self, step: int) -> None:
-        self._last, self._step = time.monotonic(), step
-
-    @property
-    def overall(self) -> float:
-        return self._pictures * self._steps / self.seconds if self.seconds else 0.0
+    log.evaluation(step, confusion, kept, job.palette, scored)

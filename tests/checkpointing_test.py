@@ -162,7 +162,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(saved, open
     found = opened(folder, report=said.append).restore(made)
     assert_equal(found, at(filled(made, seed=9), 1))
     (line,) = said
-    assert line.startswith("checkpoint 2 is damaged (") and line.endswith("damaged-2; going on from step 1")
+    assert line.startswith("checkpoint 2 is damaged (") and line.endswith("damaged-2; the newest one left is 1")
     assert "\n" not in line and (folder / "damaged-2").is_dir() and not (folder / "2").exists()
 
 

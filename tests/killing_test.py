@@ -1,5 +1,6 @@
 """A process that is killed at any moment, again and again, ends with the bits of one that never was."""
 
+import json
 import random
 import shutil
 
@@ -8,7 +9,13 @@ import tiny_runs
 from dakd_jax import weights
 
 RANDOM_KILLS = 12
-CHANGES = {"goal": ("source_only", "student"), "train.eval_every": 2, "train.keep_checkpoints": 1}
+CHANGES = {
+    "goal": ("source_only", "student"),
+    "train.eval_every": 2,
+    "train.select": "entropy",
+    "train.select_pictures": 2,
+    "train.keep_checkpoints": 1,
+}
 NO_REPORT = "import dakd_jax.commands as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
 
 # Python for the process that is to die: what it does in its last moment. `die` sends it SIGKILL.
@@ -40,6 +47,8 @@ MOMENTS = {
         "l.MetricLog.row = row"
     ),
     "in an evaluation": "import dakd_jax.evaluate as e; e.predict = die",
+    "while a candidate is scored": "import dakd_jax.selection as s; s.criteria = die",
+    "before one is chosen": "import dakd_jax.train as t; t._chosen = die",
     "before the weights are saved": "import dakd_jax.weights as w; w.save = die",
     "between two stages": "import dakd_jax.evaluation_store as e; e.Evaluator.ensure = die",
     "before the report": "import dakd_jax.commands as c; c.results.collect = die",
@@ -48,11 +57,12 @@ FILES = (weights.FILE, "evaluation-*.npz")
 
 
 def outcome(workdir):
-    """All that a run leaves and that no clock has touched: {stage: (bytes of files, rows of metrics)}."""
+    """All that a run leaves and no clock has touched: {stage: (bytes of files, rows of metrics, chosen step)}."""
     found = {}
     for folder in sorted((workdir / "stages").iterdir()):
         files = {file.name: file.read_bytes() for pattern in FILES for file in folder.glob(pattern)}
-        found[folder.name] = files, tiny_runs.metric_rows(folder)
+        record = json.loads((folder / "record.json").read_text())
+        found[folder.name] = files, tiny_runs.metric_rows(folder), record["weights_of_step"]
         assert len(files) == 2 and len(found[folder.name][1]) > tiny_runs.STEPS
         assert not [p.name for p in folder.rglob("*") if ".tmp" in p.name or ".unfinished" in p.name]
     return found

@@ -36,10 +36,11 @@ def batches(step):
 job = train.Job(
     title="made up", stage="source_only", identity={{}}, folder=pathlib.Path({folder!r}), settings=chosen,
     segmenter=weights.start(chosen.models.segmenter, config.student, 0, "student"), discriminators={{}}, teacher=None,
-    batches=batches, eval_batches=lambda: iter(()), show=(), config=config, palette=np.zeros((19, 3), np.uint8),
+    batches=batches, eval_batches=lambda: iter(()), selection=None, show=(), config=config,
+    palette=np.zeros((19, 3), np.uint8),
 )
-trained, timing = train.train(job, Console(file=io.StringIO()))
-weights.save(job.folder / "model.pth", trained)
+trained = train.train(job, Console(file=io.StringIO()))
+weights.save(job.folder / "model.pth", trained.variables)
 bad = [m for m in sys.modules if m.split(".")[0] in {blocked!r}]
 assert not bad, bad
 """

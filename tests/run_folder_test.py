@@ -56,6 +56,7 @@ def swap_weights(folder):
     shutil.copy(tiny_runs.stage_folder(folder.parents[1], "case_a") / "model.pth", folder / "model.pth")
 
 
+ROWS = '{{"step": {}, "kind": "train"}}\n{{"step": {}, "kind": "train"}}\n'
 DAMAGES = {
     "model.pth does not hold the recorded weights": swap_weights,
     r"model.pth cannot be read": lambda folder: (folder / "model.pth").write_bytes(b"x"),
@@ -70,12 +71,12 @@ DAMAGES = {
     ),
     "record.json cannot be read": lambda folder: (folder / "record.json").write_text("{"),
     "metrics.jsonl: line 3 is no row": lambda folder: (folder / "metrics.jsonl").write_text(
-        '{"step": 1}\n{"step": 2}\n{"ste'
+        ROWS.format(1, 2) + '{"ste'
     ),
     "metrics.jsonl: line 2 goes back to step 1": lambda folder: (folder / "metrics.jsonl").write_text(
-        '{"step": 2}\n{"step": 1}\n{"step": 6}\n'
+        ROWS.format(2, 1) + ROWS.format(6, 6)
     ),
-    "metrics.jsonl ends at step 5 of 6": lambda folder: (folder / "metrics.jsonl").write_text('{"step": 5}\n'),
+    "metrics.jsonl ends at step 5 of 6": lambda folder: (folder / "metrics.jsonl").write_text(ROWS.format(5, 5)),
     "evaluation-native-.*npz has changed": lambda folder: flip(one(folder, "evaluation-*.npz")),
     "evaluation-native-.*json does not hold the scores": lambda folder: edit(
         one(folder, "evaluation-*.json"), lambda told: told["scores"].update(miou=0.9)

@@ -23,6 +23,11 @@ class PaperFeed:
     def fingerprint(self, labelled, with_target):
         return f"{self.files}, labels of {labelled}, {with_target}"
 
+    source_split = "val"
+
+    def selection_fingerprint(self, count):
+        return f"{count} of {self.files}"
+
     def evaluation_problem(self):
         return ""
 
@@ -60,6 +65,7 @@ STUDENTS = EVERYTHING - {"teacher"}
         ({"data.rare_class_temperature": 0.01}, EVERYTHING),
         ({"data.class_mix": 0.5}, {"case_b", "case_c", "case_d"}),
         ({"data.records_dir": "elsewhere"}, set()),
+        ({"data.max_unreadable": 0}, set()),
         ({"student.width": 0.1}, STUDENTS),
         ({"student.arch": "drn_d_24"}, STUDENTS),
         ({"student.auxiliary_layer": 7}, STUDENTS),
@@ -87,6 +93,8 @@ STUDENTS = EVERYTHING - {"teacher"}
         ({"optim.power": 1.0}, EVERYTHING),
         ({"optim.decay_steps": 99}, EVERYTHING),
         ({"optim.discriminator_learning_rate": 0.1}, ADAPTED),
+        ({"train.select": "consistency"}, EVERYTHING - {"target_supervised"}),
+        ({"train.precision": "bfloat16"}, EVERYTHING),
         ({"train.steps": 7}, STUDENTS),
         ({"train.teacher_steps": 7}, {"teacher"} | DISTILLED),
         ({"student.init_from": "student"}, DISTILLED),
@@ -106,7 +114,8 @@ def test_other_files_change_every_hash():
     [
         {"title": "x"}, {"workdir": "elsewhere"}, {"data.root": "elsewhere"}, {"data.name": "gta5"},
         {"data.cityscapes_dir": "elsewhere"}, {"data.loader": "tf"}, {"data.num_parallel_calls": 1},
-        {"data.prefetch": 0}, {"data.cache_mb": 0}, {"train.log_every": 7}, {"train.eval_every": 7},
+        {"data.prefetch": 0}, {"data.cache_mb": 0}, {"train.log_every": 7}, {"train.eval_every": 2},
+        {"train.deterministic": True},
         {"train.checkpoint_every": 7}, {"train.keep_checkpoints": 7}, {"loss.watch_inactive": True},
         {"eval.batch_size": 7}, {"eval.protocol": "released"}, {"eval.pictures": 1}, {"eval.metric": "miou_present"},
         {"goal": tuple(reversed(paradigms.STAGES))},
@@ -115,6 +124,21 @@ def test_other_files_change_every_hash():
 )  # fmt: skip
 def test_paths_logging_and_evaluation_change_no_hash(changes):
     assert changed_hashes(**changes) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"train.eval_every": 2}, EVERYTHING - {"target_supervised"}),
+        ({"train.select_pictures": 7}, EVERYTHING - {"target_supervised"}),
+        ({"train.select": "entropy"}, ADAPTED),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else f"{len(value)} stages",
+)
+def test_what_weights_are_chosen_by_changes_the_hash_where_they_are_chosen(changes, expected):
+    chosen = {"train.select": "consistency"}
+    before, after = planned(**chosen), planned(**chosen | changes)
+    assert {name for name in before if before[name].hash != after[name].hash} == expected
 
 
 def test_workdir_changes_no_hash():

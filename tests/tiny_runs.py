@@ -38,6 +38,7 @@ TINY = {
     "train.teacher_steps": STEPS,
     "train.log_every": 1,
     "train.eval_every": 3,
+    "train.select": "last",
     "train.checkpoint_every": 2,
     "eval.pictures": 3,
 }

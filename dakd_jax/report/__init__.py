@@ -47,6 +47,7 @@ class StageResult:
         fraction}.
       predictions: picture name -> uint8 [H, W] of class indices.
       info: what the training took (steps, images_per_second, parameters, minutes, ...), shown as it is.
+      weights_of_step: step of the checkpoint that counts; None where that is not known.
     """
 
     name: str
@@ -55,6 +56,7 @@ class StageResult:
     curves: Sequence[Mapping] = ()
     predictions: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     info: Mapping = dataclasses.field(default_factory=dict)
+    weights_of_step: int | None = None
 
     @functools.cached_property
     def scores(self) -> metrics.Scores:

@@ -72,7 +72,10 @@ def _panel_title(group: str, key: str) -> str:
 
 
 def validation_curves(experiment: Experiment) -> Figure | None:
-    """The benchmark's number on the validation pictures for each network; None where nothing was logged."""
+    """The benchmark's number on the validation pictures for each network; None where nothing was logged.
+
+    A star marks the checkpoint that counts.
+    """
     figure, axes = new_figure(10, 4.2)
     axis = axes[0, 0]
     for result in experiment.ordered():
@@ -80,6 +83,8 @@ def validation_curves(experiment: Experiment) -> Figure | None:
         if len(steps):
             colour = stage_colour(result.name)
             axis.plot(steps, 100 * values, "o-", ms=4, lw=1.8, color=colour, label=result.short_name)
+            chosen = steps == result.weights_of_step
+            axis.scatter(steps[chosen], 100 * values[chosen], marker="*", s=150, color=colour, ec=INK, lw=0.8, zorder=4)
     if not axis.lines:
         return None
     axis.set(xlabel="step", ylabel=f"{METRIC_NAMES[experiment.metric]} (%)", ylim=(0, None))

@@ -1,0 +1,89 @@
+"""Which checkpoint counts: the last, the one chosen without target labels, and the best in hindsight, side by side."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from dakd_jax.report import METRIC_NAMES, Experiment, StageResult
+from dakd_jax.report.curves import curve
+from dakd_jax.report.seeds import Spread
+from dakd_jax.report.text_table import Cell, TextTable, number
+
+HEADERS = ("network", "last", "chosen without target labels", "oracle best", "oracle − chosen")
+ORACLE = (
+    "The oracle best is picked by the target's own validation labels, which adaptation does not have: it is a bound."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A checkpoint of a stage: its step, and the benchmark's number in per cent."""
+
+    step: int
+    percent: float
+
+    def __str__(self) -> str:
+        return f"{self.percent:.1f} @ {self.step:,}"
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointRow:
+    """The three checkpoints of one stage, as they scored on target val while it was trained."""
+
+    name: str
+    title: str
+    last: Candidate
+    chosen: Candidate
+    oracle: Candidate
+
+    @property
+    def lost(self) -> float:
+        """Points that the oracle is ahead of the chosen one, >= 0."""
+        return self.oracle.percent - self.chosen.percent
+
+
+def checkpoint_row(result: StageResult, metric: str) -> CheckpointRow | None:
+    """None for a stage with fewer than two evaluations. Of equally good oracles the last one is meant."""
+    steps, values = curve(result.curves, metric, "eval")
+    candidates = [Candidate(int(step), 100 * value) for step, value in zip(steps, values, strict=True)]
+    if len(candidates) < 2:
+        return None
+    last = candidates[-1]
+    chosen = next((one for one in candidates if one.step == result.weights_of_step), last)
+    oracle = max(candidates, key=lambda one: (one.percent, one.step))
+    return CheckpointRow(result.name, result.title, last, chosen, oracle)
+
+
+def checkpoint_rows(experiment: Experiment) -> list[CheckpointRow]:
+    """One for every stage that had a choice."""
+    rows = (checkpoint_row(result, experiment.metric) for result in experiment.ordered())
+    return [row for row in rows if row is not None]
+
+
+def checkpoint_table(experiment: Experiment) -> TextTable | None:
+    """Networks x (last, chosen, oracle), each "mIoU @ step"; None where no stage had a choice."""
+    rows = checkpoint_rows(experiment)
+    if not rows:
+        return None
+    body = tuple(
+        (Cell(row.title), *(Cell(str(one)) for one in (row.last, row.chosen, row.oracle)), Cell(number(row.lost, 1)))
+        for row in rows
+    )
+    caption = f"{METRIC_NAMES[experiment.metric]} in per cent @ step. The chosen one counts everywhere else. {ORACLE}"
+    return TextTable("", HEADERS, body, caption)
+
+
+def checkpoint_seeds_table(experiments: Sequence[Experiment]) -> TextTable | None:
+    """The same as mean ± deviation over seeds; None where no stage had a choice."""
+    found: dict[str, list[CheckpointRow]] = {}
+    for experiment in experiments:
+        for row in checkpoint_rows(experiment):
+            found.setdefault(row.name, []).append(row)
+    if not found:
+        return None
+    body = []
+    for rows in found.values():
+        spreads = [Spread.of([getattr(row, kind).percent for row in rows]) for kind in ("last", "chosen", "oracle")]
+        lost = Spread.of([row.lost for row in rows])
+        body.append((Cell(rows[0].title), *(Cell(str(spread)) for spread in (*spreads, lost))))
+    caption = f"{METRIC_NAMES[experiments[0].metric]} in per cent, mean ± deviation over seeds. {ORACLE}"
+    return TextTable("", HEADERS, tuple(body), caption)

@@ -1,0 +1,106 @@
+"""The rows of a training loop: written one interval late, so that the device never waits for the host."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dakd_jax.black_box import FiniteWatch
+from dakd_jax.discriminator_watch import DiscriminatorWatch
+from dakd_jax.logs import MetricLog
+from dakd_jax.train_step import LearningRates
+
+
+class Row(NamedTuple):
+    """What a step left to be logged.
+
+    Attributes:
+      step: its number, from 1.
+      losses: scalars on the device, by name.
+      rate: learning rates of the step.
+      data_wait: share of the interval that the device stood still for want of data.
+      unreadable: how many pictures have been left out so far.
+    """
+
+    step: int
+    losses: dict
+    rate: LearningRates
+    data_wait: float
+    unreadable: int
+
+
+class TrainingLog:
+    """Writes rows, and looks at what is in them.
+
+    Args:
+      pictures: of a step.
+      watch: told of the steps that are done.
+      discriminators: looks at the discriminators' losses; None without any.
+      say: told in one line what should be known.
+    """
+
+    def __init__(
+        self,
+        log: MetricLog,
+        *,
+        pictures: int,
+        watch: FiniteWatch,
+        discriminators: DiscriminatorWatch | None,
+        say: Callable[[str], None],
+    ):
+        self._log, self._watch, self._discriminators, self._say = log, watch, discriminators, say
+        self.clock = Throughput(pictures)
+        self._pending: Row | None = None
+
+    def add(self, row: Row) -> None:
+        """Writes the row before this one. Raises BadStep."""
+        self.flush()
+        self._pending = row
+
+    def flush(self) -> None:
+        """Writes the row that waits, if there is one. Raises BadStep."""
+        row, self._pending = self._pending, None
+        if row is None:
+            return
+        values = {name: float(value) for name, value in jax.device_get(row.losses).items()}
+        self.clock.tick(row.step)  # now the step is done, not merely dispatched
+        self._watch.check(row.step)
+        if self._watch.skipped:
+            values = {name: value if np.isfinite(value) else None for name, value in values.items()}
+            values["skipped_steps"] = self._watch.skipped
+        values |= {
+            "learning_rate": float(row.rate.segmenter),
+            "discriminator_learning_rate": float(row.rate.discriminator),
+            "images_per_second": round(self.clock.rate, 2),
+            "data_wait_percent": round(100 * row.data_wait, 2),
+        }
+        self._log.row(row.step, "train", values | ({"unreadable_examples": row.unreadable} if row.unreadable else {}))
+        for line in self._discriminators.add(values) if self._discriminators else ():
+            self._say(line)
+
+
+class Throughput:
+    """Pictures per second, of the last interval and overall, without evaluation and the first compilation."""
+
+    def __init__(self, pictures: int):
+        self._pictures, self._last, self._step = pictures, time.monotonic(), None
+        self.rate, self.seconds, self._steps = 0.0, 0.0, 0
+
+    def tick(self, step: int) -> None:
+        """A step is done."""
+        now = time.monotonic()
+        if self._step is not None:
+            self.rate = self._pictures * (step - self._step) / max(now - self._last, 1e-9)
+            self.seconds, self._steps = self.seconds + now - self._last, self._steps + step - self._step
+        self._last, self._step = now, step
+
+    def restart(self, step: int) -> None:
+        """Leaves the time since the last tick out."""
+        self._last, self._step = time.monotonic(), step
+
+    @property
+    def overall(self) -> float:
+        """Pictures per second of all intervals."""
+        return self._pictures * self._steps / self.seconds if self.seconds else 0.0

@@ -1,0 +1,53 @@
+"""Pictures to choose a checkpoint by, without a label of the target: some of source val and of the target's own."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import loaders
+from data_pipelines.examples import Split
+from data_pipelines.input_pipeline import eval_batches, usable
+from data_pipelines.reading import Reader
+
+
+def spread(split: Split, count: int) -> Split:
+    """The split with at most `count` of its examples, spread evenly over their order."""
+    count = min(count, len(split))
+    chosen = [i * len(split) // count for i in range(count)]
+    examples, samples = tuple(split.examples[i] for i in chosen), split.samples
+    if samples is not None:
+        per_example = len(samples) // len(split)
+        samples = tuple(sample for i in chosen for sample in samples[i * per_example : (i + 1) * per_example])
+    return dataclasses.replace(split, examples=examples, samples=samples, notes=())
+
+
+def labelled_batches(split: Split, size: tuple[int, int], *, count: int, batch_size: int) -> Iterator[dict[str, Any]]:
+    """Batches of eval_batches over some pictures of a labelled split, pictures and labels at one (width, height)."""
+    return eval_batches(spread(split, count), image_size=size, label_size=size, batch_size=batch_size)
+
+
+def unlabelled_batches(split: Split, size: tuple[int, int], *, count: int, batch_size: int) -> Iterator[dict[str, Any]]:
+    """Some pictures of a split in batches of constant size.
+
+    Args:
+      size: (width, height) of the pictures.
+      count: >= 1, how many pictures at most.
+
+    Returns:
+      dicts of `image` uint8 [B, h, w, 3] RGB and `mask` bool [B], False for black padding at the end.
+
+    Raises:
+      DataError: a split with a problem; while iterating, a broken file.
+    """
+    chosen = spread(usable(split, labelled=False), count)
+    reader = Reader(chosen, tuple(size), tuple(size), labelled=False)
+    reader.require()
+
+    def make_batch(first: int) -> dict[str, Any]:
+        images = [reader.load(index).image for index in range(first, min(first + batch_size, len(chosen)))]
+        padding = [np.zeros_like(images[0])] * (batch_size - len(images))
+        return {"image": np.stack([*images, *padding]), "mask": np.arange(batch_size) < len(images)}
+
+    return loaders.map_ahead(make_batch, range(0, len(chosen), batch_size), num_threads=1, ahead=1)
