@@ -49,26 +49,13 @@ def protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-@functools.partial(jax.jit, static_argnames=("model", "normaliser", "statistics", "size"))
-def predict(
-    variables: dict,
-    images: jax.Array,
-    *,
-    model: Segmenter,
-    size: tuple[int, int],
-    normaliser: str = "",
-    statistics: str = "running",
-) -> jax.Array:
-    """Most likely class of the main head at any size.
+def resized_log_probabilities(variables, images, *, model, size, normaliser="", statistics="running") -> jax.Array:
+    """Log-probabilities of the main head at any size, not normalised again after resizing; arguments as `predict`.
 
-    Log-probabilities at picture size (x8, aligned corners), resized bilinearly with half-pixel centres, then argmax.
-
-    Args:
-      images: uint8 [B, h, w, 3] RGB.
-      size: (height, width) of the answer.
+    Those at picture size (x8, aligned corners), resized bilinearly with half-pixel centres.
 
     Returns:
-      uint8 [B, height, width].
+      float32 [B, height, width, C].
     """
 
     def logits(batch):
@@ -79,8 +66,30 @@ def predict(
     # Under 'picture' each one is normalised by itself, whatever batch it travels in.
     one_by_one = functools.partial(jax.lax.map, lambda image: logits(image[None])[0])
     main = one_by_one(images) if statistics == "picture" else logits(images)
-    full = log_probabilities(main, images.shape[1:3])
-    return jnp.argmax(resizing.resize_half_pixel(full, size), axis=-1).astype(jnp.uint8)
+    return resizing.resize_half_pixel(log_probabilities(main, images.shape[1:3]), size)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "normaliser", "statistics", "size"))
+def predict(
+    variables: dict,
+    images: jax.Array,
+    *,
+    model: Segmenter,
+    size: tuple[int, int],
+    normaliser: str = "",
+    statistics: str = "running",
+) -> jax.Array:
+    """Most likely class of the main head at any size: where `resized_log_probabilities` is largest.
+
+    Args:
+      images: uint8 [B, h, w, 3] RGB.
+      size: (height, width) of the answer.
+
+    Returns:
+      uint8 [B, height, width].
+    """
+    how = {"model": model, "size": size, "normaliser": normaliser, "statistics": statistics}
+    return jnp.argmax(resized_log_probabilities(variables, images, **how), axis=-1).astype(jnp.uint8)
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes",))

@@ -1,6 +1,7 @@
 """The pair of domains that a run works on: which datasets, where they lie, what was found there."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,6 +107,19 @@ def open_domains(
     return Domains(**splits, notes=tuple(notes))
 
 
+def target_pictures(data_config: Any, split: str, *, progress: Callable[[int, int], None] | None = None) -> Split:
+    """The pictures of the target's 'val' or 'test' split, with or without usable labels; listed without them.
+
+    Raises:
+      DataError: a wrong setting, or the split is not there.
+    """
+    check_settings(data_config)
+    pair, root = PAIRS[data_config.name], Path(data_config.root or ".").expanduser()
+    if pair.source is None:
+        _make_toy_city(root, data_config.toy, progress)
+    return list_examples(pair.target, _folder(data_config, root, pair.target), split, labelled=False)
+
+
 def _read_from(role: str, split: Split, data: Any) -> list[str]:
     """A note on what training on a split reads. Raises DataError: records alone are there, and of another size."""
     if not role.endswith("_train"):
@@ -131,6 +145,7 @@ def check_settings(data: Any) -> None:
     require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
     require(data.prefetch >= 0, "prefetch", "a number >= 0")
     require(data.cache_mb >= 0, "cache_mb", "a number of MiB >= 0")
+    require(data.max_unreadable >= 0, "max_unreadable", "a number >= 0")
     require(_is_range(data.scale) and data.scale[0] > 0, "scale", "(low, high), 0 < low <= high")
     require(_is_range(data.blur), "blur", "(low, high), 0 <= low <= high")
     require(_are_strengths(data.colour_jitter), "colour_jitter", "four strengths >= 0, the last (hue) at most 0.5")
@@ -143,7 +158,8 @@ def check_settings(data: Any) -> None:
 
 
 def _is_range(values: Any) -> bool:
-    return len(values) == 2 and all(isinstance(v, (int, float)) for v in values) and 0 <= values[0] <= values[1]
+    numbers = len(values) == 2 and all(isinstance(v, (int, float)) for v in values)
+    return numbers and 0 <= values[0] <= values[1] < math.inf
 
 
 def _are_strengths(values: Any) -> bool:

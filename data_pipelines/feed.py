@@ -5,11 +5,21 @@ import functools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from data_pipelines import input_pipeline
+from data_pipelines import fingerprint, input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.doctor import quick
-from data_pipelines.domains import Domains, open_domains
-from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
+from data_pipelines.domains import Domains, open_domains, target_pictures
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Split
+from data_pipelines.label_spaces import (
+    CATEGORIES,
+    CITYSCAPES_CLASSES,
+    MEAN_INSTANCE_SIZES,
+    NUM_CLASSES,
+    PALETTE,
+    TRAIN_ID_TO_LABEL_ID,
+)
 from data_pipelines.reading import Reader
+from data_pipelines.unreadable import Unreadable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,17 +30,31 @@ class Feed:
       config: config.data.
       progress: told (done, total) while the toy city is rendered.
       class_names, palette: of the label space.
+      categories: of each class, as Cityscapes groups them.
+      mean_instance_sizes: pixels of a class's mean instance, by name of the classes that have instances.
+      label_ids: of each class, what a Cityscapes label file holds.
     """
 
     config: Any
     progress: Callable[[int, int], None] | None = None
     class_names: tuple[str, ...] = CITYSCAPES_CLASSES
     palette: Any = dataclasses.field(default_factory=lambda: PALETTE)
+    categories: tuple[str, ...] = CATEGORIES
+    mean_instance_sizes: Any = dataclasses.field(default_factory=lambda: MEAN_INSTANCE_SIZES)
+    label_ids: tuple[int, ...] = tuple(TRAIN_ID_TO_LABEL_ID[:NUM_CLASSES].tolist())
 
     @functools.cached_property
     def domains(self) -> Domains:
         """Source labelled, target unlabelled."""
         return open_domains(self.config, progress=self.progress)
+
+    def training_problem(self) -> str:
+        """Why there is nothing to train on, '' when there is."""
+        try:
+            self.domains  # noqa: B018  opened for the error
+        except DataError as error:
+            return str(error)
+        return ""
 
     @functools.cached_property
     def _labelled_target(self) -> Domains:
@@ -58,7 +82,14 @@ class Feed:
         return quick.warn_or_raise(self.config, self._training("target" if "target" in labelled else "source"))
 
     def train_batches(
-        self, *, seed: int, start_step: int, labelled: str, with_target: bool, mix_classes: bool
+        self,
+        *,
+        seed: int,
+        start_step: int,
+        labelled: str,
+        with_target: bool,
+        mix_classes: bool,
+        unreadable: Unreadable | None = None,
     ) -> Iterator[dict]:
         """See input_pipeline.train_batches."""
         return input_pipeline.train_batches(
@@ -69,7 +100,12 @@ class Feed:
             source=labelled,
             with_target=with_target,
             mix_classes=mix_classes,
+            unreadable=unreadable,
         )
+
+    def unreadable(self, report: Callable[[str], None]) -> Unreadable:
+        """A count of the pictures that train_batches cannot read, from none on; `report` is told a line about each."""
+        return Unreadable(self.config.max_unreadable, report)
 
     def eval_batches(self, *, image_size, label_size, resample, batch_size: int) -> Iterator[dict]:
         """One pass over target val, see input_pipeline.eval_batches."""
@@ -80,6 +116,28 @@ class Feed:
             label_size=label_size,
             resample=resample,
         )
+
+    @property
+    def source_split(self) -> str:
+        """'val'; 'train' where the source has no labelled validation pictures."""
+        return "train" if self.domains.source_val is None else "val"
+
+    def source_batches(self, *, count: int, batch_size: int) -> Iterator[dict]:
+        """Some labelled pictures of source_split at the training size, see selection_pictures.py."""
+        split, size = self.domains.source_val or self.domains.source_train, tuple(self.config.source_size)
+        return selection_pictures.labelled_batches(split, size, count=count, batch_size=batch_size)
+
+    def target_batches(self, *, count: int, batch_size: int) -> Iterator[dict]:
+        """Some of the target's unlabelled training pictures at the training size, see selection_pictures.py."""
+        split, size = self.domains.target_train, tuple(self.config.target_size)
+        return selection_pictures.unlabelled_batches(split, size, count=count, batch_size=batch_size)
+
+    def selection_fingerprint(self, count: int) -> str:
+        """Of the pictures of source_batches and target_batches."""
+        domains = self.domains
+        chosen = {"source": domains.source_val or domains.source_train, "target": domains.target_train}
+        parts = ((role, selection_pictures.spread(split, count).fingerprint) for role, split in chosen.items())
+        return fingerprint.of_roles(parts)
 
     def evaluation_names(self) -> tuple[str, ...]:
         """Names of target val's pictures, in order."""
@@ -93,9 +151,37 @@ class Feed:
         """Of the files of target val."""
         return self._evaluation.fingerprint("target_val")
 
-    def pictures(self, names, *, image_size) -> list[tuple]:
-        """(name, image uint8 [h, w, 3], label uint8 [H, W] at native size) of some of target val's pictures."""
-        val = self._evaluation.target_val
-        reader, rows = Reader(val, tuple(image_size), None), {e.name: i for i, e in enumerate(val.examples)}
+    def pictures(self, names, *, image_size, label_size=None, resample="bicubic") -> list[tuple]:
+        """(name, image uint8 [h, w, 3], label uint8 [H, W]) of some of target val's pictures, as in eval_batches."""
+        val, label_size = self._evaluation.target_val, label_size and tuple(label_size)
+        reader = Reader(val, tuple(image_size), label_size, resample)
+        rows = {e.name: i for i, e in enumerate(val.examples)}
         loaded = [(name, reader.load(rows[name])) for name in names]
         return [(name, one.image, one.label) for name, one in loaded]
+
+    def protocol_batches(self, *, views, label_sizes, batch_size: int) -> Iterator[dict]:
+        """One pass over target val for many protocols at once, see protocol_pictures.batches."""
+        return protocol_pictures.batches(
+            self._evaluation.target_val,
+            views=views,
+            label_sizes=label_sizes,
+            batch_size=batch_size,
+            instances=not self.instances_problem(),
+        )
+
+    def instances_problem(self) -> str:
+        """Why target val's instances cannot be scored, '' when they can."""
+        return protocol_pictures.instances_problem(self._evaluation.target_val)
+
+    def protocol_fingerprint(self) -> str:
+        """Of the files of protocol_batches."""
+        instances = protocol_pictures.instances_fingerprint(self._evaluation.target_val)
+        return fingerprint.of_roles([("target_val", self.evaluation_fingerprint()), ("instances", instances)])
+
+    def target_pictures(self, split: str) -> Split:
+        """The target's 'val' or 'test' pictures, without labels."""
+        return target_pictures(self.config, split, progress=self.progress)
+
+    def picture_batches(self, pictures: Split, *, views, batch_size: int, skip: frozenset[str]) -> Iterator[dict]:
+        """One pass over target_pictures() but those named in `skip`, see protocol_pictures.batches."""
+        return protocol_pictures.batches(pictures, views=views, batch_size=batch_size, skip=skip)

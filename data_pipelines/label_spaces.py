@@ -65,6 +65,28 @@ CITYSCAPES_CLASSES: tuple[str, ...] = tuple(row.name for row in _EVALUATED)
 NUM_CLASSES = len(CITYSCAPES_CLASSES)
 PALETTE = np.array([row.colour for row in _EVALUATED], np.uint8)  # [19, 3] RGB
 
+# Of cityscapesScripts: the category of each evaluated class, and the mean size in pixels of the instances of those
+# classes that have instances, by which the instance-weighted IoU weighs.
+CATEGORIES: tuple[str, ...] = (
+    *("flat",) * 2,
+    *("construction",) * 3,
+    *("object",) * 3,
+    *("nature",) * 2,
+    "sky",
+    *("human",) * 2,
+    *("vehicle",) * 6,
+)
+MEAN_INSTANCE_SIZES = {
+    "person": 3462.4756337644,
+    "rider": 3930.4788056518,
+    "car": 12794.0202738185,
+    "truck": 27855.1264367816,
+    "bus": 35732.1511111111,
+    "train": 67583.7075812274,
+    "motorcycle": 6298.7200839748,
+    "bicycle": 4672.3249222261,
+}
+
 
 def _lookup_table(pairs) -> np.ndarray:
     """uint8 [256] that maps key to value for each pair, and everything else to IGNORE_LABEL."""

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from data_pipelines import label_spaces
 from data_pipelines.datasets import base
 from data_pipelines.examples import Example
@@ -55,3 +57,24 @@ def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
     label = found.label if labelled else None
     examples = base.pair_with_labels("cityscapes", found.images, name=found.name, label=label)
     return examples, "labelled" if labelled else "unlabelled"
+
+
+def instance_file(label: Path) -> Path:
+    """Where the instances of a label file's picture are kept, there or not."""
+    stem = label.name.removesuffix(".png").rsplit("_", 1)[0]
+    return label.with_name(f"{stem}_instanceIds.png")
+
+
+def counted_instances(pixels: np.ndarray) -> np.ndarray:
+    """The instances that Cityscapes scores, of the pixels of an *_instanceIds.png.
+
+    Args:
+      pixels: integer [H, W]: label id * 1000 + number on an instance, the label id alone elsewhere and on groups.
+
+    Returns:
+      int32 [H, W]: train id * 1000 + number on an instance of a class that is evaluated, -1 elsewhere.
+    """
+    with_instances = [label_spaces.CITYSCAPES_CLASSES.index(name) for name in label_spaces.MEAN_INSTANCE_SIZES]
+    label_ids, numbers = np.divmod(pixels.astype(np.int32), 1000)
+    train_ids = label_spaces.LABEL_ID_TO_TRAIN_ID[np.minimum(label_ids, 255)].astype(np.int32)
+    return np.where(np.isin(train_ids, with_instances), train_ids * 1000 + numbers, -1).astype(np.int32)

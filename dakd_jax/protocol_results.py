@@ -1,0 +1,42 @@
+"""From the matrix of finished networks to the input of its page."""
+
+from collections.abc import Sequence
+
+from dakd_jax import records
+from dakd_jax.protocols.definitions import SMALL, scaled
+from dakd_jax.protocols.networks import Network
+from dakd_jax.protocols.store import MatrixStore
+from dakd_jax.report.protocols import ProtocolStudy, ScoredNetwork
+
+
+def study(config, feed, store: MatrixStore, networks: Sequence[Network], name: str, command: str) -> ProtocolStudy:
+    """Everything that the page of counted networks shows.
+
+    Args:
+      name: of the config file.
+      command: that makes the same again.
+    """
+    scored = [ScoredNetwork(one.name, one.title, store.stored(one), store.groups) for one in networks]
+    return ProtocolStudy(
+        title=config.title or f"{name}: {config.data.name}",
+        command=command,
+        benchmark=config.data.name,
+        metric=config.eval.metric,
+        rows=store.predictor.rows,
+        networks=scored,
+        notes=_notes(config, feed),
+        record=records.environment()
+        | {"config": records.plain(config), "networks": {one.name: one.hash for one in networks}},
+    )
+
+
+def _notes(config, feed) -> list[str]:
+    width, height = config.data.target_size
+    sizes = ", ".join("{}x{}".format(*scaled((width, height), scale)) for scale in config.eval.scales)
+    notes = [f"The training size is {width}x{height}; the scales make it {sizes}."]
+    if problem := feed.instances_problem():
+        notes.append(f"No instance-weighted scores: {problem}.")
+    else:
+        small = "x".join(map(str, SMALL))
+        notes.append(f"Instance-weighted scores exist at native size only: not where labels are compared at {small}.")
+    return notes

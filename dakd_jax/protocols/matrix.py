@@ -1,0 +1,87 @@
+"""One pass over labelled pictures that scores several networks under every protocol."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import jax
+import numpy as np
+
+from dakd_jax import metrics
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.protocols import cityscapes_scores
+from dakd_jax.protocols.cityscapes_scores import Groups, InstanceCounts, Objects
+from dakd_jax.protocols.predicting import Predictor
+
+_count = jax.jit(metrics.confusion_matrix, static_argnames=("num_classes",))
+
+
+@dataclasses.dataclass(eq=False)
+class Counts:
+    """What was counted of one network under one protocol.
+
+    Attributes:
+      confusion: int64 [C, C], indexed [label, prediction].
+      instances: None where there are no instances, or labels are not compared at their native size.
+    """
+
+    confusion: np.ndarray
+    instances: InstanceCounts | None
+
+    def as_json(self, groups: Groups) -> dict:
+        """All scores as fractions, None for NaN."""
+        found = cityscapes_scores.scores(self.confusion, self.instances, groups)
+        means = {f"mean_{name}": _none_if_nan(value) for name, value in found.means.items()}
+        arrays = {name: getattr(found, name) for name in ("class_iiou", "category_iou", "category_iiou")}
+        lists = {name: [_none_if_nan(value) for value in values] for name, values in arrays.items()}
+        return {**metrics.scores(self.confusion).as_dict(), **means, **lists}
+
+
+def score(
+    networks: Mapping[str, tuple[Segmenter, dict]],
+    batches: Iterable[dict],
+    predictor: Predictor,
+    groups: Groups,
+    *,
+    on_batch: Callable[[int], None] = lambda pictures: None,
+) -> dict[str, dict[str, Counts]]:
+    """Counts everything in one pass.
+
+    Args:
+      networks: name to network and its weights; all of the classes of `groups`.
+      batches: of data_pipelines/protocol_pictures.py, with the predictor's views and label sizes.
+      on_batch: told the number of pictures of each batch.
+
+    Returns:
+      {network: {protocol: Counts}}.
+    """
+    found = {name: _nothing(predictor, groups) for name in networks}
+    for batch in batches:
+        objects = [None if one is None else Objects(one) for one in batch["instances"]]
+        for name, (model, variables) in networks.items():
+            for protocol, predictions in predictor.predictions(model, variables, batch):
+                labels = batch["labels"][predictor.rows[protocol].label_size]
+                _add(found[name][protocol], labels, predictions, objects, groups)
+        on_batch(len(batch["names"]))
+    return found
+
+
+def _nothing(predictor: Predictor, groups: Groups) -> dict[str, Counts]:
+    size = len(groups.class_names)
+    return {
+        name: Counts(np.zeros((size, size), np.int64), groups.counts() if row.label_size is None else None)
+        for name, row in predictor.rows.items()
+    }
+
+
+def _add(counts: Counts, labels, predictions: Sequence[np.ndarray], objects, groups: Groups) -> None:
+    for label, prediction, of_picture in zip(labels, predictions, objects, strict=True):
+        part = _count(label[None], prediction[None], num_classes=len(groups.class_names))
+        counts.confusion += np.asarray(part, np.int64)
+        if of_picture is None:
+            counts.instances = None
+        elif counts.instances is not None:
+            counts.instances.add(of_picture, prediction, groups)
+
+
+def _none_if_nan(value) -> float | None:
+    return None if np.isnan(value) else float(value)

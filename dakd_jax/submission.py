@@ -1,0 +1,141 @@
+"""Label files for the Cityscapes server: one PNG of label ids for each picture, and a zip of them."""
+
+import dataclasses
+import io
+import pathlib
+import re
+import zipfile
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from dakd_jax import records
+from dakd_jax.errors import UserError
+from dakd_jax.progress import StageProgress
+from dakd_jax.protocols import definitions
+from dakd_jax.protocols.networks import Network
+from dakd_jax.protocols.predicting import Predictor
+
+SPLITS = ("val", "test")
+ENDING = "_pred_labelIds.png"  # after CITY_SEQUENCE_FRAME: cityscapesScripts looks for CITY_SEQUENCE_FRAME*.png
+ABOUT = "submission.json"
+SERVER_NAME = re.compile(r"[^_]+_\d{6}_\d{6}")
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal files give equal zips
+
+
+class Submission:
+    """The label files of one network for one split, at the pictures' own size.
+
+    Args:
+      config: see configs/base.py.
+      feed: the data, see data_pipelines/feed.py.
+      folder: created where missing.
+
+    Raises:
+      UserError: wrong split or protocol, or a folder that holds something else.
+      DataError: the split is not there.
+    """
+
+    def __init__(self, config, feed, network: Network, folder: pathlib.Path, console: Console):
+        if config.eval.split not in SPLITS:
+            raise UserError(f"config.eval.split={config.eval.split!r}: expected 'val' or 'test'")
+        self._row = _row(config)
+        self._predictor = Predictor({self._row.name: self._row}, config.data.target_size)
+        self._pictures = feed.target_pictures(config.eval.split)
+        self._config, self._feed, self._network, self._console = config, feed, network, console
+        self.folder = folder
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the pictures, in order."""
+        return tuple(example.name for example in self._pictures.examples)
+
+    def note(self) -> str:
+        """What keeps the server from taking it, '' for nothing."""
+        odd = [name for name in self.names if not SERVER_NAME.fullmatch(name)]
+        wanted = "CITY_SEQUENCE_FRAME as Cityscapes names them"
+        return f"{len(odd)} pictures are not called {wanted}, the first {odd[0]}" if odd else ""
+
+    def write(self) -> tuple[pathlib.Path, int]:
+        """Writes the files that are not there yet, each whole or not at all, then the zip.
+
+        Returns:
+          Path of the zip, and how many files were written now.
+        """
+        self._make_folder()
+        there = frozenset(name for name in self.names if self._file(name).exists())
+        missing = len(self.names) - len(there)
+        if missing:
+            self._predict(there)
+        return self._zip(missing > 0), missing
+
+    def _predict(self, there: frozenset[str]) -> None:
+        """Writes the files of all pictures but those in `there`."""
+        network, variables = self._network, self._network.variables()
+        label_ids = np.array(self._feed.label_ids, np.uint8)
+        batches = self._feed.picture_batches(
+            self._pictures, views=self._predictor.views, batch_size=self._config.eval.batch_size, skip=there
+        )
+        done, title = len(there), f"{network.title}: label files"
+        with StageProgress(self._console, title, len(self.names), start=done, unit="picture") as progress:
+            for batch in batches:
+                ((_, predictions),) = self._predictor.predictions(network.model, variables, batch)
+                for name, classes in zip(batch["names"], predictions, strict=True):
+                    records.write_bytes(self._file(name), png(label_ids[classes]))
+                done += len(batch["names"])
+                progress.update(done)
+
+    def _about(self) -> dict:
+        return records.plain(
+            {
+                "network": self._network.name,
+                "hash": self._network.hash,
+                "protocol": self._row.name,
+                "rules": dataclasses.asdict(self._row.rules),
+                "training_size": self._config.data.target_size,
+                "split": self._config.eval.split,
+                "pictures": self._pictures.fingerprint,
+            }
+        )
+
+    def _make_folder(self) -> None:
+        """Takes up what an earlier command with the same outcome left; refuses files of another one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told, about = records.read_json(self.folder / ABOUT), self._about()
+        if told is None and all(path.name.startswith(".") for path in self.folder.iterdir()):
+            records.write_json(self.folder / ABOUT, about)
+        elif told != about:
+            told = told or {}
+            other = ", ".join(f"{key} {told.get(key)}" for key in about if told.get(key) != about[key])
+            raise UserError(f"{self.folder} holds label files of another command ({other}); move or delete it first")
+
+    def _file(self, name: str) -> pathlib.Path:
+        return self.folder / f"{name}{ENDING}"
+
+    def _zip(self, changed: bool) -> pathlib.Path:
+        path = self.folder.with_name(f"{self.folder.name}.zip")
+        if changed or not path.exists():
+            temporary = path.with_name(f".{path.name}.tmp")
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # a PNG cannot be packed further
+                for name in self.names:
+                    file = self._file(name)
+                    archive.writestr(zipfile.ZipInfo(file.name, _ZIP_TIME), file.read_bytes())
+            temporary.replace(path)
+        return path
+
+
+def _row(config) -> definitions.Row:
+    """The protocol that predicts, at native size whatever size it compares at; UserError of an unknown one."""
+    known = definitions.matrix(config.eval.scales)
+    name = config.eval.submit_protocol or config.eval.protocol
+    if name not in known:
+        raise UserError(f"config.eval.submit_protocol={name!r}: expected one of {', '.join(known)}")
+    return definitions.at_native_size(known[name])
+
+
+def png(label_ids: np.ndarray) -> bytes:
+    """A label file of uint8 [H, W]."""
+    stream = io.BytesIO()
+    Image.fromarray(label_ids).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()

@@ -1,0 +1,127 @@
+"""Pictures for many evaluation protocols at once: each file is decoded once, and resized as often as is asked for."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import fingerprint, loaders, loading
+from data_pipelines.datasets import cityscapes
+from data_pipelines.errors import DataError
+from data_pipelines.examples import Example, Split
+from data_pipelines.input_pipeline import usable
+
+View = tuple[tuple[int, int], str]  # (width, height) of a picture, and the Pillow filter that makes it so
+
+
+def batches(
+    split: Split,
+    *,
+    views: Sequence[View],
+    label_sizes: Sequence[tuple[int, int] | None] = (),
+    batch_size: int,
+    instances: bool = False,
+    skip: frozenset[str] = frozenset(),
+) -> Iterator[dict[str, Any]]:
+    """The pictures of a split in order, in batches of one native size; one batch is made ahead.
+
+    Pictures and labels are the same bytes that input_pipeline.eval_batches gives at these sizes, from files always:
+    prepared records hold a picture at one size only.
+
+    Args:
+      views: sizes and filters that the pictures are wanted at.
+      label_sizes: (width, height) that labels are wanted at, by nearest neighbour; None is the native one. () reads
+        no labels.
+      batch_size: >= 1.
+      instances: whether to read the instances.
+      skip: names of pictures that are passed over.
+
+    Returns:
+      dicts of `names`, a tuple of n <= batch_size strings; `size`, the (height, width) of these pictures' files;
+      `pictures`, a list of n uint8 [H, W, 3] RGB; `views` {view: uint8 [batch_size, h, w, 3]}, black where there is
+      no picture; `labels` {label size: uint8 [n, h, w] of train ids, 255 = ignore}; `instances`, a list of n int32
+      [H, W] (cityscapes.counted_instances) or of None.
+
+    Raises:
+      DataError: a split with a problem or without files or labels; while iterating, a broken file.
+    """
+    split = usable(split, labelled=bool(label_sizes))
+    if not split.root.is_dir():
+        raise DataError(
+            f"{split.dataset}: no folder {split.root}; this reads the pictures at several sizes, so prepared records "
+            "are not enough: restore the folder"
+        )
+
+    def make_batch(examples: list[Example]) -> dict[str, Any]:
+        pictures = [loading.decode(example.image, to_rgb=True) for example in examples]
+        labels = [_label(split, *pair) for pair in zip(examples, pictures, strict=True)] if label_sizes else []
+        return {
+            "names": tuple(example.name for example in examples),
+            "size": pictures[0].shape[:2],
+            "pictures": pictures,
+            "views": {view: _stack([loading.resize(p, *view) for p in pictures], batch_size) for view in views},
+            "labels": {size: np.stack([_resized(label, size) for label in labels]) for size in label_sizes},
+            "instances": [_instances(example) if instances else None for example in examples],
+        }
+
+    return loaders.map_ahead(make_batch, _groups(split, batch_size, skip), num_threads=1, ahead=1)
+
+
+def _groups(split: Split, batch_size: int, skip: frozenset[str]) -> Iterator[list[Example]]:
+    """Neighbours of one size, at most batch_size together; looks at one header at a time."""
+    wanted = (example for example in split.examples if example.name not in skip)
+    for _, same in itertools.groupby(wanted, key=lambda example: loading.picture_size(example.image)):
+        while group := list(itertools.islice(same, batch_size)):
+            yield group
+
+
+def _label(split: Split, example: Example, picture: np.ndarray) -> np.ndarray:
+    """uint8 [H, W] of train ids at native size."""
+    label, unknown_pixels = loading.load_label(example.label, example.encoding)
+    if label.shape != picture.shape[:2]:
+        raise loading.sizes_differ(example, picture.shape[1::-1], label.shape[1::-1])
+    split.count_unknown(example, unknown_pixels)
+    return label
+
+
+def _resized(label: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    return label if size is None else loading.resize(label, size, "nearest")
+
+
+def _stack(arrays: list[np.ndarray], count: int) -> np.ndarray:
+    return np.stack([*arrays, *[np.zeros_like(arrays[0])] * (count - len(arrays))])
+
+
+def _instances(example: Example) -> np.ndarray:
+    path = cityscapes.instance_file(example.label)
+    pixels = loading.decode(path)
+    if pixels.ndim != 2 or pixels.shape[::-1] != loading.picture_size(example.label):
+        raise DataError(f"{path}: its pixels are {pixels.shape}, not those of {example.label.name}; restore the pair")
+    return cityscapes.counted_instances(pixels)
+
+
+def instances_problem(split: Split) -> str:
+    """Why the instances of a labelled split cannot be scored, '' when every picture has them."""
+    if split.dataset != "cityscapes":
+        return f"{split.dataset} has no instance labels"
+    missing = [path for path in instance_files(split) if not path.is_file()]
+    if not missing:
+        return ""
+    folder = missing[0].relative_to(split.root).parent.as_posix()
+    return f"{len(missing)} of {len(split)} pictures have no *_instanceIds.png, the first {folder}/{missing[0].name}"
+
+
+def instance_files(split: Split) -> list[Path]:
+    """Files of the instances of a labelled Cityscapes split, there or not."""
+    return [cityscapes.instance_file(example.label) for example in split.examples]
+
+
+def instances_fingerprint(split: Split) -> str:
+    """sha256 in hex of the instance files, '' where they are not complete."""
+    if instances_problem(split):
+        return ""
+    files = instance_files(split)
+    names = (path.relative_to(split.root).as_posix() for path in files)
+    return fingerprint.of_files(list(zip(names, fingerprint.sample_files(files), strict=True)))
