@@ -1,0 +1,256 @@
+"""From finished stages to their attribution: one pass over target val with all networks, then the gradients."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dakd_jax import evaluate, settings, train_state, weights
+from dakd_jax.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
+from dakd_jax.attribution.gradients import align
+from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.errors import UserError
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.progress import StageProgress
+
+GRADIENT_BATCHES = 4  # the training's first ones: the same for all networks
+
+_OBJECTS_ARE = {
+    True: "Objects are the labelled instances, and connected pixels of the classes without instances.",
+    False: "Objects are connected pixels of one class.",
+}
+
+
+class Roles(NamedTuple):
+    """Who is who in a plan: the undistilled student, and the distilled networks."""
+
+    reference: str
+    cases: tuple[str, ...]
+
+
+def roles(plan, mode: str = "attribution") -> Roles:
+    """Roles of a plan {name: stages.PlannedStage} that is finished; `mode` is named in mistakes.
+
+    Raises:
+      UserError: a network is missing or not finished.
+    """
+    cases = tuple(name for name, planned in plan.items() if planned.stage.distils)
+    reference = next((name for name in ("student_continued", "student") if name in plan), "")
+    if not cases or not reference or TEACHER not in plan:
+        there = ", ".join(plan)
+        raise UserError(
+            f"--mode={mode} compares cases with the undistilled student, but the plan holds {there}: "
+            "name both in config.goal, for example --config.goal=\"('student', 'case_d')\""
+        )
+    missing = [name for name, planned in plan.items() if not planned.finished]
+    if missing:
+        raise UserError(f"--mode={mode} wants a finished plan; train {', '.join(missing)} first (--mode=train)")
+    return Roles(reference, cases)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "normaliser", "statistics", "size"))
+def predict_with_confidence(variables, images, *, model: Segmenter, size, normaliser="", statistics="running"):
+    """As evaluate.predict, with the probability of each answer.
+
+    Returns:
+      uint8 [B, height, width] of classes and float32 [B, height, width]: the class's share after the log-probabilities
+      were resized and normalised again.
+    """
+    how = {"model": model, "size": size, "normaliser": normaliser, "statistics": statistics}
+    scores = evaluate.resized_log_probabilities(variables, images, **how)
+    confidence = jnp.exp(jnp.max(scores, axis=-1) - jax.nn.logsumexp(scores, axis=-1))
+    return jnp.argmax(scores, axis=-1).astype(jnp.uint8), confidence
+
+
+class Snapshots(NamedTuple):
+    """What is left of a stage's training.
+
+    Attributes:
+      over_training: {step: {'params', 'batch_stats'}} of the checkpoints that were kept.
+      discriminators: those that trained beside the finished weights; None where they were not kept.
+    """
+
+    over_training: dict[int, dict]
+    discriminators: dict | None
+
+
+def snapshots(experiment, planned, chosen: settings.StageSettings) -> Snapshots:
+    """Reads the checkpoints of a finished stage of a stages.Experiment."""
+    folder = planned.folder / "checkpoints"
+    if planned.replaced_by or not folder.is_dir():
+        return Snapshots({}, None)
+    finished = weights.content_hash(experiment.variables(planned.name))
+    checkpoints = Checkpoints(folder, keep=1, identity=planned.identity)
+    found, discriminators = {}, None
+    try:
+        like = train_state.blank(chosen)
+        for step in checkpoints.steps():
+            if (state := checkpoints.read(step, like)) is None:
+                continue
+            found[step] = {"params": state.params, "batch_stats": state.batch_stats}
+            if weights.content_hash(found[step]) == finished:
+                discriminators = state.discriminators
+    finally:
+        checkpoints.close()
+    return Snapshots(found, discriminators)
+
+
+class Collector:
+    """Collects the attribution of one stages.Experiment whose plan is finished.
+
+    Raises:
+      UserError: see roles(); or there is nothing to evaluate on.
+    """
+
+    def __init__(self, experiment):
+        self.roles = roles(experiment.plan)
+        if not experiment.evaluator:
+            raise UserError("--mode=attribution needs labelled pictures of target val, and there are none")
+        self._experiment, self._rules = experiment, experiment.evaluator.rules
+        self._num_classes = len(experiment.feed.class_names)
+
+    def collect(self) -> Attribution:
+        """The whole attribution."""
+        e, compared = self._experiment, (self.roles.reference, *self.roles.cases)
+        kept = {name: snapshots(e, e.plan[name], self._settings(name)) for name in compared}
+        networks, confidence, over_training, pictures = self._count(
+            {name: snapshot.over_training for name, snapshot in kept.items()}
+        )
+        alignments, notes = {}, [_OBJECTS_ARE[with_instances(e)]]
+        for name in compared:
+            alignments[name], note = self._align(name, kept[name].discriminators)
+            notes += [note] * bool(note)
+        return Attribution(
+            class_names=tuple(e.feed.class_names),
+            titles={name: planned.stage.title for name, planned in e.plan.items()},
+            reference=self.roles.reference,
+            cases=self.roles.cases,
+            pictures=pictures,
+            networks=networks,
+            confidence=confidence,
+            over_training=over_training,
+            alignments=alignments,
+            notes=tuple(notes),
+        )
+
+    def _settings(self, name) -> settings.StageSettings:
+        stage = self._experiment.plan[name].stage
+        return settings.stage_settings(self._experiment.config, stage, self._num_classes)
+
+    def _predict(self, name, variables, batch: "_Labelled"):
+        model = self._settings(name).models.segmenter
+        how = {"normaliser": self._rules.normaliser, "statistics": self._rules.statistics}
+        run = predict_with_confidence if name == TEACHER else evaluate.predict
+        return run(variables, batch.images, model=model, size=batch.labels[0].shape, **how)
+
+    def _count(self, over_training: dict[str, dict[int, dict]]):
+        """One pass: (counts of the networks, confidence sums, counts over training, number of pictures)."""
+        e = self._experiment
+        variables = {name: jax.device_put(e.variables(name)) for name in e.plan}
+        tally = _Tally(self._num_classes, self.roles.reference)
+        with StageProgress(e.console, "Attribution", len(e.feed.evaluation_names()), unit="picture") as progress:
+            for batch in _labelled_pictures(e):
+                classes, confidence = jax.device_get(self._predict(TEACHER, variables[TEACHER], batch))
+                others = {name: self._predict(name, variables[name], batch) for name in e.plan if name != TEACHER}
+                earlier = {
+                    (name, step): self._predict(name, then, batch)
+                    for name, steps in over_training.items()
+                    for step, then in steps.items()
+                }
+                maps, earlier = jax.device_get(({TEACHER: classes, **others}, earlier))
+                for i, label in enumerate(batch.labels):
+                    tally.add(
+                        label,
+                        {name: of_all[i] for name, of_all in maps.items()},
+                        {key: of_all[i] for key, of_all in earlier.items()},
+                        confidence[i],
+                        batch.instances[i],
+                    )
+                progress.update(tally.pictures)
+        return tally.networks, tally.confidence, tally.over_training, tally.pictures
+
+    def _align(self, name: str, discriminators: dict | None) -> tuple[Alignment, str]:
+        """(alignment, note) of a network's gradients on the first batches of its training."""
+        e, chosen, stage = self._experiment, self._settings(name), self._experiment.plan[name].stage
+        factors, note = chosen.weights, ""
+        if discriminators is None:  # with new ones the term would say nothing about the training
+            discriminators = weights.start_discriminators(e.config, chosen, self._num_classes)
+            factors = factors.replace(adversarial_auxiliary=0.0, adversarial_main=0.0)
+            note = f"{stage.title}: the adversarial term is left out, its discriminators were not kept."
+        state = train_state.create(
+            e.variables(name),
+            discriminators,
+            optimizer=chosen.optimizer,
+            discriminator_optimizer=chosen.discriminator_optimizer,
+        )
+        # With a teacher for all, one compilation serves all; it is not run where nothing is distilled.
+        models = dataclasses.replace(chosen.models, teacher=self._settings(TEACHER).models.segmenter)
+        batches = e.feed.train_batches(
+            seed=e.config.seed,
+            start_step=0,
+            labelled=stage.labelled,
+            with_target=stage.adapt,
+            mix_classes=stage.distil_target,
+        )
+        try:
+            few = itertools.islice(batches, GRADIENT_BATCHES)
+            return align(state, e.variables(TEACHER), few, factors, models=models, options=chosen.options), note
+        finally:
+            if hasattr(batches, "close"):  # a loader's threads
+                batches.close()
+
+
+class _Labelled(NamedTuple):
+    """A batch: images uint8 [B, h, w, 3], and of its n <= B pictures labels uint8 [H, W] and instances or None."""
+
+    images: np.ndarray
+    labels: list[np.ndarray]
+    instances: list[np.ndarray | None]
+
+
+def _labelled_pictures(experiment) -> Iterator[_Labelled]:
+    """One pass over target val under the experiment's protocol, with instances where there are any at that size."""
+    rules, feed = experiment.evaluator.rules, experiment.feed
+    if not with_instances(experiment):
+        for batch in experiment.evaluator.batches():
+            labels = list(batch["label"][batch["mask"]])
+            yield _Labelled(batch["image"], labels, [None] * len(labels))
+        return
+    view = (experiment.evaluator.image_size, rules.resample)
+    batch_size = experiment.config.eval.batch_size
+    for batch in feed.protocol_batches(views=(view,), label_sizes=(None,), batch_size=batch_size):
+        yield _Labelled(batch["views"][view], list(batch["labels"][None]), batch["instances"])
+
+
+def with_instances(experiment) -> bool:
+    """Whether objects are the labelled instances: all pictures have them, and labels are scored at native size."""
+    return experiment.evaluator.rules.label_size is None and not experiment.feed.instances_problem()
+
+
+class _Tally:
+    """Counts of all pictures so far."""
+
+    def __init__(self, num_classes: int, reference: str):
+        self._num_classes, self._reference = num_classes, reference
+        self.networks: dict[str, NetworkCounts] = {}
+        self.over_training: dict[str, dict[int, np.ndarray]] = {}
+        self.confidence = np.zeros((num_classes, counting.BINS))
+        self.pictures = 0
+
+    def add(self, label, predictions: dict, earlier: dict, confidence, instances=None) -> None:
+        """Adds a picture: {network: [H, W]}, {(network, step): [H, W]} and the teacher's confidence [H, W]."""
+        n = self._num_classes
+        picture = counting.truth(label, predictions[TEACHER], confidence, predictions[self._reference], n, instances)
+        for name, prediction in predictions.items():
+            counts = counting.count(picture, prediction, n)
+            self.networks[name] = self.networks[name] + counts if name in self.networks else counts
+        for (name, step), prediction in earlier.items():
+            steps = self.over_training.setdefault(name, {})
+            steps[step] = steps.get(step, 0) + counting.quasi_counts(picture, prediction, n)
+        self.confidence += counting.confidence_sums(picture, confidence, n)
+        self.pictures += 1

@@ -1,0 +1,83 @@
+"""The page of an attribution, and its numbers as CSV and Markdown."""
+
+import os
+from pathlib import Path
+
+from dakd_jax import records
+from dakd_jax.attribution import Attribution, rates
+from dakd_jax.report import attribution_figures as figures
+from dakd_jax.report import attribution_tables as tables
+from dakd_jax.report.page import _image, _template
+from dakd_jax.report.text_table import TextTable
+
+_SENTENCES = {
+    "repaired": "It repaired {} of the pixels that the teacher had right and the student wrong.",
+    "inherited": "It took over {} of the teacher's mistakes where the student was right.",
+}
+
+
+def verdict(found: Attribution) -> str:
+    """The attribution in a few sentences: the case that gained most, and by what."""
+    best = max(found.cases, key=lambda name: tables.net_gain(found, name))
+    gain, changed = tables.net_gain(found, best), rates.transfer(found.networks[best])
+    sentences = [
+        f"{found.titles.get(best, best)}: {abs(gain):.1f} points of pixel accuracy {'gained' if gain >= 0 else 'lost'}."
+    ]
+    for key, text in _SENTENCES.items():
+        if changed[key].total().whole:
+            share = 100 * float(changed[key].total().value)
+            sentences.append(text.format(f"{share:.0f}\N{NO-BREAK SPACE}%"))
+    return " ".join(sentences)
+
+
+def console_tables(found: Attribution) -> list[TextTable]:
+    """What the terminal shows."""
+    return [tables.summary_table(found), tables.confusion_table(found), tables.objects_table(found)]
+
+
+def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: str, command: str) -> Path:
+    """Writes folder/index.html (self-contained), attribution.csv, gradients.csv, attribution.md, and figures/*.png.
+
+    Args:
+      folder: created where missing.
+      title: of the experiment.
+      command: that makes the same again.
+
+    Returns:
+      Path of index.html, which is written last.
+    """
+    folder = Path(folder)
+    drawn = {
+        "flow": _image("flow", figures.flow_figure(found), "Repaired and broken pixels of each class, per case"),
+        "agreement": _image("agreement", figures.agreement_figure(found), "Agreement with the teacher, per class"),
+        "reliability": _image("reliability", figures.reliability_figure(found), "Precision of the quasi labels"),
+        "over_training": _image(
+            "over_training", figures.over_training_figure(found), "Students and quasi labels over training"
+        ),
+        "sizes": _image("sizes", figures.size_figure(found), "Recall by size of the object"),
+        "gradients": _image("gradients", figures.gradient_figure(found), "Gradients of the loss terms"),
+    }
+    shown = {
+        "summary": tables.summary_table(found),
+        "confusions": tables.confusion_table(found),
+        "objects": tables.objects_table(found),
+        "all_objects": tables.objects_table(found, None),
+        "quasi": tables.quasi_table(found),
+        "gradients": tables.gradient_table(found),
+    }
+    page = _template("attribution.html.j2").render(
+        title=title, command=command, found=found, verdict=verdict(found), images=drawn, tables=shown
+    )
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for image in drawn.values():
+        if image:
+            records.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
+    texts = {
+        "attribution.csv": tables.counts_csv(found),
+        "gradients.csv": tables.gradients_csv(found),
+        "attribution.md": "\n".join(table.to_markdown() for table in shown.values()),
+        "index.html": page,
+    }
+    for name, text in texts.items():
+        records.write_bytes(folder / name, text.encode())
+    return folder / "index.html"

@@ -1,0 +1,226 @@
+"""Tables of an attribution: what was taken over, confused pairs, objects by size, quasi labels, gradients; and CSV."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dakd_jax.attribution import SEGMENTATION, TEACHER, Attribution, rates
+from dakd_jax.attribution.counting import BINS
+from dakd_jax.attribution.objects import SIZES
+from dakd_jax.report import SHORT_NAMES
+from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
+
+# What the supplement sees missed; shown in the short table of objects.
+SMALL_THINGS = ("traffic light", "traffic sign", "person", "rider")
+_PAIRS_OF_EACH = 3
+
+
+def ordered(found: Attribution) -> list[str]:
+    """Networks in the order of the report's tables."""
+    rank = {name: position for position, name in enumerate(SHORT_NAMES)}
+    return sorted(found.networks, key=lambda name: rank.get(name, len(rank)))
+
+
+def short_name(name: str) -> str:
+    """A network's name for columns and legends."""
+    return SHORT_NAMES.get(name, name.replace("_", " "))
+
+
+def _percent(share: rates.Share) -> float:
+    return 100 * float(share.total().value)
+
+
+def summary_table(found: Attribution) -> TextTable:
+    """Students x what they took over from the teacher, in per cent of what there was to take."""
+    rows = []
+    for name in ordered(found):
+        if name == TEACHER:
+            continue
+        counts = found.networks[name]
+        values = [_percent(share) for share in rates.agreement(counts).values()]
+        changes = [_percent(share) for share in rates.transfer(counts).values()]
+        cells = [Cell(number(value, 1)) for value in values]
+        if name == found.reference:
+            cells += [Cell(MISSING)] * (len(changes) + 1)
+        else:
+            cells += [Cell(number(value, 1)) for value in changes]
+            cells.append(Cell(number(net_gain(found, name), 1, signed=True)))
+        rows.append((Cell(found.titles.get(name, name)), *cells))
+    headers = ("network", "agrees", "t. right", "t. wrong", "repaired", "alone", "inherited", "broken", "net")
+    caption = (
+        "Per cent of labelled pixels. agrees: says what the teacher says; of the pixels where the teacher is right, "
+        "and where it is wrong (the very same mistake). The others compare with "
+        f"{found.titles.get(found.reference, found.reference)}: repaired, of the pixels that it had wrong and the "
+        "teacher right; alone, of those that both had wrong; inherited, the teacher's very mistake, of the pixels that "
+        "it had right and the teacher wrong; broken, of all that it had right. net: change of pixel accuracy, points."
+    )
+    return TextTable("What was taken over from the teacher", headers, tuple(rows), caption)
+
+
+def net_gain(found: Attribution, name: str) -> float:
+    """Pixel accuracy of a network minus that of the reference student, in points."""
+    parts = {key: _percent(share) for key, share in rates.flow(found.networks[name]).items()}
+    return parts["repaired"] + parts["repaired_alone"] - parts["inherited"] - parts["broken_otherwise"]
+
+
+def confusion_table(found: Attribution) -> TextTable:
+    """The paper's confused pairs and the most confused ones of each network x networks."""
+    networks = ordered(found)
+    worst = {name: rates.most_confused(found.networks[name], _PAIRS_OF_EACH) for name in networks}
+    known = {name: position for position, name in enumerate(found.class_names)}
+    paper = [tuple(known[name] for name in pair) for pair in rates.PAPER_PAIRS if set(pair) <= set(known)]
+    seen = {(one.label, one.prediction) for pairs in worst.values() for one in pairs}
+    labelled = found.networks[TEACHER].confusion.sum(axis=1)
+    reference = found.networks[found.reference]
+    others = sorted(seen - set(paper), key=lambda pair: -float(rates.confusion_of(reference, *pair).share.value))
+    rows = []
+    for pair in [*(pair for pair in paper if labelled[pair[0]]), *others]:
+        name = f"{found.class_names[pair[0]]} as {found.class_names[pair[1]]}" + "*" * (pair in paper)
+        cells = [_confusion_cell(found, network, pair, worst[network]) for network in networks]
+        rows.append((Cell(name), *cells))
+    caption = (
+        "Per cent of the labelled pixels of the first class that were taken for the second. Bold: one of the "
+        f"{_PAIRS_OF_EACH} most confused pairs of that network."
+    )
+    if any(row[0].text.endswith("*") for row in rows):
+        caption += " *: discussed in the paper's supplement."
+    return TextTable("Confused pairs", ("pair", *map(short_name, networks)), tuple(rows), caption)
+
+
+def _confusion_cell(found, network, pair, worst) -> Cell:
+    share = rates.confusion_of(found.networks[network], *pair).share
+    return Cell(number(100 * float(share.value), 1), best=pair in {(one.label, one.prediction) for one in worst})
+
+
+def objects_table(found: Attribution, classes: Sequence[str] | None = SMALL_THINGS) -> TextTable:
+    """(class, size) x networks: share of the objects that were found; None as `classes` takes all."""
+    networks, rows = ordered(found), []
+    for index, name in enumerate(found.class_names):
+        for size, size_name in enumerate(SIZES):
+            shares = [rates.object_recall(found.networks[network]) for network in networks]
+            count = int(shares[0].whole[index, size])
+            if count and (classes is None or name in classes):
+                values = [100 * float(share.value[index, size]) for share in shares]
+                compared = [network != TEACHER and value > 0 for network, value in zip(networks, values, strict=True)]
+                rows.append((Cell(f"{name}, {size_name}"), Cell(f"{count:,}"), *number_cells(values, compared, 1)))
+    caption = (
+        "Per cent of the objects of which at least half the pixels are right. Size: share of the picture, "
+        "tiny < 0.01 %, small < 0.1 %, medium < 1 %, large. Bold: best student."
+    )
+    return TextTable("Objects found", ("class, size", "objects", *map(short_name, networks)), tuple(rows), caption)
+
+
+def quasi_table(found: Attribution) -> TextTable:
+    """Classes of the quasi labels x share of pixels, confidence, precision, and how often each case says the same."""
+    quasi = found.networks[TEACHER].quasi
+    right, sure = rates.precision(quasi), rates.precision(quasi[:, -1:])
+    total = right.whole.sum()
+    rows = []
+    for index, name in enumerate([*found.class_names, "all"]):
+        chosen = slice(None) if name == "all" else slice(index, index + 1)
+        whole = right.whole[chosen].sum()
+        if not whole:
+            continue
+        values = [
+            100 * whole / total,
+            100 * found.confidence[chosen].sum() / whole,
+            _percent(rates.Share(right.part[chosen], right.whole[chosen])),
+            _percent(rates.Share(sure.whole[chosen], whole)),
+            _percent(rates.Share(sure.part[chosen], sure.whole[chosen])),
+        ]
+        values += [_percent(rates.quasi_agreement(found.networks[case].quasi[chosen])) for case in found.cases]
+        rows.append((Cell(name), *(Cell(number(value, 1)) for value in values)))
+    headers = ("quasi label", "pixels", "confidence", "precision", "sure", "and right")
+    caption = (
+        "Per cent, over the labelled pixels of target val. sure: confidence of at least 0.9; and right: precision of "
+        "those. The last columns: how often the finished case says what the quasi label says."
+    )
+    return TextTable("Quasi-teacher labels", (*headers, *map(short_name, found.cases)), tuple(rows), caption)
+
+
+def gradient_table(found: Attribution) -> TextTable:
+    """Network and term x cosine and relative norm, mean and deviation over batches."""
+    rows = []
+    for name in ordered(found):
+        if name not in found.alignments:
+            continue
+        alignment = found.alignments[name]
+        relative = relative_norms(alignment)
+        for index, term in enumerate(alignment.terms):
+            if term != SEGMENTATION:
+                cells = [Cell(_spread(alignment.cosine[index], 2, signed=True)), Cell(_spread(relative[index], 3))]
+                rows.append((Cell(f"{short_name(name)}, {term}"), *cells))
+    caption = (
+        "Gradient of each weighted loss term beside that of the source segmentation, at the finished network, on "
+        f"{_batches(found)} fixed training batches: mean ± standard deviation. A cosine above 0 pulls the same way."
+    )
+    return TextTable("Gradients", ("network, term", "cosine", "norm / segmentation's"), tuple(rows), caption)
+
+
+def relative_norms(alignment) -> np.ndarray:
+    """float64 [T, N]: norms over the segmentation's of the same batch; NaN where that is 0."""
+    segmentation = alignment.norm[alignment.terms.index(SEGMENTATION)]
+    return np.divide(alignment.norm, segmentation, out=np.full_like(alignment.norm, np.nan), where=segmentation > 0)
+
+
+def _batches(found: Attribution) -> int:
+    return max((alignment.cosine.shape[1] for alignment in found.alignments.values()), default=0)
+
+
+def _spread(values: np.ndarray, decimals: int, *, signed: bool = False) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return MISSING
+    deviation = f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else ""
+    return number(float(values.mean()), decimals, signed=signed) + deviation
+
+
+def counts_csv(found: Attribution) -> str:
+    """Every share as one line: measure, network, class, detail, part, whole, per cent; empty wholes are left out."""
+    lines = [("measure", "network", "class", "detail", "part", "whole", "percent")]
+    for name in ordered(found):
+        for measure, index, detail, share in _shares(found, name):
+            if share.whole:
+                percent = f"{100 * float(share.value):.4f}"
+                lines.append((measure, name, found.class_names[index], detail, share.part, share.whole, percent))
+    return csv_text(lines)
+
+
+def _shares(found: Attribution, name: str) -> Iterator[tuple[str, int, str, rates.Share]]:
+    """(measure, class index, detail, share) of a network."""
+    counts, classes = found.networks[name], range(len(found.class_names))
+    groups = {"agreement": rates.agreement(counts), "changed": rates.transfer(counts)}
+    for measure, shares in groups.items():
+        for detail, share in shares.items():
+            yield from ((measure, c, detail, rates.Share(share.part[c], share.whole[c])) for c in classes)
+    for one in rates.most_confused(counts, len(classes) ** 2):
+        yield "confused with", one.label, found.class_names[one.prediction], one.share
+    for measure, share in (
+        ("pixels right", rates.pixel_recall(counts)),
+        ("objects found", rates.object_recall(counts)),
+    ):
+        for c in classes:
+            yield from ((measure, c, s, rates.Share(share.part[c, i], share.whole[c, i])) for i, s in enumerate(SIZES))
+    measures = {"quasi label right": rates.precision} if name == TEACHER else {
+        "same as quasi label": rates.quasi_agreement,
+        "quasi label right where another": rates.precision_where_disagreeing,
+    }  # fmt: skip
+    for measure, rate in measures.items():
+        share = rate(counts.quasi)
+        for c in classes:
+            bins = ((f"confidence {b / BINS:.1f} to {(b + 1) / BINS:.1f}", b) for b in range(BINS))
+            yield from ((measure, c, text, rates.Share(share.part[c, b], share.whole[c, b])) for text, b in bins)
+
+
+def gradients_csv(found: Attribution) -> str:
+    """One line for each network, term and batch: cosine, and norm of the weighted term's gradient."""
+    lines = [("network", "term", "batch", "cosine", "norm")]
+    for name in ordered(found):
+        if alignment := found.alignments.get(name):
+            for (t, n), cosine in np.ndenumerate(alignment.cosine):
+                lines.append((name, alignment.terms[t], n, _plain(cosine), _plain(alignment.norm[t, n])))
+    return csv_text(lines)
+
+
+def _plain(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"
