@@ -6,31 +6,40 @@ is where everything goes. --seeds=0,1,2 trains under each of these seeds and rep
 
 --replay=FOLDER runs the step of a blackbox-* folder again and names the first layer that is not finite.
 
+With a table of the paper (--config=configs/table1.py or configs/main_tables.py, see docs/tables.md) every row is a
+stage and a process of its own: --jobs=N at a time, --rows="KL 0.4,vi" for a part of them. --job=FILE is such a process.
+
 --mode:
   train     (default) prints the plan, trains what is missing, evaluates, writes the report
   plan      prints the plan and stops
   evaluate  scores --config.eval.checkpoint (a stage folder or .pth file) on target val
+  protocols scores the plan's finished networks, or --config.eval.checkpoint, under every protocol at once, with a page
+  submit    writes label files and a zip for the Cityscapes server, of --config.eval.split=val|test
+  attribution  counts what distillation did to a finished plan's networks, with a page
+  figures   draws pictures that a finished plan's cases improved most and least, random or named ones, with error maps
   verify    checks that what lies in --workdir is what its records say
   compare   A B: lists what differs between two runs' folders, in records and scores
 
 Exit codes: 0 done; 1 verify or compare found a difference; 2 a mistake in the command, config or files; 3 a loss became
-NaN or infinite; 130 stopped by Ctrl-C, 143 by SIGTERM, both after saving: the same command goes on.
+NaN or infinite; 4 stages of a table failed; 130 stopped by Ctrl-C, 143 by SIGTERM, both after saving: the same command
+goes on.
 """
 
 import logging
 import os
+import pathlib
 import shlex
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-from dakd_jax import command_line
+from dakd_jax import command_line, deterministic
 from dakd_jax.errors import NonFiniteLoss, UserError
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 
-DONE, DIFFERENT, USER_MISTAKE, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, DIFFERENT, USER_MISTAKE, DIVERGED, STAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def run(arguments: list[str]) -> int:
@@ -39,6 +48,7 @@ def run(arguments: list[str]) -> int:
         print(__doc__)
         return DONE
     command = command_line.parse(arguments)
+    deterministic.set_up(command.config.train.deterministic)
     from dakd_jax import (
         commands,
         interruption,
@@ -54,8 +64,18 @@ def run(arguments: list[str]) -> int:
     if command.mode in commands.FOLDER_MODES:
         same = commands.FOLDER_MODES[command.mode](command.workdir, command.arguments, console)
         return DONE if same else DIFFERENT
-    feed = Feed(command.config.data, progress=commands.rendering_progress(console))
     typed = shlex.join(["python", "run.py", *arguments])
+
+    def open_feed(data):
+        return Feed(data, progress=commands.rendering_progress(console))
+
+    if command.job:
+        commands.job(command.job, open_feed, console)
+        return DONE
+    if "table" in command.config and command.mode in command_line.TABLE_MODES:
+        whole = commands.table(command, open_feed, console, program=pathlib.Path(__file__), typed=typed)
+        return DONE if whole else STAGES_FAILED
+    feed = open_feed(command.config.data)
     more = {"seeds": command.seeds} if command.seeds else {}
     commands.MODES[command.mode](
         command.config, feed, command.workdir, console, name=command.name, command=typed, **more

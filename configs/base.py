@@ -51,9 +51,13 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.steps = 50_000  # of every student
     config.train.teacher_steps = 100_000
     config.train.log_every = 50
-    config.train.eval_every = 5_000  # on target val; 0 = at the end only
+    config.train.eval_every = 5_000  # on target val, and candidates to choose from; 0 = at the end only
+    config.train.select = "consistency"  # the candidate that counts, see dakd_jax/selection.py; or 'last'
+    config.train.select_pictures = 100  # of source val, and of target train, that it is chosen by
     config.train.checkpoint_every = 1_000
     config.train.keep_checkpoints = 2  # the newest ones
+    config.train.precision = "float32"  # of the networks' computing; or 'bfloat16': less memory, faster on a GPU
+    config.train.deterministic = False  # the same bits from run to run on a GPU too, for a price; a CPU has them anyway
     config.train.on_nonfinite = "stop"  # or 'skip': leave the step out that gives a value that is not finite
     config.train.max_skipped = 10  # such steps before the run stops all the same
     config.train.keep_every = 0  # also keep those at multiples of so many steps; 0 = none
@@ -63,8 +67,17 @@ def get_config(preset: str = "") -> ConfigDict:
     config.eval.batch_size = 2
     config.eval.metric = "miou"  # the benchmark's number: 'miou' or 'miou_present'
     config.eval.pictures = 6  # in the report's grid, spread evenly over target val
-    config.eval.checkpoint = ""  # --mode=evaluate: a stage folder or a .pth file
-    config.eval.network = "student"  # --mode=evaluate: 'student' or 'teacher'
+    config.eval.checkpoint = ""  # --mode=evaluate, protocols, submit: a stage folder or a .pth file
+    config.eval.network = "student"  # of that checkpoint: 'student' or 'teacher'
+    config.eval.scales = (0.75, 1.0, 1.25)  # --mode=protocols: of the multi-scale protocols
+    config.eval.split = "val"  # --mode=submit: 'val' or 'test'
+    config.eval.submit_protocol = ""  # --mode=submit: one of docs/protocols.md; '' = eval.protocol
+
+    config.figures = ConfigDict()  # --mode=figures, see docs/figures.md
+    config.figures.select = ("most_improved", "least_improved", "random")
+    config.figures.count = 4  # pictures of each selection
+    config.figures.pictures = ()  # names of more, in a figure of their own
+    config.figures.case = ""  # whose gain pictures are selected by; '' = the last case of the plan
 
     # A stage folder or .pth file that takes the place of a stage, by name.
     config.replace = ConfigDict(dict.fromkeys(("teacher", "student", "case_c"), ""))
@@ -95,6 +108,7 @@ def _data() -> ConfigDict:
     data.num_parallel_calls = 2
     data.prefetch = 4
     data.cache_mb = 512  # decoded pictures kept in memory, MiB
+    data.max_unreadable = 10  # training pictures that a stage may leave out when they cannot be read; 0 = stop at once
     # The procedural city (data.name = 'toy') and which of its looks is the source.
     data.toy = ConfigDict({"source": "gta5", "seed": 0, "size": (256, 128), "num_train": 240, "num_val": 60})
     return data
@@ -119,6 +133,7 @@ def _released_code(config: ConfigDict) -> None:
     config.teacher.statistics = "batch"
     config.teacher.auxiliary_layer = 7
     config.eval.protocol = "released"
+    config.train.select = "last"
 
 
 PRESETS = {"": lambda config: None, "released_code": _released_code}

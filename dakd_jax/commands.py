@@ -13,6 +13,7 @@ from dakd_jax import (
     diagnosis,
     disk_faults,
     paradigms,
+    protocol_results,
     results,
     run_folder,
     settings,
@@ -20,13 +21,21 @@ from dakd_jax import (
     weights,
     workdir_lock,
 )
+from dakd_jax.attribution import collection, store
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.progress import StageProgress
-from dakd_jax.report import headline, tables
-from dakd_jax.report.page import write_report, write_seeds_report
+from dakd_jax.protocols import definitions, networks
+from dakd_jax.protocols.store import MatrixStore
+from dakd_jax.qualitative.gallery import Gallery
+from dakd_jax.report import attribution_page, checkpoints, headline, qualitative, qualitative_page, tables
+from dakd_jax.report import protocols as protocol_tables
+from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import Experiment, ensure_writable
+from dakd_jax.submission import Submission
+from dakd_jax.tables_of_paper import command as table_command
+from dakd_jax.tables_of_paper import jobs
 from dakd_jax.train_step import FINITE, train_step
 
 
@@ -35,9 +44,7 @@ def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, c
 
     With `seeds` all that once for each of them, and then a report over the seeds.
     """
-    ensure_writable(workdir)
-    with workdir_lock.hold(workdir), _disk_faults(workdir):
-        compilation_cache.enable(workdir)
+    with _working_in(workdir):
         if not seeds:
             _train(config, feed, workdir, console, name, command)
             return
@@ -68,6 +75,8 @@ def _train(config, feed, workdir, console, name, command):
         page = write_report(found, page.parent)
     console.print(tables.console_table(found))
     console.print(tables.console_class_table(found))
+    if table := checkpoints.checkpoint_table(found):
+        console.print(table.to_rich())
     console.print(headline.headline(found).verdict, highlight=False)
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
     return found, page
@@ -106,16 +115,113 @@ def evaluate(config, feed, workdir: pathlib.Path, console: Console, *, name: str
     settings.check(config)
     if not config.eval.checkpoint:
         raise UserError("--mode=evaluate needs --config.eval.checkpoint=PATH, a stage folder or a .pth file")
-    if config.eval.network not in ("student", "teacher"):
-        raise UserError(f"config.eval.network={config.eval.network!r}: expected 'student' or 'teacher'")
-    model = settings.segmenter(config[config.eval.network], len(feed.class_names))
+    model = networks.checkpoint_model(config, len(feed.class_names))
     evaluator = Evaluator(config, feed, console)
     confusion, _ = evaluator.score(config.eval.checkpoint, model, weights.load(config.eval.checkpoint, model))
     console.print(results.single_table(config, feed, confusion))
     console.print(results.one_line(confusion), highlight=False)
 
 
-MODES = {"train": train, "plan": plan, "evaluate": evaluate}
+def protocols(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
+    """Scores finished networks under every protocol at once, prints the tables, writes the report."""
+    rows = definitions.matrix(config.eval.scales)
+    with _working_in(workdir):
+        chosen = networks.finished(config, feed, workdir, console)
+        matrix = MatrixStore(config, feed, rows, console)
+        matrix.ensure(chosen)
+        study = protocol_results.study(config, feed, matrix, chosen, name, command)
+        page = write_protocols_report(study, workdir / f"protocols_{name}")
+    for network in study.networks:
+        console.print(protocol_tables.network_table(study, network).to_rich())
+    console.print(protocol_tables.spread_table(study).to_rich())
+    for line in (*protocol_tables.sentences(study), *study.notes, f"Report: {page}"):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def submit(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
+    """Writes the label files of one network for the Cityscapes server, and a zip of them."""
+    with _working_in(workdir):
+        network = networks.wanted(config, feed, workdir, console)
+        folder = workdir / f"submission_{name}_{config.eval.split}"
+        submission = Submission(config, feed, network, folder, console)
+        if note := submission.note():
+            console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        archive, written = submission.write()
+    console.print(f"{written} of {len(submission.names)} label files written now, in {folder}", soft_wrap=True)
+    console.print(f"To upload: {archive}", highlight=False, soft_wrap=True)
+
+
+def attribution(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
+    """Counts what distillation did to the networks of a finished plan, prints the tables, writes the report."""
+    folder = workdir / f"attribution_{name}"
+    with _working_in(workdir):
+        experiment = _planned(config, feed, workdir, console)
+        collector = collection.Collector(experiment)
+        found, new = store.ensure(folder, store.identity(experiment), collector.collect)
+        page = folder / "index.html"
+        if new or not page.exists():
+            page = attribution_page.write_attribution(found, folder, title=config.title or name, command=command)
+    for table in attribution_page.console_tables(found):
+        console.print(table.to_rich())
+    console.print(attribution_page.verdict(found), highlight=False)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+
+
+def table(command, open_feed, console: Console, *, program: pathlib.Path, typed: str) -> bool:
+    """Fills a table of the paper, see tables_of_paper/; False when one of its stages failed.
+
+    Args:
+      command: the command line, with a config that names a table.
+      open_feed: from config.data to the data.
+      program: path of run.py, which the jobs run as well.
+      typed: the command as it was given.
+    """
+    if command.mode == "plan":
+        table_command.make(command, open_feed, console)
+        return True
+    with _working_in(command.workdir):
+        plan = table_command.make(command, open_feed, console)
+        return table_command.run(plan, command, console, program=program, typed=typed)
+
+
+def job(path: str, open_feed, console: Console) -> None:
+    """One stage of a table, in a process that `table` started."""
+    with _disk_faults(pathlib.Path(path).parent):
+        jobs.do(path, open_feed, console)
+
+
+def figures(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
+    """Draws pictures of a finished plan that were selected or named, prints which, writes PNG, PDF and a page."""
+    folder = workdir / f"figures_{name}"
+    with _working_in(workdir):
+        gallery = Gallery(Experiment(config, feed, workdir, console), folder / "predictions")
+        found = gallery.comparison(title=config.title or name, command=command)
+        page = qualitative_page.write_figures(found, gallery.pictures, folder)
+        gallery.forget_the_rest()
+    for selection in found.selections:
+        console.print(qualitative.pictures_table(found, selection).to_rich())
+    console.print(qualitative.verdict(found), highlight=False)
+    console.print(f"Figures: {page}", highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _working_in(workdir: pathlib.Path):
+    """Holds a workdir; faults of the disk end as one line."""
+    ensure_writable(workdir)
+    with workdir_lock.hold(workdir), _disk_faults(workdir):
+        compilation_cache.enable(workdir)
+        yield
+
+
+MODES = {
+    "train": train,
+    "plan": plan,
+    "evaluate": evaluate,
+    "protocols": protocols,
+    "submit": submit,
+    "attribution": attribution,
+    "figures": figures,
+}
 
 # (workdir, arguments, console) to whether all is the same.
 FOLDER_MODES = {

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from dakd_jax import evaluate, metrics, records
-from dakd_jax.logs import MetricLog, read_rows
+from dakd_jax.logs import METRICS, MetricLog, read_rows
 from dakd_jax.progress import StageProgress
 
 
@@ -103,12 +103,17 @@ class Evaluator:
 
     def _log(self, planned, confusion, predictions) -> None:
         """Ends the stage's curves with its final scores, once: a later protocol leaves them alone."""
-        rows, steps = read_rows(planned.folder / "metrics.jsonl"), planned.identity.get("steps")
+        rows, steps = read_rows(planned.folder / METRICS), planned.identity.get("steps")
         if not rows or any(row["kind"] == "eval" and row["step"] == steps for row in rows):
             return
         log = MetricLog(planned.folder, steps)
         log.evaluation(steps, confusion, predictions, self._feed.palette)
         log.close()
+
+    def confusion(self, planned) -> np.ndarray:
+        """int64 [C, C] of an evaluated stage; its predictions are left on the disk."""
+        with np.load(self._file(planned.folder)) as stored:
+            return stored["confusion"]
 
     def stored(self, planned) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion, predictions) of an evaluated stage."""

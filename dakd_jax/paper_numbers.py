@@ -4,26 +4,48 @@ Source: arXiv 2011.08007 and Table 1 of its supplement: BDD100K -> Cityscapes va
 All values are per cent. The table's column "mAcc" is pixel accuracy.
 """
 
+import csv
+import functools
+import pathlib
 from typing import NamedTuple
 
 CERTAIN = "certain"  # read from the supplement, and the class IoUs average to it
 SECOND_HAND = "second-hand"  # quoted elsewhere, not seen in the paper itself
+UNSURE = "unsure"  # the row is partly unreadable in the source: advisory only
+LOSSES = ("kl", "mse", "ce")
+
+_TABLE1 = pathlib.Path(__file__).with_name("paper_table1.csv")
 
 
 class PaperNumber(NamedTuple):
-    """One published result: mIoU and pixel accuracy in per cent, None where unpublished."""
+    """One published result.
+
+    Attributes:
+      miou, pixel_accuracy: per cent, None where unpublished.
+      certainty: CERTAIN, SECOND_HAND or UNSURE.
+      iou: per cent of each of the 19 classes, in the order of their train ids; () where unpublished.
+      unsure: names of the cells that were hard to read: 'miou', 'pixel_accuracy' or a class.
+      note: why.
+    """
 
     miou: float
     pixel_accuracy: float | None
     certainty: str
+    iou: tuple[float, ...] = ()
+    unsure: frozenset[str] = frozenset()
+    note: str = ""
 
 
 class Ablation(NamedTuple):
-    """Case (a) with some of its losses; a weight of None means that the loss is off."""
+    """A row of Table 1: case (a) with some of its losses.
 
-    lambda_kl: float | None
-    lambda_mse: float | None
-    lambda_ce: float | None
+    Attributes:
+      section: 'i' to 'vii'.
+      weights: of LOSSES; None means that the loss is off.
+    """
+
+    section: str
+    weights: tuple[float | None, float | None, float | None]
     number: PaperNumber
 
 
@@ -33,13 +55,29 @@ PAPER_NUMBERS: dict[tuple[str, str], PaperNumber] = {
     ("bdd", "case_d"): PaperNumber(44.15, None, SECOND_HAND),
 }
 
-# The best weight of each loss alone, and all three together.
-CASE_A_ABLATIONS: tuple[Ablation, ...] = (
-    Ablation(0.4, None, None, PaperNumber(40.27, 87.15, CERTAIN)),
-    Ablation(None, 0.01, None, PaperNumber(39.86, 87.17, CERTAIN)),
-    Ablation(None, None, 1.0, PaperNumber(42.18, 88.28, CERTAIN)),
-    Ablation(0.1, 0.01, 1.0, PAPER_NUMBERS["bdd", "case_a"]),
-)
+
+@functools.cache
+def table1() -> tuple[Ablation, ...]:
+    """The rows of Table 1 whose loss weights can be read, in its order.
+
+    One row of section iv (mIoU 40.32) is not there: its weights are lost, and lost weights are not zeros.
+    """
+    with open(_TABLE1, newline="") as file:
+        return tuple(map(_ablation, csv.DictReader(file)))
+
+
+def _ablation(row: dict[str, str]) -> Ablation:
+    columns = list(row)
+    classes = columns[columns.index("pixel_accuracy") + 1 : columns.index("certainty")]
+    number = PaperNumber(
+        miou=float(row["miou"]),
+        pixel_accuracy=float(row["pixel_accuracy"]),
+        certainty=row["certainty"],
+        iou=tuple(float(row[name]) for name in classes),
+        unsure=frozenset(filter(None, row["unsure"].split(";"))),
+        note=row["note"],
+    )
+    return Ablation(row["section"], tuple(float(row[loss]) if row[loss] else None for loss in LOSSES), number)
 
 
 def for_benchmark(benchmark: str) -> dict[str, PaperNumber]:

@@ -1,22 +1,26 @@
 """From a config to the typed settings of networks, losses and optimisers, with every value checked."""
 
 import dataclasses
+import math
 
-from dakd_jax import evaluate, paradigms
+from dakd_jax import evaluate, paradigms, selection
 from dakd_jax.adaptation.adversarial import LEVELS
 from dakd_jax.errors import UserError
 from dakd_jax.losses.adversarial import JUDGES
 from dakd_jax.losses.distillation import KL_REDUCTIONS
 from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
 from dakd_jax.models.drn import ARCHITECTURES, BOTTLENECK_EXPANSION, scaled_channels
+from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.preprocessing import TRUNK_NORMALISERS
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.qualitative.selection import MOST, SELECTIONS
 from dakd_jax.train_step import LossWeights, StepModels, StepOptions
 
 AUXILIARY_LAYERS = (6, 7)
+SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others
 POSITIVE = {
-    "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints"),
+    "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints", "select_pictures"),
     "optim": ("learning_rate", "discriminator_learning_rate", "power"),
     "eval": ("batch_size",),
 }
@@ -41,14 +45,19 @@ class StageSettings:
 
 
 def _choose(field: str, value, choices) -> None:
-    if value not in choices:
+    if value not in tuple(choices):  # a dict would want a hashable value
         known = ", ".join(str(c) for c in choices)
         raise UserError(f"config.{field}={value!r}: expected one of {known}")
 
 
 def _positive(field: str, value, *, zero: bool = False) -> None:
-    if not (value >= 0 if zero else value > 0):
+    if not (0 <= value < math.inf and (zero or value)):
         raise UserError(f"config.{field}={value!r}: expected a number {'>= 0' if zero else '> 0'}")
+
+
+def words(value) -> tuple[str, ...]:
+    """Texts of a tuple field; the command line makes one text of a,b."""
+    return tuple(word.strip() for part in value for word in str(part).split(",") if word.strip())
 
 
 def check(config) -> None:
@@ -64,8 +73,11 @@ def check(config) -> None:
     _choose("loss.adversarial", config.loss.adversarial, JUDGES)
     _choose("loss.levels", config.loss.levels, LEVELS)
     _choose("train.on_nonfinite", config.train.on_nonfinite, ("stop", "skip"))
+    _choose("train.precision", config.train.precision, PRECISIONS)
+    _choose("train.select", config.train.select, (*selection.CRITERIA, selection.LAST))
     _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
     evaluate.protocol(config.eval.protocol)
+    _check_figures(config.figures)
     cropped = tuple(config.data.crop) != (0, 0)
     for field in ("source_size", "target_size", *["crop"] * cropped):
         size = tuple(config.data[field])
@@ -93,8 +105,18 @@ def _check_networks(config) -> None:
     _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
 
 
+def _check_figures(figures) -> None:
+    for how in words(figures.select):
+        _choose("figures.select", how, SELECTIONS)
+    if not words(figures.select) and not words(figures.pictures):
+        raise UserError(f"config.figures.select and pictures are empty: name a selection of {', '.join(SELECTIONS)}")
+    if not 1 <= figures.count <= MOST:
+        raise UserError(f"config.figures.count={figures.count!r}: expected 1 to {MOST} pictures in a figure")
+
+
 def _check_numbers(config) -> None:
-    _positive("seed", config.seed, zero=True)
+    if not 0 <= config.seed < SEEDS:
+        raise UserError(f"config.seed={config.seed!r}: expected a number >= 0 and below 2**32")
     for group, fields in POSITIVE.items():
         for field in fields:
             _positive(f"{group}.{field}", config[group][field])
@@ -136,6 +158,7 @@ def stage_settings(config, stage: paradigms.Stage, num_classes: int) -> StageSet
         mse_on=loss.mse_on,
         teacher_statistics=config.teacher.statistics,
         skip_nonfinite=config.train.on_nonfinite == "skip",
+        precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
     )
     weights = LossWeights(
         seg_auxiliary=loss.seg_auxiliary,

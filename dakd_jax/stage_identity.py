@@ -10,12 +10,15 @@ ADVERSARIAL_FIELDS = ("adversarial", "levels", "adversarial_auxiliary", "adversa
 DISTILLATION_FIELDS = ("kl", "kl_reduction", "mse", "mse_on", "ce")
 
 
-def identity(config, stage: paradigms.Stage, data_fingerprint: str, parents: dict[str, str]) -> dict:
+def identity(
+    config, stage: paradigms.Stage, data_fingerprint: str, parents: dict[str, str], selection: dict | None = None
+) -> dict:
     """The identity of a stage as plain data: paths, logging and fields that it does not use are left out.
 
     Args:
       data_fingerprint: of the files behind it.
       parents: {stage name: hash} of what it needs.
+      selection: by what its weights are chosen among several, see selection.rule; None where the last ones count.
     """
     network, loss = config[stage.network], config.loss
     fields = {
@@ -42,8 +45,12 @@ def identity(config, stage: paradigms.Stage, data_fingerprint: str, parents: dic
             "teacher_auxiliary_layer": config.teacher.auxiliary_layer,
             "teacher_normaliser": config.teacher.normaliser,
         }
+    if selection:
+        fields["selection"] = selection
     if config.train.on_nonfinite == "skip":
         fields["max_skipped"] = config.train.max_skipped
+    if config.train.precision != "float32":
+        fields["precision"] = config.train.precision
     return records.plain(fields)
 
 

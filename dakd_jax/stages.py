@@ -9,7 +9,7 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import paradigms, records, settings, stage_identity, weights
+from dakd_jax import paradigms, records, selection, settings, stage_identity, weights, workdir_lock
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.train import Job, train
@@ -79,8 +79,13 @@ class Experiment:
                 planned[name] = PlannedStage(name, stage, {}, f"file:{content}", folder, replaced[name])
                 continue
             parents = {needed: planned[needed].hash for needed in paradigms.needs(name, init_from)}
+            steps = self.config.train.teacher_steps if stage.network == "teacher" else self.config.train.steps
             identity = stage_identity.identity(
-                self.config, stage, self.feed.fingerprint(stage.labelled, stage.adapt), parents
+                self.config,
+                stage,
+                self.feed.fingerprint(stage.labelled, stage.adapt),
+                parents,
+                selection.rule(self.config, stage, steps, self.feed),
             )
             digest = records.hash_json(identity)
             planned[name] = PlannedStage(
@@ -108,17 +113,23 @@ class Experiment:
 
     def run(self) -> bool:
         """Trains what is missing and evaluates everything; True when anything had to be done."""
-        worked = False
         if self.evaluator:
             self.evaluator.batches()  # finds out before any work whether they can be had
-        for planned in self.plan.values():
-            if not planned.finished:
+        worked = [self.ensure(name) for name in self.plan]
+        return any(worked)
+
+    def ensure(self, name: str) -> bool:
+        """Trains and evaluates one stage, whose parents are finished, unless that is done; True when it had to."""
+        planned, worked = self.plan[name], False
+        if not planned.finished:
+            ensure_writable(planned.folder)
+            # The workdir's lock does not cover the jobs of a table, see tables_of_paper/.
+            with workdir_lock.hold(planned.folder):
                 self._train(planned)
-                worked = True
-            if self.evaluator:
-                worked |= self.evaluator.ensure(
-                    planned, self._settings(planned).models.segmenter, lambda p=planned: self.variables(p.name)
-                )
+            worked = True
+        if self.evaluator:
+            model = self._settings(planned).models.segmenter
+            worked |= self.evaluator.ensure(planned, model, lambda: self.variables(name))
         return worked
 
     def variables(self, name: str) -> dict:
@@ -134,7 +145,6 @@ class Experiment:
 
     def _train(self, planned: PlannedStage) -> None:
         stage, chosen = planned.stage, self._settings(planned)
-        ensure_writable(planned.folder)
         teacher = self.variables("teacher") if stage.distils else None
         record = records.environment() | {
             "status": "training",
@@ -154,6 +164,9 @@ class Experiment:
             if stage.start
             else weights.start(chosen.models.segmenter, network, self.config.seed, stage.network)
         )
+        unreadable = self.feed.unreadable(
+            lambda line: self.console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
+        )
         job = Job(
             title=stage.title,
             stage=planned.name,
@@ -168,17 +181,31 @@ class Experiment:
                 labelled=stage.labelled,
                 with_target=stage.adapt,
                 mix_classes=stage.distil_target,
+                unreadable=unreadable,
             ),
             eval_batches=self.evaluator.batches if self.evaluator else None,
+            selection=selection.from_rule(
+                planned.identity.get("selection"),
+                chosen.models.segmenter,
+                self.feed,
+                batch_size=self.config.eval.batch_size,
+            ),
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),
             config=self.config,
             identity=planned.identity,
             palette=self.feed.palette,
+            unreadable=unreadable,
         )
-        trained, timing = train(job, self.console)
-        weights.save(planned.folder / weights.FILE, trained)
-        self._loaded[planned.name] = trained
-        finished = {"status": "finished", "content_hash": weights.content_hash(trained), "timing": timing}
+        trained = train(job, self.console)
+        weights.save(planned.folder / weights.FILE, trained.variables)
+        self._loaded[planned.name] = trained.variables
+        finished = {
+            "status": "finished",
+            "content_hash": weights.content_hash(trained.variables),
+            "weights_of_step": trained.step,
+            "timing": trained.timing,
+            **({"unreadable_examples": unreadable.reasons} if unreadable else {}),
+        }
         records.write_json(planned.folder / "record.json", record | finished)
 
 

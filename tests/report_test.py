@@ -1,6 +1,5 @@
 """The report's inputs, its headline, and the page as a whole."""
 
-import csv
 import dataclasses
 import html.parser
 import re
@@ -36,14 +35,7 @@ def test_experiment_refuses_contradictions(fields, message):
         report_examples.experiment(**fields)
 
 
-def test_paper_numbers_are_those_of_the_table(golden_dir):
-    with open(golden_dir.parent / "paper" / "table1.csv") as stream:
-        table = list(csv.DictReader(stream))
-    for ablation in paper_numbers.CASE_A_ABLATIONS:
-        weights = ["" if w is None else str(w) for w in ablation[:3]]
-        (row,) = [r for r in table if [r["lambda_kl"], r["lambda_mse"], r["lambda_ce"]] == weights]
-        assert (float(row["miou"]), float(row["macc"])) == ablation.number[:2]
-        assert row["flag"] == "verified"
+def test_paper_numbers_by_benchmark():
     assert set(paper_numbers.for_benchmark("bdd")) == {"student", "case_a", "case_d"}
     assert paper_numbers.for_benchmark("toy") == {}
 

@@ -113,12 +113,19 @@ def _segmenter(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
+def compiled_as(settings, mode, teacher=golden.TEACHER):
+    """The mark of tests that share a compiled step: it is compiled in one worker only."""
+    return pytest.mark.xdist_group(f"step {settings} {mode} {teacher.auxiliary_layer}")
+
+
 TRAJECTORIES = [
     (case, settings, mode, golden.TEACHER) for settings in SETTINGS for mode in ("eval", "train") for case in CASES
 ] + [("c", "official", "train", golden.TEACHER_F7)]
 
 
-@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), TRAJECTORIES)
+@pytest.mark.parametrize(
+    ("case", "settings", "mode", "teacher"), [pytest.param(*of, marks=compiled_as(*of[1:])) for of in TRAJECTORIES]
+)
 def test_five_steps_equal_reference(golden_dir, case, settings, mode, teacher):
     suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
     stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
@@ -144,6 +151,7 @@ BROKEN = {
 }
 
 
+@compiled_as("supplement", "eval")
 def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
     """Each lambda, changed on purpose, must be seen in the very first losses."""
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")

@@ -5,16 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from dakd_jax.report import PICTURE_ORDER, Experiment, Picture, StageResult, colourise
+from dakd_jax.report.picture_grid import SCREEN, Row, draw, palette_handles
 from dakd_jax.report.style import INK, legend_below, new_figure, stage_colour
 
 _CLASSES_PER_LINE = 10
 _TEXT_FROM = 0.5  # per cent; smaller shares would print as 0
-_LARGEST_CELL = 3.4  # inches, of one picture of a grid
-_LEGEND_COLUMNS = 7
-_LEGEND_WIDTH = 8.6  # inches that seven names need
 
 
 def class_iou_bars(experiment: Experiment) -> Figure:
@@ -81,52 +78,12 @@ def picture_grid(experiment: Experiment, pictures: Sequence[Picture]) -> Figure:
     """
     networks = experiment.ordered(PICTURE_ORDER)
     networks = [result for result in networks if any(p.name in result.predictions for p in pictures)]
-    handles = _palette_handles(experiment, pictures, networks)
-    figure, axes = _grid_axes(pictures, 2 + len(networks), len(handles))
-    for line, picture in zip(axes.T, pictures, strict=True):
-        maps = [picture.label, *(result.predictions.get(picture.name) for result in networks)]
-        panels = [None if m is None else colourise(m, experiment.palette) for m in maps]
-        line[0].imshow(picture.image)
-        for axis, panel in zip(line[1:], panels, strict=True):
-            if panel is not None:
-                axis.imshow(panel, interpolation="nearest")  # blended class colours would be other classes
-        line[0].set_title(picture.name, fontsize=8, color=INK)
-    names = ["image", "ground truth", *(result.short_name for result in networks)]
-    for axis, name in zip(axes[:, 0], names, strict=True):
-        axis.set_ylabel(name, fontsize=10, color=INK)
-    figure.legend(handles=handles, loc="lower center", ncols=_LEGEND_COLUMNS, frameon=False, fontsize=9)
-    return figure
-
-
-def _grid_axes(pictures: Sequence[Picture], rows: int, entries: int):
-    """A figure and axes [rows, pictures] that fit the pictures, with margins for names and legend."""
+    maps = {"ground truth": [picture.label for picture in pictures]}
+    maps |= {result.short_name: [result.predictions.get(p.name) for p in pictures] for result in networks}
+    rows = [Row("image", [picture.image for picture in pictures], photographs=True)]
+    for name, of_all in maps.items():
+        rows.append(Row(name, [None if m is None else colourise(m, experiment.palette) for m in of_all]))
+    there = [m for of_all in maps.values() for m in of_all if m is not None]
+    handles = palette_handles(experiment.class_names, experiment.palette, there)
     ratio = max(picture.label.shape[0] / picture.label.shape[1] for picture in pictures)
-    width = min(_LARGEST_CELL, 11.2 / len(pictures))
-    gap, left, top, bottom = 0.06, 0.3, 0.28, 0.15 + 0.2 * math.ceil(entries / _LEGEND_COLUMNS)
-    across = max(left + (width + gap) * len(pictures), _LEGEND_WIDTH)
-    down = top + bottom + (width * ratio + gap) * rows
-    figure, axes = new_figure(across, down, rows=rows, columns=len(pictures))
-    figure.set_layout_engine("none")  # inches are known here, and the solver is slow on many axes
-    for (row, column), axis in np.ndenumerate(axes):
-        x = left + (across - left - (width + gap) * len(pictures)) / 2 + (width + gap) * column
-        y = down - top - (width * ratio + gap) * row - width * ratio
-        axis.set_position((x / across, y / down, width / across, width * ratio / down))
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
-    return figure, axes
-
-
-def _palette_handles(experiment: Experiment, pictures, networks) -> list[Patch]:
-    """Colours of the classes that these pictures show, and black for ignored pixels."""
-    maps = [picture.label for picture in pictures]
-    maps += [r.predictions[p.name] for p in pictures for r in networks if p.name in r.predictions]
-    seen = set(np.unique(np.concatenate([np.unique(m) for m in maps])).tolist())
-    handles = [
-        Patch(facecolor=np.asarray(experiment.palette[index]) / 255, label=name)
-        for index, name in enumerate(experiment.class_names)
-        if index in seen
-    ]
-    if seen - set(range(len(experiment.class_names))):
-        handles.append(Patch(facecolor="black", label="ignored"))
-    return handles
+    return draw(rows, [picture.name for picture in pictures], handles, SCREEN, ratio=ratio)

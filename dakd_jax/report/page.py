@@ -13,11 +13,12 @@ import jinja2
 
 from dakd_jax import records
 from dakd_jax.errors import UserError
-from dakd_jax.report import METRIC_NAMES, Experiment, Picture, curves, figures, seeds, tables
+from dakd_jax.report import METRIC_NAMES, Experiment, Picture, checkpoints, curves, figures, protocols, seeds, tables
 from dakd_jax.report.headline import headline
 from dakd_jax.report.style import png_bytes
 
 _PICTURES_PER_GRID = 4
+_VALIDATION = "Validation score over steps; a star marks the checkpoint that counts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def draw(experiment: Experiment) -> dict[str, list[_Image]]:
     alt = "Pictures, their labels, and what each network predicts, in the colours of the classes"
     parts = {
         "pictures": [_image(f"pictures_{i}", grid, alt) for i, grid in enumerate(grids, start=1)],
-        "validation": [_image("validation", curves.validation_curves(experiment), "Validation score over steps")],
+        "validation": [_image("validation", curves.validation_curves(experiment), _VALIDATION)],
         "losses": [_image("losses", curves.loss_curves(experiment), "Each loss term over steps, per network")],
         "bars": [],
         "confusions": [],
@@ -115,14 +116,49 @@ def write_seeds_report(
       UserError: the experiments do not belong together.
     """
     folder, scores = Path(folder), seeds.seeds_table(experiments)
+    chosen = checkpoints.checkpoint_seeds_table(experiments)
     text = _template("seeds.html.j2").render(
+        checkpoints=chosen,
         title=experiments[0].title,
         command=command,
         scores=scores,
         dots=_image("seeds", seeds.seeds_figure(experiments), "Score of each network under each seed"),
         pages=[(seed, os.path.relpath(page, folder)) for seed, page in pages.items()],
     )
-    files = {"seeds.csv": seeds.seeds_csv(experiments), "seeds.md": scores.to_markdown(), "index.html": text}
+    files = {
+        "seeds.csv": seeds.seeds_csv(experiments),
+        "seeds.md": "\n".join(t.to_markdown() for t in (scores, chosen) if t),
+        "index.html": text,
+    }
+    for name, content in files.items():
+        _write(folder / name, content.encode())
+    return folder / "index.html"
+
+
+def write_protocols_report(study: protocols.ProtocolStudy, folder: str | os.PathLike) -> Path:
+    """Writes folder/index.html, protocols.csv, protocols.md and protocols.json: networks under every protocol.
+
+    Returns:
+      Path of index.html.
+    """
+    folder = Path(folder)
+    text = _template("protocols.html.j2").render(
+        study=study,
+        metric=METRIC_NAMES[study.metric],
+        sentences=protocols.sentences(study),
+        dots=_image("spread", protocols.spread_figure(study), "Score of each network under each protocol"),
+        spread=protocols.spread_table(study),
+        matrix=protocols.matrix_table(study),
+        networks=[protocols.network_table(study, network) for network in study.networks],
+        meanings=protocols.meanings(study),
+        record=[(name, str(value)) for name, value in records.flatten(study.record).items()],
+    )
+    files = {
+        "protocols.csv": protocols.csv_table(study),
+        "protocols.md": protocols.markdown(study),
+        "protocols.json": protocols.json_text(study),
+        "index.html": text,
+    }
     for name, content in files.items():
         _write(folder / name, content.encode())
     return folder / "index.html"
@@ -147,6 +183,7 @@ def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
         headline=headline(experiment),
         score_table=tables.score_table(experiment),
         class_table=tables.class_table(experiment),
+        checkpoint_table=checkpoints.checkpoint_table(experiment),
         cost_table=tables.cost_table(experiment),
         record=[(name, str(value)) for name, value in records.flatten(experiment.record).items()],
         images=images,

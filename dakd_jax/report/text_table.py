@@ -1,4 +1,4 @@
-"""One table, four ways to show it: terminal, Markdown, CSV, and cells for the HTML template."""
+"""One table, five ways to show it: terminal, Markdown, LaTeX, CSV, and cells for the HTML template."""
 
 import csv
 import dataclasses
@@ -73,6 +73,35 @@ class TextTable:
         parts = [f"**{_markdown(self.title)}**" if self.title else "", body, _markdown(self.caption)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
+    def to_latex(self, labels: int = 1) -> str:
+        """A float for a document that loads the packages booktabs and adjustbox.
+
+        Args:
+          labels: columns that name the row, flush left; the others are flush right.
+        """
+        lines = [
+            " & ".join(f"\\textbf{{{_latex(cell.text)}}}" if cell.best else _latex(cell.text) for cell in row)
+            for row in self.rows
+        ]
+        caption = " ".join(filter(None, (f"{self.title}." if self.title else "", self.caption)))
+        alignment = "l" * labels + "r" * (len(self.headers) - labels)
+        return "\n".join([
+            "% needs \\usepackage{booktabs,adjustbox}",
+            "\\begin{table}",
+            "\\centering",
+            *([f"\\caption{{{_latex(caption)}}}"] if caption else []),
+            "\\begin{adjustbox}{max width=\\linewidth}",
+            f"\\begin{{tabular}}{{{alignment}}}",
+            "\\toprule",
+            " & ".join(map(_latex, self.headers)) + " \\\\",
+            "\\midrule",
+            *(f"{line} \\\\" for line in lines),
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{adjustbox}",
+            "\\end{table}",
+        ]) + "\n"  # fmt: skip
+
     def to_csv(self) -> str:
         """Comma-separated values; a missing number is an empty field."""
         return csv_text(
@@ -116,6 +145,24 @@ def number_cells(values, comparable, decimals: int = 2) -> list[Cell]:
         Cell(text, best=counts and text != MISSING and float(text) == top)
         for text, counts in zip(texts, comparable, strict=True)
     ]
+
+
+_LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    MISSING: "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "→": r"$\to$",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in text.replace("\n", " "))
 
 
 def _markdown(text: str) -> str:

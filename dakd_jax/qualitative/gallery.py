@@ -1,0 +1,147 @@
+"""From a finished plan to its figures' pictures: scored once, selected, predicted once more, and kept."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from dakd_jax import kept_arrays, paradigms, records, settings, weights
+from dakd_jax.attribution.collection import roles
+from dakd_jax.errors import UserError
+from dakd_jax.progress import StageProgress
+from dakd_jax.qualitative import Comparison, PictureScores, Shown, predicting, selection
+
+NETWORK_FIELDS = ("arch", "width", "auxiliary_layer", "normaliser")
+FORMAT = 1  # raise it when the counting or predicting changes
+
+
+class Gallery:
+    """The pictures of one stages.Experiment whose plan is finished.
+
+    Args:
+      experiment: its stages' folders keep the scores.
+      folder: keeps the predictions of what is shown.
+
+    Raises:
+      UserError: a stage is missing or not finished, config.figures names a case that is not in the plan, or there is
+        nothing to evaluate on.
+    """
+
+    def __init__(self, experiment, folder: pathlib.Path):
+        self.reference, cases = roles(experiment.plan, mode="figures")
+        self.cases = tuple(name for name in paradigms.STAGES if name in cases)
+        if not experiment.evaluator:
+            raise UserError("--mode=figures needs labelled pictures of target val, and there are none")
+        self._experiment, self._rules, self._folder = experiment, experiment.evaluator.rules, folder
+        self.case = self._case(experiment.config.figures.case)
+        self._used: set[pathlib.Path] = set()
+
+    def _case(self, wanted: str) -> str:
+        """The wanted case; for '' the last of (a) to (d) in the plan."""
+        if wanted and wanted not in self.cases:
+            raise UserError(f"config.figures.case={wanted!r}: expected a case of the plan, {', '.join(self.cases)}")
+        return wanted or self.cases[-1]
+
+    def comparison(self, *, title: str, command: str) -> Comparison:
+        """Scores and selections of all pictures; what is not kept is counted, in one pass for all networks."""
+        e, wanted, scores = self._experiment, self._experiment.config.figures, self._scores()
+        found = Comparison(
+            title=title,
+            command=command,
+            class_names=tuple(e.feed.class_names),
+            palette=e.feed.palette,
+            titles={name: planned.stage.title for name, planned in e.plan.items()},
+            reference=self.reference,
+            cases=self.cases,
+            case=self.case,
+            scores=scores,
+            selections={},
+            notes=self._notes(),
+        )
+        changes, how = found.changes(), {"count": wanted.count, "seed": e.config.seed}
+        selections = {
+            name: selection.select(name, scores.names, changes, **how) for name in settings.words(wanted.select)
+        }
+        if names := settings.words(wanted.pictures):
+            selections[selection.CHOSEN] = selection.chosen(names, scores.names)
+        return dataclasses.replace(found, selections={name: of for name, of in selections.items() if of})
+
+    def _notes(self) -> tuple[str, ...]:
+        config, rules = self._experiment.config, self._rules
+        size = "native size" if rules.label_size is None else "x".join(map(str, rules.label_size))
+        return (
+            f"Predicted and scored under the protocol '{config.eval.protocol}', labels at {size}.",
+            f"Random pictures: seed {config.seed}.",
+        )
+
+    def _of(self, name: str) -> dict:
+        """All that a network's predictions of target val depend on."""
+        e, planned = self._experiment, self._experiment.plan[name]
+        network = e.config[planned.stage.network]
+        return records.plain(
+            {
+                "format": FORMAT,
+                "weights": weights.hash_file(planned.replaced_by or planned.folder),
+                "network": {field: network[field] for field in NETWORK_FIELDS},
+                "rules": dataclasses.asdict(self._rules),
+                "size": e.evaluator.image_size,
+                "data": e.feed.evaluation_fingerprint(),
+            }
+        )
+
+    def _model(self, name: str):
+        e = self._experiment
+        return settings.segmenter(e.config[e.plan[name].stage.network], len(e.feed.class_names))
+
+    def _networks(self, names: Iterable[str]) -> predicting.Networks:
+        return {name: (self._model(name), self._experiment.variables(name)) for name in names}
+
+    def _scores(self) -> PictureScores:
+        e = self._experiment
+        keys = {name: self._of(name) for name in e.plan}
+        files = {
+            name: e.plan[name].folder / f"picture_scores-{records.hash_json(of)[:8]}.npz" for name, of in keys.items()
+        }
+        found = {name: kept_arrays.kept(files[name], of) for name, of in keys.items()}
+        if missing := [name for name, arrays in found.items() if arrays is None]:
+            names, confusions = self._count(missing)
+            for name in missing:
+                # int32 holds what one picture has.
+                found[name] = {"names": np.array(names), "confusions": confusions[name].astype(np.int32)}
+                kept_arrays.keep(files[name], keys[name], found[name])
+        names = tuple(map(str, found[self.case]["names"]))
+        return PictureScores(names, {name: arrays["confusions"].astype(np.int64) for name, arrays in found.items()})
+
+    def _count(self, missing: Sequence[str]):
+        e, done = self._experiment, 0
+        with StageProgress(e.console, "Scores of each picture", len(e.feed.evaluation_names()), unit="picture") as bar:
+
+            def count(pictures):
+                nonlocal done
+                done += pictures
+                bar.update(done)
+
+            return predicting.score(self._networks(missing), e.evaluator.batches(), self._rules, on_batch=count)
+
+    def pictures(self, names: Sequence[str], networks: Sequence[str]) -> list[Shown]:
+        """Some pictures with what some networks predict; each is predicted once and kept."""
+        e = self._experiment
+        size, rules = e.evaluator.image_size, self._rules
+        loaded = e.feed.pictures(names, image_size=size, label_size=rules.label_size, resample=rules.resample)
+        keys = {name: {"picture": name, "networks": {n: self._of(n) for n in networks}} for name in names}
+        files = {name: self._folder / f"{records.hash_json(of)[:16]}.npz" for name, of in keys.items()}
+        maps = {name: kept_arrays.kept(files[name], of) for name, of in keys.items()}
+        if missing := [picture for picture in loaded if maps[picture[0]] is None]:
+            batch_size = e.config.eval.batch_size
+            for shown in predicting.predict_pictures(self._networks(networks), missing, rules, batch_size=batch_size):
+                maps[shown.name] = dict(shown.predictions)
+                kept_arrays.keep(files[shown.name], keys[shown.name], maps[shown.name])
+        self._used |= set(files.values())
+        return [Shown(*picture, maps[picture[0]]) for picture in loaded]
+
+    def forget_the_rest(self) -> None:
+        """Deletes predictions that were not asked for since this was made."""
+        for path in self._folder.glob("*.npz"):
+            if path not in self._used:
+                path.unlink()

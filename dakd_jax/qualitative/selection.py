@@ -1,0 +1,75 @@
+"""Which pictures are shown: by how much distillation changed their own score, at random, or by name."""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dakd_jax import metrics
+from dakd_jax.errors import UserError
+
+CHOSEN = "chosen"
+MOST = 8  # pictures that one figure holds
+
+
+def own_miou(confusions: np.ndarray) -> np.ndarray:
+    """Of each picture the mean IoU over the classes that its own label holds, as a fraction.
+
+    Args:
+      confusions: integer [N, C, C], indexed [picture, label, prediction].
+
+    Returns:
+      float64 [N]; NaN where nothing is labelled.
+    """
+    return np.array([metrics.scores(one).miou_present for one in confusions], np.float64)
+
+
+def _most_improved(changes: np.ndarray, seed: int) -> np.ndarray:
+    return np.argsort(-changes, kind="stable")  # of equal ones the first; NaN comes last
+
+
+def _least_improved(changes: np.ndarray, seed: int) -> np.ndarray:
+    return np.argsort(changes, kind="stable")
+
+
+def _random(changes: np.ndarray, seed: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(seed)).permutation(len(changes))
+
+
+# Changes [N] and a seed to an order of the pictures, of which the first ones are shown.
+SELECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "most_improved": _most_improved,
+    "least_improved": _least_improved,
+    "random": _random,
+}
+
+
+def select(how: str, names: Sequence[str], changes: np.ndarray, *, count: int, seed: int) -> tuple[str, ...]:
+    """Names of the pictures of a selection; fewer than `count` where there are not more with any label.
+
+    A larger count adds pictures at the end.
+
+    Args:
+      how: a key of SELECTIONS.
+      names: N names.
+      changes: float64 [N], the case's own mIoU minus the reference's; NaN where nothing is labelled.
+      seed: of 'random'.
+    """
+    order = [index for index in SELECTIONS[how](changes, seed) if not np.isnan(changes[index])]
+    return tuple(names[index] for index in order[:count])
+
+
+def chosen(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The wanted names, each once.
+
+    Raises:
+      UserError: one of them is no picture of target val, or they are more than a figure holds.
+    """
+    wanted = tuple(dict.fromkeys(wanted))
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+            raise UserError(f"config.figures.pictures: target val has no picture {name!r}; the nearest is {near[0]!r}")
+    if len(wanted) > MOST:
+        raise UserError(f"config.figures.pictures names {len(wanted)} pictures: one figure holds at most {MOST}")
+    return wanted

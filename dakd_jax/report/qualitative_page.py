@@ -1,0 +1,64 @@
+"""The folder of an experiment's figures: PNG, PDF, scores, and a page that shows them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dakd_jax import records
+from dakd_jax.qualitative import Comparison, Shown
+from dakd_jax.report import qualitative
+from dakd_jax.report.page import _image, _template
+from dakd_jax.report.style import pdf_bytes
+
+ERROR_MAPS = "error_maps_"
+
+# (names of pictures, names of networks) to the pictures with what these networks predict.
+Pictures = Callable[[Sequence[str], Sequence[str]], list[Shown]]
+
+
+def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
+    """Writes SELECTION.png and .pdf, error_maps_SELECTION.png and .pdf, scores.csv and index.html (self-contained).
+
+    Each file is replaced as a whole, and index.html last; a figure of an earlier command that this one does not make
+    is deleted. Equal input gives equal bytes. The pictures of one selection are in memory at a time.
+
+    Args:
+      folder: created where missing.
+
+    Returns:
+      Path of index.html.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for selection, names in found.selections.items():
+        shown = pictures(names, found.networks)
+        title = qualitative.TITLES[selection]
+        grids = {
+            selection: (qualitative.method_grid(found, shown), f"{title}: what each network predicts"),
+            ERROR_MAPS + selection: (qualitative.error_map_grid(found, shown), f"{title}: repaired and broken pixels"),
+        }
+        images = []
+        for name, (figure, alt) in grids.items():
+            images.append(_image(name, figure, alt))
+            records.write_bytes(folder / f"{name}.png", images[-1].png)
+            records.write_bytes(folder / f"{name}.pdf", pdf_bytes(figure))
+        sections.append((title, *images, qualitative.pictures_table(found, selection)))
+    _delete_others(folder, found)
+    records.write_bytes(folder / "scores.csv", qualitative.scores_csv(found).encode())
+    text = _template("qualitative.html.j2").render(
+        found=found,
+        verdict=qualitative.verdict(found),
+        changes=_image("changes", qualitative.changes_figure(found), "Change of every picture's own mIoU"),
+        sections=sections,
+        reference=found.titles[found.reference],
+        case=found.titles[found.case],
+    )
+    records.write_bytes(folder / "index.html", text.encode())
+    return folder / "index.html"
+
+
+def _delete_others(folder: Path, found: Comparison) -> None:
+    for selection in qualitative.TITLES:
+        for start in ("", ERROR_MAPS):
+            for ending in ("png", "pdf"):
+                if selection not in found.selections:
+                    (folder / f"{start}{selection}.{ending}").unlink(missing_ok=True)

@@ -1,0 +1,78 @@
+"""From what is finished of a table to the report's input."""
+
+import pathlib
+
+from ml_collections import ConfigDict
+
+from dakd_jax import metrics, records
+from dakd_jax.metrics import Scores
+from dakd_jax.report.paper_table import PaperRow, PaperTable
+from dakd_jax.tables_of_paper.planning import TablePlan, Task
+
+# Of the records of the stages: what all of them should have in common.
+_ENVIRONMENT = ("versions", "hardware", "git_commit")
+
+
+def paper_table(plan: TablePlan, config: ConfigDict, command: str) -> PaperTable:
+    """The table as far as it is finished.
+
+    Args:
+      command: that makes the same again.
+    """
+    table = plan.table
+    done = {key: scores_of(task) for key, task in plan.tasks.items() if task.done}
+    found = {
+        row.name: {s: done[plan.cells[row.name, s]] for s in plan.seeds if plan.cells.get((row.name, s)) in done}
+        for row in table.rows
+    }
+    rows = [
+        PaperRow(
+            name=row.name,
+            labels=row.labels,
+            contest=row.contest,
+            scores=found[row.name],
+            reference=found.get(row.reference, {}),
+            paper=row.paper,
+            comparable=row.comparable,
+            missing=f"skipped: {plan.missing[row.name]}" if row.name in plan.missing else "",
+        )
+        for row in table.rows
+    ]
+    task = next(iter(plan.tasks.values()))
+    return PaperTable(
+        title=f"{table.title} ({config.data.name})",
+        command=command,
+        headers=table.headers,
+        rows=rows,
+        seeds=plan.seeds,
+        class_names=task.experiment.feed.class_names,
+        metric=config.eval.metric,
+        notes=_notes(plan, config),
+        record=_record(plan, task.experiment.config),
+    )
+
+
+def scores_of(task: Task) -> Scores:
+    """Of a task that is done."""
+    return metrics.scores(task.experiment.evaluator.confusion(task.planned))
+
+
+def _notes(plan: TablePlan, config: ConfigDict) -> list[str]:
+    notes = [f"Evaluated on target val under the protocol '{config.eval.protocol}'."]
+    notes += [f"{row.name}: {row.paper.note}." for row in plan.table.rows if row.paper and row.paper.note]
+    reasons = dict.fromkeys(plan.missing.values())
+    return notes + [f"Skipped: {', '.join(n for n, why in plan.missing.items() if why == r)}: {r}" for r in reasons]
+
+
+def _record(plan: TablePlan, config: ConfigDict) -> dict:
+    """Settings, and where the finished stages were trained."""
+    told = [_told(task.planned.folder) for task in plan.tasks.values() if task.done]
+    different = {field: list(dict.fromkeys(str(one[field]) for one in told if field in one)) for field in _ENVIRONMENT}
+    stages = {task.title: task.planned.hash for task in plan.tasks.values()}
+    return {"trained with": {k: "; ".join(v) for k, v in different.items()}, "config": records.plain(config)} | {
+        "stages": stages
+    }
+
+
+def _told(folder: pathlib.Path) -> dict:
+    return records.read_json(folder / "record.json") or {}

@@ -1,0 +1,175 @@
+"""The rows of the paper's tables as data: which stage under which settings, and what was published for it."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+
+from dakd_jax import paper_numbers, paradigms
+from dakd_jax.errors import UserError
+from dakd_jax.paper_numbers import LOSSES, PaperNumber
+from dakd_jax.report import NOT_COMPARED, SHORT_NAMES
+
+# Table 1 is of this benchmark; elsewhere its numbers are shown, but no difference to them is taken.
+ABLATED = "bdd"
+LAMBDAS = tuple(loss.upper() for loss in LOSSES)
+
+# By data.name: the benchmarks of the main tables, as titles and what they change in the config.
+_PAPER_PAIRS = {
+    "BDD100K to Cityscapes": {"data.name": "bdd"},
+    "GTA5 to Cityscapes": {"data.name": "gta5"},
+}
+PAIRS: Mapping[str, Mapping[str, Mapping]] = {
+    "bdd": _PAPER_PAIRS,
+    "gta5": {"GTA5 to Cityscapes": {}},
+    "camvid": {"CamVid, daylight to dusk": {}},
+    "toy": {
+        "toy city, American look to European": {"data.toy.source": "bdd100k"},
+        "toy city, game-like look to European": {"data.toy.source": "gta5"},
+    },
+}
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
+MAIN_STAGES = ("teacher", "source_only", "student", "case_a", "case_b", "case_c", "case_d")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row: a stage under settings of its own.
+
+    Attributes:
+      labels: its cells under the table's label headers.
+      name: for people, unique in the table.
+      aliases: other names that --rows knows it by, of several rows perhaps; lower case.
+      stage: of paradigms.STAGES.
+      changes: fields of the config, by path with dots.
+      contest: rows with the same one compete for the bold face; '' for a reference.
+      reference: name of the row that gains are measured from; '' for none.
+      paper: what was published; None for nothing.
+      comparable: whether it was measured on this benchmark.
+    """
+
+    labels: tuple[str, ...]
+    name: str
+    aliases: frozenset[str]
+    stage: str
+    changes: Mapping
+    contest: str
+    reference: str = ""
+    paper: PaperNumber | None = None
+    comparable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table to be filled.
+
+    Attributes:
+      title: for people.
+      headers: of the label columns.
+      rows: in order.
+    """
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def ablation(benchmark: str) -> Table:
+    """The supplement's Table 1 on a benchmark, after the teacher and the student that were there before it."""
+    student = paper_numbers.PAPER_NUMBERS[ABLATED, "student"]
+    rows = [
+        _reference("teacher", None, benchmark),
+        _reference("student", student, benchmark),
+        *(_ablation_row(one, benchmark) for one in paper_numbers.table1()),
+    ]
+    return Table("Table 1 of the supplement: case (a) by its losses", ("section", *LAMBDAS), tuple(rows))
+
+
+def _reference(stage: str, paper: PaperNumber | None, benchmark: str) -> Row:
+    return Row(
+        labels=(stage, "", "", ""),
+        name=stage,
+        aliases=frozenset((stage,)),
+        stage=stage,
+        changes={},
+        contest="",
+        reference="" if stage == "student" else "student",
+        paper=paper,
+        comparable=benchmark == ABLATED,
+    )
+
+
+def _ablation_row(one: paper_numbers.Ablation, benchmark: str) -> Row:
+    weights = dict(zip(LAMBDAS, one.weights, strict=True))
+    losses = " ".join(f"{name} {weight:g}" for name, weight in weights.items() if weight is not None)
+    return Row(
+        labels=(one.section, *("" if weight is None else f"{weight:g}" for weight in one.weights)),
+        name=f"{one.section} {losses}",
+        aliases=frozenset((one.section, losses.lower())),
+        stage="case_a",
+        # A loss that a row does not have is off, whatever the config says: that is what the row means.
+        changes={f"loss.{loss}": weight or 0.0 for loss, weight in zip(LOSSES, one.weights, strict=True)},
+        contest="case_a",
+        reference="student",
+        paper=one.number,
+        comparable=benchmark == ABLATED,
+    )
+
+
+def main(benchmark: str) -> Table:
+    """Teacher, students and cases, on both of the paper's benchmarks or on what stands for them."""
+    rows = []
+    for title, changes in PAIRS.get(benchmark, {benchmark: {}}).items():
+        published = paper_numbers.for_benchmark(changes.get("data.name", benchmark))
+        alias = str(next(iter(changes.values()), benchmark))
+        rows += [_main_row(stage, title, alias, changes, published) for stage in MAIN_STAGES]
+    return Table("Teacher, students and cases (a) to (d)", ("benchmark", "network"), tuple(rows))
+
+
+def _main_row(stage: str, pair: str, alias: str, changes: Mapping, published: Mapping[str, PaperNumber]) -> Row:
+    short = SHORT_NAMES[stage]
+    return Row(
+        labels=(pair, paradigms.STAGES[stage].title),
+        name=f"{alias} {short}",
+        aliases=frozenset((alias, pair.lower(), stage, short)),
+        stage=stage,
+        changes=changes,
+        contest="" if stage in NOT_COMPARED else pair,
+        reference="" if stage == "student" else f"{alias} {SHORT_NAMES['student']}",
+        paper=published.get(stage),
+        comparable=True,
+    )
+
+
+TABLES = {"ablation": ablation, "main": main}
+
+
+def table(name: str, benchmark: str) -> Table:
+    """The table of config.table on config.data.name; UserError when there is none of this name."""
+    if name not in TABLES:
+        raise UserError(f"config.table={name!r}: expected one of {', '.join(TABLES)}")
+    return TABLES[name](benchmark)
+
+
+def chosen(rows: Iterable[Row], wanted: Iterable[str]) -> list[Row]:
+    """The rows that --rows names, by section, losses, stage, benchmark or their own name; all where it names none.
+
+    Raises:
+      UserError: a name fits no row.
+    """
+    rows, wanted = list(rows), [_plain(text) for text in wanted]
+    for text in wanted:
+        if not any(_fits(row, text) for row in rows):
+            known = sorted({name for row in rows for name in (*row.aliases, row.name.lower())})
+            near = difflib.get_close_matches(text, known, n=3) or [row.name for row in rows]
+            raise UserError(f"--rows: no row is called {text!r}; try {', '.join(near)}")
+    return [row for row in rows if not wanted or any(_fits(row, text) for text in wanted)]
+
+
+def _fits(row: Row, text: str) -> bool:
+    return text == row.name.lower() or text in row.aliases
+
+
+def _plain(text: str) -> str:
+    """Lower case, single blanks, numbers without superfluous zeros: 'CE  1.0' is 'ce 1'."""
+    return " ".join(f"{float(word):g}" if _NUMBER.fullmatch(word) else word for word in text.lower().split())
