@@ -27,7 +27,8 @@ def get_config(preset: str = ""):
     config.train.steps = 350
     config.train.teacher_steps = 800
     config.train.log_every = 25
-    config.train.eval_every = 175
+    config.train.eval_every = 70
+    config.train.select_pictures = 40
     config.train.checkpoint_every = 1000
     config.eval.batch_size = 10
     return config
