@@ -20,7 +20,7 @@ from dakd_jax.models.segmenter import Segmenter, log_probabilities
 # 'entropy': Morerio et al., "Minimal-entropy correlation alignment", ICLR 2018: certain predictions, 1 - mean entropy.
 # 'neighbourhood': Saito et al., "Tune it the right way", ICCV 2021: soft neighbourhood density of the predictions.
 # 'consistency': agreement of the predictions for a picture and for its mirror image, as their mIoU.
-CRITERIA = ("consistency", "entropy", "neighbourhood")
+CRITERIA = ("entropy", "consistency", "neighbourhood")
 LAST = "last"
 
 SCORE = "selection"  # of a candidate, in rows of metrics.jsonl
