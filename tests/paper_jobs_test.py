@@ -43,8 +43,9 @@ class FakeTask:
     def job(self):
         file = self.folder / f"{self.name}.json"
         file.write_text(json.dumps({"name": self.name, "do": self.do}))
-        (self.folder / "program.py").write_text(PROGRAM)
-        return Job(str(self.folder / "program.py"), str(file), str(file.with_suffix(".log")))
+        program = self.folder / f"{self.name}.py"  # one each: another job may be reading its own
+        program.write_text(PROGRAM)
+        return Job(str(program), str(file), str(file.with_suffix(".log")))
 
 
 def run(tasks, at_once=1, engine=None, **callbacks):

@@ -35,8 +35,9 @@ def row(name, percents, number=None, **fields):
 
 
 def example(**fields):
-    """A table of two seeds: a reference, three rows that compete, one half done, one not at all."""
+    """A table of two seeds: two references, three rows that compete, one half done, one not at all."""
     rows = [
+        row("teacher", (60, 61), contest=""),
         row("student", (30, 32), PaperNumber(38.3, None, SECOND_HAND), contest="", reference={}),
         row("i", (40, 44), paper(36.0)),
         row("ii", (46, 47), paper(35.0)),
@@ -57,15 +58,15 @@ def column(table, header):
 def test_mean_deviation_difference_and_gain_over_seeds():
     table = tables.score_table(example())
     mine = [100 * scores(percent).miou for percent in (40, 44)]
-    assert column(table, "mIoU")[1].text == f"{np.mean(mine):.2f} ± {np.std(mine, ddof=1):.2f}"
-    assert column(table, "vs paper")[1].text == f"+{np.mean(mine) - 36:.2f}"
+    assert column(table, "mIoU")[2].text == f"{np.mean(mine):.2f} ± {np.std(mine, ddof=1):.2f}"
+    assert column(table, "vs paper")[2].text == f"+{np.mean(mine) - 36:.2f}"
     base = [100 * scores(percent).miou for percent in (30, 32)]
     gains = np.subtract(mine, base)
-    assert column(table, "vs student")[1].text == f"+{gains.mean():.2f} ± {gains.std(ddof=1):.2f}"
-    assert column(table, "vs student")[0].text == "–"
-    assert column(table, "vs student")[4].text == f"+{100 * scores(45).miou - base[0]:.2f}"  # within the seed it has
-    assert [cell.text for cell in column(table, "seeds")] == ["2", "2", "2", "2", "1 of 2", "0 of 2"]
-    assert [cell.text for cell in column(table, "pixel acc.")][5] == "–"
+    assert column(table, "vs student")[2].text == f"+{gains.mean():.2f} ± {gains.std(ddof=1):.2f}"
+    assert column(table, "vs student")[1].text == "–"
+    assert column(table, "vs student")[5].text == f"+{100 * scores(45).miou - base[0]:.2f}"  # within the seed it has
+    assert [cell.text for cell in column(table, "seeds")] == ["2", "2", "2", "2", "2", "1 of 2", "0 of 2"]
+    assert [cell.text for cell in column(table, "pixel acc.")][6] == "–"
 
 
 def test_the_best_is_bold_and_neither_references_nor_unsure_numbers_compete():
@@ -78,7 +79,7 @@ def test_the_best_is_bold_and_neither_references_nor_unsure_numbers_compete():
     assert best["vs paper"] == best["vs student"] == best["seeds"] == []
     classes = tables.class_table(example())
     assert [line[0].text for line in classes.rows if line[2].best] == ["ii"]
-    assert [cell.text for cell in column(classes, "train")] == ["–"] * 6  # a class that never occurs
+    assert [cell.text for cell in column(classes, "train")] == ["–"] * 7  # a class that never occurs
 
 
 def test_each_benchmark_has_its_own_best():
@@ -90,10 +91,14 @@ def test_each_benchmark_has_its_own_best():
 def test_unsure_and_second_hand_numbers_are_marked_everywhere():
     table = example()
     shown = tables.score_table(table)
-    assert [cell.text for cell in column(shown, "paper mIoU")][:4] == ["~38.30", "36.00", "35.00", "?39.00"]
-    assert column(shown, "section")[3].text == "iv?"
+    assert [cell.text for cell in column(shown, "paper mIoU")][1:5] == ["~38.30", "36.00", "35.00", "?39.00"]
+    assert column(shown, "section")[4].text == "iv?"
+    apart = [100 * np.mean([scores(p).miou for p in pair]) for pair in ((30, 32), (40, 44), (46, 47), (35, 36))]
+    signs = ["~", "", "", "?"]
+    expected = [f"{s}{a - p:+.2f}".replace("-", "−") for s, a, p in zip(signs, apart, (38.3, 36, 35, 39), strict=True)]
+    assert [cell.text for cell in column(shown, "vs paper")][1:5] == expected
     assert "advisory only" in shown.caption and "second-hand" in shown.caption
-    assert [cell.text for cell in column(tables.paper_class_table(table), "road")][3] == "?39.0"
+    assert [cell.text for cell in column(tables.paper_class_table(table), "road")][4] == "?39.0"
     (line,) = [line for line in csv.DictReader(io.StringIO(tables.csv_table(table))) if line["section"] == "iv"]
     assert line["paper_certainty"] == "unsure" and line["paper_unsure_cells"] == "sky <b>"
     assert "?39.00" in tables.markdown(table) and "?39.00" in tables.latex(table)
@@ -128,7 +133,8 @@ def test_rank_correlation_is_spearman_s():
     rng = np.random.default_rng(0)
     theirs, ours = rng.integers(30, 36, 12), rng.integers(20, 60, 12)  # with ties
     rows = [row(str(i), (int(a),), paper(float(b))) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
-    value, count = tables.rank_correlation(example(rows=[*rows, *example().rows[:1], row("x", (), paper(1.0))]))
+    others = [*example().rows[:2], row("x", (), paper(1.0)), row("y", (99,), paper(1.0, UNSURE))]
+    value, count = tables.rank_correlation(example(rows=[*rows, *others]))
     assert (value, count) == (pytest.approx(stats.spearmanr(theirs, [scores(a).miou for a in ours]).statistic), 12)
     assert tables.rank_correlation(example(rows=rows[:2])) is None
     assert tables.rank_correlation(example(rows=[row(str(i), (40,), paper(i)) for i in range(3)])) is None
@@ -144,7 +150,7 @@ def test_latex_is_a_table_of_equal_rows():
     whole = tables.latex(example())
     assert whole.count("{") == whole.count("}") and whole.count(r"\begin{table}") == 3
     signs = [len(re.findall(r"(?<!\\)&", line)) for line in whole.split("\n") if line.endswith(r" \\")]
-    assert signs == [2 + 8 - 1] * 7 + [2 + 4 - 1] * 14
+    assert signs == [2 + 8 - 1] * 8 + [2 + 4 - 1] * 16
     assert r"Table \& 1" in whole
 
 
@@ -171,5 +177,5 @@ def test_a_table_without_results_can_be_written(tmp_path):
 
 def test_the_verdict_names_the_best_and_the_order():
     text = verdict(example())
-    assert "9 of 12 results are there." in text and "Best: ii with" in text and "points against the student" in text
-    assert "over 4 rows" in text
+    assert "11 of 14 results are there." in text and "Best: ii with" in text and "points against the student" in text
+    assert "over 3 legible rows" in text

@@ -49,7 +49,10 @@ def roles(plan, mode: str = "attribution") -> Roles:
         )
     missing = [name for name, planned in plan.items() if not planned.finished]
     if missing:
-        raise UserError(f"--mode={mode} wants a finished plan; train {', '.join(missing)} first (--mode=train)")
+        raise UserError(
+            f"--mode={mode} wants a finished plan; train {', '.join(missing)} first "
+            "(the same command with --mode=train)"
+        )
     return Roles(reference, cases)
 
 

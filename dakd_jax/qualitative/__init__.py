@@ -4,7 +4,7 @@ Definitions: docs/figures.md.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,9 +23,10 @@ class PictureScores:
     names: tuple[str, ...]
     confusions: Mapping[str, np.ndarray]
 
-    def miou(self, network: str) -> np.ndarray:
-        """float64 [N], see selection.own_miou."""
-        return own_miou(self.confusions[network])
+    def miou(self, network: str, names: Sequence[str] | None = None) -> np.ndarray:
+        """float64 [N] of all pictures, or of those with these names; see selection.own_miou."""
+        rows = slice(None) if names is None else [self.names.index(name) for name in names]
+        return own_miou(self.confusions[network][rows])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

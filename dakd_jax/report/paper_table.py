@@ -98,11 +98,11 @@ def score_table(table: PaperTable) -> TextTable:
         *_label_columns(table),
         paper["miou"],
         ours[table.metric],
-        [Cell(number(difference(row, "miou"), signed=True)) for row in rows],
+        _difference_column(rows, "miou"),
         [Cell(signed(row.gain(table.metric))) for row in rows],
         paper["pixel_accuracy"],
         ours["pixel_accuracy"],
-        [Cell(number(difference(row, "pixel_accuracy"), signed=True)) for row in rows],
+        _difference_column(rows, "pixel_accuracy"),
         [Cell(_seeds_text(table, row)) for row in rows],
     ]
     headers = (*table.headers, "paper mIoU", METRIC_NAMES[table.metric], "vs paper", f"vs {table.reference}")
@@ -138,11 +138,11 @@ def difference(row: PaperRow, field: str) -> float | None:
 
 
 def rank_correlation(table: PaperTable) -> tuple[float, int] | None:
-    """(Spearman's correlation of ours and the paper's mIoU, rows that it is of), references left out.
+    """(Spearman's correlation of ours and the paper's mIoU, rows that it is of), without references and unsure rows.
 
     None for fewer than three rows, or where all are equal.
     """
-    both = [row for row in table.rows if row.contest and row.paper and row.scores]
+    both = [row for row in table.rows if row.contest and row.paper and row.scores and row.paper.certainty != UNSURE]
     if len(both) < 3:
         return None
     ranks = [_ranks([row.paper.miou for row in both]), _ranks([row.spread(table.metric).mean for row in both])]
@@ -236,6 +236,15 @@ def _paper_column(rows: Sequence[PaperRow], field: str, index: int | None = None
     return [
         Cell(MISSING if value is None else mark + number(value, decimals), wins)
         for value, mark, wins in zip(values, marks, best, strict=True)
+    ]
+
+
+def _difference_column(rows: Sequence[PaperRow], field: str) -> list[Cell]:
+    """A column of differences to the paper; one to an unsure number is marked as that number is."""
+    values = [difference(row, field) for row in rows]
+    return [
+        Cell(MISSING if value is None else _mark(row.paper, field) + number(value, signed=True))
+        for row, value in zip(rows, values, strict=True)
     ]
 
 

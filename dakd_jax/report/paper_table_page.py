@@ -61,7 +61,7 @@ def verdict(table: PaperTable) -> str:
         parts.append(f"Best: {best.name} with {best.spread(table.metric).mean:.2f}{beside}.")
     if correlation := paper_table.rank_correlation(table):
         parts.append(
-            f"Rank correlation with the paper's mIoU over {correlation[1]} rows: {correlation[0]:.2f} "
+            f"Rank correlation with the paper's mIoU over {correlation[1]} legible rows: {correlation[0]:.2f} "
             "(1: the same order, 0: none)."
         )
     return " ".join(parts)

@@ -82,8 +82,7 @@ def draw(rows: Sequence[Row], titles: Sequence[str], handles: Sequence[Patch], l
     entries = max(1, int(across / look.dpi / look.entry))
     bottom = round((0.15 + look.line * math.ceil(len(handles) / entries)) * look.dpi)
     down = top + (height + gap) * len(rows) + bottom
-    figure, axes = new_figure(across / look.dpi, down / look.dpi, rows=len(rows), columns=columns)
-    figure.dpi = look.dpi
+    figure, axes = new_figure(across / look.dpi, down / look.dpi, rows=len(rows), columns=columns, dpi=look.dpi)
     figure.set_layout_engine("none")  # every place is known here, and the solver is slow on many axes
     for (row, column), axis in np.ndenumerate(axes):
         x, y = left + (width + gap) * column, down - top - (height + gap) * row - height
@@ -107,7 +106,7 @@ def palette_handles(
     class_names: Sequence[str], palette: np.ndarray, maps: Iterable[np.ndarray], void: str = "ignored"
 ) -> list[Patch]:
     """Colours of the classes that occur in these maps, and black for what is none under the name `void`."""
-    seen = set(np.unique(np.concatenate([np.unique(m) for m in maps])).tolist())
+    seen = set().union(*(np.flatnonzero(np.bincount(m.ravel(), minlength=1)).tolist() for m in maps))
     handles = [
         Patch(facecolor=np.asarray(palette[index]) / 255, label=name)
         for index, name in enumerate(class_names)

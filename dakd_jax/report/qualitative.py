@@ -87,20 +87,20 @@ def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     reference = [p.predictions[found.reference] for p in pictures]
     rows = _first_rows(found, pictures)
     rows.append(Row(_name(found, found.reference), [colourise(m, found.palette) for m in reference]))
-    seen: set[tuple[int, ...]] = set()
+    all_maps: list[np.ndarray] = []
     for case in found.cases:
         maps = [
             error_maps.error_map(p.label, before, p.predictions[case], len(found.class_names))
             for p, before in zip(pictures, reference, strict=True)
         ]
-        seen |= {tuple(colour) for m in maps for colour in np.unique(m.reshape(-1, 3), axis=0).tolist()}
+        all_maps += maps
         rows.append(Row(_name(found, case), maps))
     classes = palette_handles(found.class_names, found.palette, [*(p.label for p in pictures), *reference], void="")
     handles = [handle for handle in classes if handle.get_label()]  # black is told by the error maps' own legend
     handles += [
         Patch(facecolor=np.array(kind.rgb) / 255, edgecolor="#888888", lw=0.6, label=kind.name)
         for kind in error_maps.LEGEND
-        if kind.rgb in seen
+        if any((m == kind.rgb).all(axis=-1).any() for m in all_maps)
     ]
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
 
@@ -116,8 +116,7 @@ def _titles(found: Comparison, pictures: Sequence[Shown]) -> list[str]:
 
 def _mious(found: Comparison, name: str) -> tuple[str, str]:
     """A picture's own mIoU in per cent of the reference and of the case, as texts."""
-    index = found.scores.names.index(name)
-    before, after = (100 * found.scores.miou(network)[index] for network in (found.reference, found.case))
+    before, after = (100 * found.scores.miou(network, [name])[0] for network in (found.reference, found.case))
     return number(before, 1), number(after, 1)
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from dakd_jax import records
 from dakd_jax.qualitative import Comparison, Shown
 from dakd_jax.report import qualitative
-from dakd_jax.report.page import _image, _template
-from dakd_jax.report.style import pdf_bytes
+from dakd_jax.report.page import _Image, _image, _template
+from dakd_jax.report.style import pdf_bytes, png_bytes
 
 ERROR_MAPS = "error_maps_"
+SCREEN_DPI = 150  # of the page's own copies; the files hold four times their pixels
 
 # (names of pictures, names of networks) to the pictures with what these networks predict.
 Pictures = Callable[[Sequence[str], Sequence[str]], list[Shown]]
@@ -38,8 +39,8 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
         }
         images = []
         for name, (figure, alt) in grids.items():
-            images.append(_image(name, figure, alt))
-            records.write_bytes(folder / f"{name}.png", images[-1].png)
+            images.append(_Image(name, png_bytes(figure, SCREEN_DPI), alt))
+            records.write_bytes(folder / f"{name}.png", png_bytes(figure))
             records.write_bytes(folder / f"{name}.pdf", pdf_bytes(figure))
         sections.append((title, *images, qualitative.pictures_table(found, selection)))
     _delete_others(folder, found)

@@ -28,9 +28,9 @@ def stage_colour(name: str) -> str:
     return _STAGE_COLOURS.get(name, _OTHER_COLOUR)
 
 
-def new_figure(width: float, height: float, *, rows: int = 1, columns: int = 1):
+def new_figure(width: float, height: float, *, rows: int = 1, columns: int = 1, dpi: int = 110):
     """A white figure of width x height inches and its axes, an array [rows, columns]."""
-    figure = Figure(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
@@ -47,10 +47,10 @@ def legend_below(figure: Figure, handles, labels) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG file; equal figures give equal bytes."""
+def png_bytes(figure: Figure, dpi: int | None = None) -> bytes:
+    """The figure as a PNG file, at its own pixels per inch or at others; equal figures give equal bytes."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=dpi or "figure", metadata={"Software": None})
     return stream.getvalue()
 
 

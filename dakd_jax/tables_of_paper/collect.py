@@ -58,10 +58,19 @@ def scores_of(task: Task) -> Scores:
 
 
 def _notes(plan: TablePlan, config: ConfigDict) -> list[str]:
-    notes = [f"Evaluated on target val under the protocol '{config.eval.protocol}'."]
+    notes = [f"Evaluated on target val under the protocol '{config.eval.protocol}'.", _which_weights(plan, config)]
     notes += [f"{row.name}: {row.paper.note}." for row in plan.table.rows if row.paper and row.paper.note]
     reasons = dict.fromkeys(plan.missing.values())
     return notes + [f"Skipped: {', '.join(n for n, why in plan.missing.items() if why == r)}: {r}" for r in reasons]
+
+
+def _which_weights(plan: TablePlan, config: ConfigDict) -> str:
+    """Which checkpoint of a stage the table is of, see selection.rule."""
+    if any(task.planned.identity.get("selection") for task in plan.tasks.values()):
+        return (
+            f"Weights: of each stage's evaluations, the best by '{config.train.select}', which needs no target labels."
+        )
+    return "Weights: those of the last step."
 
 
 def _record(plan: TablePlan, config: ConfigDict) -> dict:

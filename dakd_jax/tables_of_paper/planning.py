@@ -69,7 +69,7 @@ class TablePlan:
         return [self.tasks[key] for key in self.wanted if not self.tasks[key].done]
 
     def to_rich(self, workdir: pathlib.Path) -> rich.table.Table:
-        """Stages x seeds for people: what will happen, and the hash."""
+        """Stages x seeds for people: what will happen; the hash too where there is room, with one seed."""
         shown = rich.table.Table(title=f"Plan, in {workdir}", title_justify="left", box=rich.box.SIMPLE_HEAD)
         for header in ("stage", "steps", *(f"seed {seed}" for seed in self.seeds)):
             shown.add_column(header, overflow="fold")
@@ -79,7 +79,8 @@ class TablePlan:
             name, _ = task.title.rsplit(", seed ", 1)
             line = lines.setdefault(name, [str(task.planned.identity.get("steps", ""))])
             status = "finished, reused" if task.done else task.planned.status
-            line.append(f"{status}  {task.planned.hash.removeprefix('file:')[:8]}")
+            digest = f"  {task.planned.hash.removeprefix('file:')[:8]}" if len(self.seeds) == 1 else ""
+            line.append(status + digest)
         for name, line in lines.items():
             shown.add_row(name, *line)
         return shown
