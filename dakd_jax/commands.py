@@ -28,7 +28,7 @@ from dakd_jax.progress import StageProgress
 from dakd_jax.protocols import definitions, networks
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery
-from dakd_jax.report import attribution_page, checkpoints, headline, qualitative, qualitative_page, tables
+from dakd_jax.report import attribution_page, checkpoints, headline, more_pages, qualitative, qualitative_page, tables
 from dakd_jax.report import protocols as protocol_tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
@@ -70,7 +70,7 @@ def _train(config, feed, workdir, console, name, command):
         _say_where(experiment, console)
         return None, None
     found = results.collect(experiment, name, command)
-    page = workdir / f"report_{name}" / "index.html"
+    page = _report(workdir, name)
     if worked or not page.exists():
         page = write_report(found, page.parent)
     console.print(tables.console_table(found))
@@ -80,6 +80,11 @@ def _train(config, feed, workdir, console, name, command):
     console.print(headline.headline(found).verdict, highlight=False)
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
     return found, page
+
+
+def _report(workdir: pathlib.Path, name: str) -> pathlib.Path:
+    """The page of the experiment `name`."""
+    return workdir / f"report_{name}" / "index.html"
 
 
 @contextlib.contextmanager
@@ -131,6 +136,7 @@ def protocols(config, feed, workdir: pathlib.Path, console: Console, *, name: st
         matrix.ensure(chosen)
         study = protocol_results.study(config, feed, matrix, chosen, name, command)
         page = write_protocols_report(study, workdir / f"protocols_{name}")
+        more_pages.update(_report(workdir, name))
     for network in study.networks:
         console.print(protocol_tables.network_table(study, network).to_rich())
     console.print(protocol_tables.spread_table(study).to_rich())
@@ -161,6 +167,7 @@ def attribution(config, feed, workdir: pathlib.Path, console: Console, *, name: 
         page = folder / "index.html"
         if new or not page.exists():
             page = attribution_page.write_attribution(found, folder, title=config.title or name, command=command)
+        more_pages.update(_report(workdir, name))
     for table in attribution_page.console_tables(found):
         console.print(table.to_rich())
     console.print(attribution_page.verdict(found), highlight=False)
@@ -198,6 +205,7 @@ def figures(config, feed, workdir: pathlib.Path, console: Console, *, name: str,
         found = gallery.comparison(title=config.title or name, command=command)
         page = qualitative_page.write_figures(found, gallery.pictures, folder)
         gallery.forget_the_rest()
+        more_pages.update(_report(workdir, name))
     for selection in found.selections:
         console.print(qualitative.pictures_table(found, selection).to_rich())
     console.print(qualitative.verdict(found), highlight=False)

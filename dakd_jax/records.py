@@ -27,10 +27,17 @@ PACKAGES = (
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes under a temporary name, then renames: a reader sees the old file or the new one, never half."""
+    """Writes under a temporary name, then renames: a reader sees the old file or the new one, never half.
+
+    Folders are made where they are missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

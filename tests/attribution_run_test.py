@@ -54,7 +54,9 @@ def test_one_command_counts_and_the_second_only_prints(config, workdir, monkeypa
         return folder / "index.html"
 
     monkeypatch.setattr("dakd_jax.report.attribution_page.write_attribution", write)
+    report = tiny_runs.plain_report(workdir)
     text = tiny_runs.run(config, workdir, "attribution")
+    assert 'href="../attribution_tiny/index.html"' in report.read_text()
     ((found, texts),) = shown
     assert texts == {"title": "tiny", "command": "python run.py"}
 

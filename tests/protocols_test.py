@@ -184,6 +184,7 @@ def scored(tmp_path_factory):
         patch.setitem(evaluate.PROTOCOLS, "released", released)
         patch.setattr(definitions, "SMALL", (48, 40))
         folders = protocol_examples.finish(chosen, workdir)
+        tiny_runs.plain_report(workdir)
         yield chosen, workdir, folders, tiny_runs.run(chosen, workdir, "protocols")
 
 
@@ -212,6 +213,10 @@ def test_named_protocols_equal_the_evaluation(scored):
             told = results(workdir)[network][name]
             assert (told["miou"], told["pixel_accuracy"]) == (scores.miou, scores.pixel_accuracy)
     assert len({told["miou"] for of_one in results(workdir).values() for told in of_one.values()}) == 18
+
+
+def test_the_report_leads_to_the_page(scored):
+    assert 'href="../protocols_tiny/index.html"' in (scored[1] / "report_tiny" / "index.html").read_text()
 
 
 def test_what_is_printed(scored):

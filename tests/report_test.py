@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import report_examples
 
-from dakd_jax import paper_numbers, report
+from dakd_jax import paper_numbers, records, report
 from dakd_jax.errors import UserError
 from dakd_jax.report import headline, page, tables
 
@@ -156,7 +156,7 @@ def test_a_failed_write_leaves_the_old_report_whole(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page.os, "replace", full)
+    monkeypatch.setattr(records.os, "replace", full)
     with pytest.raises(UserError, match="cannot write the report to .*No space left on device; make room"):
         page.write_report(report_examples.experiment({"student": 1}), tmp_path)
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

@@ -7,7 +7,7 @@ from dakd_jax import records
 from dakd_jax.attribution import Attribution, rates
 from dakd_jax.report import attribution_figures as figures
 from dakd_jax.report import attribution_tables as tables
-from dakd_jax.report.page import _image, _template
+from dakd_jax.report.page_parts import page_image, template
 from dakd_jax.report.text_table import TextTable
 
 _SENTENCES = {
@@ -48,14 +48,14 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
     """
     folder = Path(folder)
     drawn = {
-        "flow": _image("flow", figures.flow_figure(found), "Repaired and broken pixels of each class, per case"),
-        "agreement": _image("agreement", figures.agreement_figure(found), "Agreement with the teacher, per class"),
-        "reliability": _image("reliability", figures.reliability_figure(found), "Precision of the quasi labels"),
-        "over_training": _image(
+        "flow": page_image("flow", figures.flow_figure(found), "Repaired and broken pixels of each class, per case"),
+        "agreement": page_image("agreement", figures.agreement_figure(found), "Agreement with the teacher, per class"),
+        "reliability": page_image("reliability", figures.reliability_figure(found), "Precision of the quasi labels"),
+        "over_training": page_image(
             "over_training", figures.over_training_figure(found), "Students and quasi labels over training"
         ),
-        "sizes": _image("sizes", figures.size_figure(found), "Recall by size of the object"),
-        "gradients": _image("gradients", figures.gradient_figure(found), "Gradients of the loss terms"),
+        "sizes": page_image("sizes", figures.size_figure(found), "Recall by size of the object"),
+        "gradients": page_image("gradients", figures.gradient_figure(found), "Gradients of the loss terms"),
     }
     shown = {
         "summary": tables.summary_table(found),
@@ -65,10 +65,9 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
         "quasi": tables.quasi_table(found),
         "gradients": tables.gradient_table(found),
     }
-    page = _template("attribution.html.j2").render(
+    page = template("attribution.html.j2").render(
         title=title, command=command, found=found, verdict=verdict(found), images=drawn, tables=shown
     )
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for image in drawn.values():
         if image:
             records.write_bytes(folder / "figures" / f"{image.name}.png", image.png)

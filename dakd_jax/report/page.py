@@ -1,7 +1,5 @@
 """One HTML page per experiment, with everything in one file, and the same numbers as CSV and Markdown."""
 
-import base64
-import dataclasses
 import itertools
 import math
 import os
@@ -9,29 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
-
 from dakd_jax import records
 from dakd_jax.errors import UserError
 from dakd_jax.report import METRIC_NAMES, Experiment, Picture, checkpoints, curves, figures, protocols, seeds, tables
 from dakd_jax.report.headline import headline
-from dakd_jax.report.style import png_bytes
+from dakd_jax.report.more_pages import more_pages
+from dakd_jax.report.page_parts import PageImage, page_image, template
 
 _PICTURES_PER_GRID = 4
 _VALIDATION = "Validation score over steps; a star marks the checkpoint that counts"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Image:
-    """A figure of the page: file name without ending, PNG file, and a text for who cannot see it."""
-
-    name: str
-    png: bytes
-    alt: str
-
-    @property
-    def data_url(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
 def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
@@ -55,10 +39,10 @@ def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
     files = {f"figures/{image.name}.png": image.png for group in images.values() for image in group}
     files["results.csv"] = tables.csv_table(experiment).encode()
     files["results.md"] = tables.markdown_table(experiment).encode()
-    files["index.html"] = render(experiment, images).encode()
+    files["index.html"] = render(experiment, images, more_pages(folder / "index.html")).encode()
     try:
         for name, content in files.items():
-            _write(folder / name, content)
+            records.write_bytes(folder / name, content)
     except OSError as error:
         raise UserError(
             f"cannot write the report to {folder}: {error.strerror or error}; "
@@ -67,23 +51,23 @@ def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
     return folder / "index.html"
 
 
-def draw(experiment: Experiment) -> dict[str, list[_Image]]:
+def draw(experiment: Experiment) -> dict[str, list[PageImage]]:
     """All figures by the part of the page they belong to; a part without data has none."""
     grids = [figures.picture_grid(experiment, group) for group in _groups(experiment.pictures)]
     alt = "Pictures, their labels, and what each network predicts, in the colours of the classes"
     parts = {
-        "pictures": [_image(f"pictures_{i}", grid, alt) for i, grid in enumerate(grids, start=1)],
-        "validation": [_image("validation", curves.validation_curves(experiment), _VALIDATION)],
-        "losses": [_image("losses", curves.loss_curves(experiment), "Each loss term over steps, per network")],
+        "pictures": [page_image(f"pictures_{i}", grid, alt) for i, grid in enumerate(grids, start=1)],
+        "validation": [page_image("validation", curves.validation_curves(experiment), _VALIDATION)],
+        "losses": [page_image("losses", curves.loss_curves(experiment), "Each loss term over steps, per network")],
         "bars": [],
         "confusions": [],
     }
     if experiment.results:
-        parts["bars"] = [_image("class_iou", figures.class_iou_bars(experiment), "IoU of each class per network")]
+        parts["bars"] = [page_image("class_iou", figures.class_iou_bars(experiment), "IoU of each class per network")]
     for result in experiment.ordered():
         figure = figures.confusion_figure(result, experiment.class_names)
         name = "confusion_" + re.sub(r"[^A-Za-z0-9_-]+", "_", result.name)
-        parts["confusions"].append(_image(name, figure, result.title))
+        parts["confusions"].append(page_image(name, figure, result.title))
     return {part: [image for image in images if image] for part, images in parts.items()}
 
 
@@ -92,10 +76,6 @@ def _groups(pictures: Sequence[Picture]) -> list[Sequence[Picture]]:
     count = math.ceil(len(pictures) / _PICTURES_PER_GRID)
     bounds = [round(len(pictures) * i / count) for i in range(count + 1)] if count else []
     return [pictures[first:last] for first, last in itertools.pairwise(bounds)]
-
-
-def _image(name: str, figure, alt: str) -> _Image | None:
-    return None if figure is None else _Image(name, png_bytes(figure), alt)
 
 
 def write_seeds_report(
@@ -117,12 +97,12 @@ def write_seeds_report(
     """
     folder, scores = Path(folder), seeds.seeds_table(experiments)
     chosen = checkpoints.checkpoint_seeds_table(experiments)
-    text = _template("seeds.html.j2").render(
+    text = template("seeds.html.j2").render(
         checkpoints=chosen,
         title=experiments[0].title,
         command=command,
         scores=scores,
-        dots=_image("seeds", seeds.seeds_figure(experiments), "Score of each network under each seed"),
+        dots=page_image("seeds", seeds.seeds_figure(experiments), "Score of each network under each seed"),
         pages=[(seed, os.path.relpath(page, folder)) for seed, page in pages.items()],
     )
     files = {
@@ -131,7 +111,7 @@ def write_seeds_report(
         "index.html": text,
     }
     for name, content in files.items():
-        _write(folder / name, content.encode())
+        records.write_bytes(folder / name, content.encode())
     return folder / "index.html"
 
 
@@ -142,11 +122,11 @@ def write_protocols_report(study: protocols.ProtocolStudy, folder: str | os.Path
       Path of index.html.
     """
     folder = Path(folder)
-    text = _template("protocols.html.j2").render(
+    text = template("protocols.html.j2").render(
         study=study,
         metric=METRIC_NAMES[study.metric],
         sentences=protocols.sentences(study),
-        dots=_image("spread", protocols.spread_figure(study), "Score of each network under each protocol"),
+        dots=page_image("spread", protocols.spread_figure(study), "Score of each network under each protocol"),
         spread=protocols.spread_table(study),
         matrix=protocols.matrix_table(study),
         networks=[protocols.network_table(study, network) for network in study.networks],
@@ -160,24 +140,13 @@ def write_protocols_report(study: protocols.ProtocolStudy, folder: str | os.Path
         "index.html": text,
     }
     for name, content in files.items():
-        _write(folder / name, content.encode())
+        records.write_bytes(folder / name, content.encode())
     return folder / "index.html"
 
 
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
-
-
-def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
-    """The page as text. All texts of the experiment are escaped."""
-    return _template("page.html.j2").render(
+def render(experiment: Experiment, images: Mapping[str, list[PageImage]], more: str = "") -> str:
+    """The page as text. All texts of the experiment are escaped; `more` is HTML, see more_pages.py."""
+    return template("page.html.j2").render(
         experiment=experiment,
         metric=METRIC_NAMES[experiment.metric],
         headline=headline(experiment),
@@ -187,15 +156,5 @@ def render(experiment: Experiment, images: Mapping[str, list[_Image]]) -> str:
         cost_table=tables.cost_table(experiment),
         record=[(name, str(value)) for name, value in records.flatten(experiment.record).items()],
         images=images,
+        more_pages=more,
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name beside it, then renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from dakd_jax import records
 from dakd_jax.report import METRIC_NAMES, paper_table
-from dakd_jax.report.page import _image, _template
+from dakd_jax.report.page_parts import page_image, template
 from dakd_jax.report.paper_table import PaperTable
 from dakd_jax.report.style import INK, new_figure
 
@@ -22,10 +22,10 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
     """
     folder = Path(folder)
     images = {
-        "dots": _image("scores", scores_figure(table), "Score of each row under each seed"),
-        "against": _image("against_the_paper", against_figure(table), "Our score of each row over the paper's"),
+        "dots": page_image("scores", scores_figure(table), "Score of each row under each seed"),
+        "against": page_image("against_the_paper", against_figure(table), "Our score of each row over the paper's"),
     }
-    page = _template("paper_table.html.j2").render(
+    page = template("paper_table.html.j2").render(
         table=table,
         verdict=verdict(table),
         scores=paper_table.score_table(table),
@@ -34,7 +34,6 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
         images=images,
         record=[(name, str(value)) for name, value in records.flatten(table.record).items()],
     )
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for image in filter(None, images.values()):
         records.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
     texts = {

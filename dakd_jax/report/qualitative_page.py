@@ -6,7 +6,7 @@ from pathlib import Path
 from dakd_jax import records
 from dakd_jax.qualitative import Comparison, Shown
 from dakd_jax.report import qualitative
-from dakd_jax.report.page import _Image, _image, _template
+from dakd_jax.report.page_parts import page_image, template
 from dakd_jax.report.style import pdf_bytes, png_bytes
 
 ERROR_MAPS = "error_maps_"
@@ -39,16 +39,16 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
         }
         images = []
         for name, (figure, alt) in grids.items():
-            images.append(_Image(name, png_bytes(figure, SCREEN_DPI), alt))
+            images.append(page_image(name, figure, alt, SCREEN_DPI))
             records.write_bytes(folder / f"{name}.png", png_bytes(figure))
             records.write_bytes(folder / f"{name}.pdf", pdf_bytes(figure))
         sections.append((title, *images, qualitative.pictures_table(found, selection)))
     _delete_others(folder, found)
     records.write_bytes(folder / "scores.csv", qualitative.scores_csv(found).encode())
-    text = _template("qualitative.html.j2").render(
+    text = template("qualitative.html.j2").render(
         found=found,
         verdict=qualitative.verdict(found),
-        changes=_image("changes", qualitative.changes_figure(found), "Change of every picture's own mIoU"),
+        changes=page_image("changes", qualitative.changes_figure(found), "Change of every picture's own mIoU"),
         sections=sections,
         reference=found.titles[found.reference],
         case=found.titles[found.case],

@@ -1,0 +1,40 @@
+"""What every page is made of: its template, and figures that are part of the file."""
+
+import base64
+import dataclasses
+from pathlib import Path
+
+import jinja2
+from matplotlib.figure import Figure
+
+from dakd_jax.report.style import png_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class PageImage:
+    """A figure of a page: file name without ending, PNG file, and a text for who cannot see it."""
+
+    name: str
+    png: bytes
+    alt: str
+
+    @property
+    def data_url(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def page_image(name: str, figure: Figure | None, alt: str, dpi: int | None = None) -> PageImage | None:
+    """A figure as a part of a page; None for None."""
+    return None if figure is None else PageImage(name, png_bytes(figure, dpi), alt)
+
+
+def template(name: str) -> jinja2.Template:
+    """A template of this folder; all texts that are put into it are escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
