@@ -10,7 +10,10 @@ import numpy as np
 
 from dakd_jax import records
 
-_OF = "of"
+_OF, _NAMES = "of", "names"  # of all that was kept: a damaged directory of a zip file may lack an entry
+
+# What numpy and zipfile raise on a file with wrong bytes; TypeError: on a single array under this name.
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def keep(path: pathlib.Path, of: dict, arrays: dict[str, np.ndarray]) -> None:
@@ -19,11 +22,12 @@ def keep(path: pathlib.Path, of: dict, arrays: dict[str, np.ndarray]) -> None:
     Args:
       path: its folder is created where missing.
       of: all that the arrays depend on, as plain data.
-      arrays: none is called 'of'.
+      arrays: none is called 'of' or 'names'.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
-    np.savez_compressed(stream, **{_OF: np.array(json.dumps(of, sort_keys=True))}, **arrays)
+    texts = {_OF: json.dumps(of, sort_keys=True), _NAMES: json.dumps(sorted(arrays))}
+    np.savez_compressed(stream, **{key: np.array(text) for key, text in texts.items()}, **arrays)
     records.write_bytes(path, stream.getvalue())
 
 
@@ -33,6 +37,6 @@ def kept(path: pathlib.Path, of: dict) -> dict[str, np.ndarray] | None:
         with np.load(path, allow_pickle=False) as stored:
             if str(stored[_OF]) != json.dumps(of, sort_keys=True):
                 return None
-            return {name: stored[name] for name in stored.files if name != _OF}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return {name: stored[name] for name in json.loads(str(stored[_NAMES]))}
+    except _DAMAGED:
         return None
