@@ -67,8 +67,9 @@ class Submission:
         there = frozenset(name for name in self.names if self._file(name).exists())
         missing = len(self.names) - len(there)
         if missing:
+            self._archive.unlink(missing_ok=True)  # if this is stopped, no older zip may pass for its outcome
             self._predict(there)
-        return self._zip(missing > 0), missing
+        return self._zip(), missing
 
     def _predict(self, there: frozenset[str]) -> None:
         """Writes the files of all pictures but those in `there`."""
@@ -104,6 +105,7 @@ class Submission:
         self.folder.mkdir(parents=True, exist_ok=True)
         told, about = records.read_json(self.folder / ABOUT), self._about()
         if told is None and all(path.name.startswith(".") for path in self.folder.iterdir()):
+            self._archive.unlink(missing_ok=True)  # of whatever lay in the folder before
             records.write_json(self.folder / ABOUT, about)
         elif told != about:
             told = told or {}
@@ -113,9 +115,13 @@ class Submission:
     def _file(self, name: str) -> pathlib.Path:
         return self.folder / f"{name}{ENDING}"
 
-    def _zip(self, changed: bool) -> pathlib.Path:
-        path = self.folder.with_name(f"{self.folder.name}.zip")
-        if changed or not path.exists():
+    @property
+    def _archive(self) -> pathlib.Path:
+        return self.folder.with_name(f"{self.folder.name}.zip")
+
+    def _zip(self) -> pathlib.Path:
+        path = self._archive
+        if not path.exists():
             temporary = path.with_name(f".{path.name}.tmp")
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # a PNG cannot be packed further
                 for name in self.names:

@@ -1,6 +1,7 @@
 """--mode=submit: files that cityscapesScripts takes, and its own evaluation of them."""
 
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -92,6 +93,24 @@ def test_a_stopped_command_goes_on(submitted):
     assert files_of(folder) == before and archive.read_bytes() == packed
     assert untouched.stat().st_mtime_ns == made
     assert "0 of 3 label files written now" in tiny_runs.run(chosen, workdir, "submit")
+
+
+def test_a_zip_of_earlier_files_never_passes_for_that_of_the_new_ones(submitted, monkeypatch):
+    root, workdir, folder, _ = submitted
+    chosen = protocol_examples.config(root, goal=("student",))
+    archive, packed = workdir / "submission_tiny_val.zip", (workdir / "submission_tiny_val.zip").read_bytes()
+    shutil.rmtree(folder)
+    archive.write_bytes(b"of another network")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="No space left"):
+        patch.setattr("dakd_jax.submission.Submission._zip", full)
+        tiny_runs.run(chosen, workdir, "submit")
+    assert not archive.exists()
+    tiny_runs.run(chosen, workdir, "submit")
+    assert archive.read_bytes() == packed
 
 
 def test_files_of_another_network_are_not_mixed_in(submitted):
