@@ -33,11 +33,12 @@ class FiniteWatch:
 
     Args:
       most_skipped: how many steps may be left out; None where the first one ends the run.
+      skipped: how many were, before the run was stopped and went on.
     """
 
-    def __init__(self, most_skipped: int | None):
+    def __init__(self, most_skipped: int | None, skipped: int = 0):
         self._waiting: deque = deque()
-        self._most, self.skipped = most_skipped, 0
+        self._most, self.skipped = most_skipped, skipped
 
     def add(self, step: int, finite: jax.Array) -> None:
         """Notes the verdict of a step; waits for nothing."""

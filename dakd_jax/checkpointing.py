@@ -53,6 +53,7 @@ class Checkpoints:
     ):
         self._folder, self._keep, self._keep_every = pathlib.Path(folder).resolve(), keep, keep_every
         self._identity, self._report, self.best = identity or {}, report, best
+        self.told: dict = {}  # what was saved beside the state that was restored
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in (*self._folder.glob(f"{_UNFINISHED}*"), *self._folder.glob("*.orbax-checkpoint-tmp*")):
             shutil.rmtree(leftover)  # of a process that was killed
@@ -64,8 +65,11 @@ class Checkpoints:
         """Steps of the checkpoints that are whole, in order."""
         return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdecimal())
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: TrainState, told: dict | None = None) -> None:
         """Begins to save under the state's own step; does nothing if that step is saved already.
+
+        Args:
+          told: JSON-safe data that goes with the state; comes back as `told`.
 
         Raises:
           OSError: no space or no permission, in this save or the one before.
@@ -76,7 +80,7 @@ class Checkpoints:
             return
         # Asked beforehand: orbax fails from several threads at once, each with a page on stderr.
         disk_faults.require_space(self._folder, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
-        self._pending = self._thread.submit(self._write, step, _copy(state))
+        self._pending = self._thread.submit(self._write, step, _copy(state), told or {})
 
     def wait(self) -> None:
         """Waits for the save under way. Raises OSError: no space or no permission."""
@@ -101,6 +105,8 @@ class Checkpoints:
         self.wait()
         for step in reversed(self.steps()):
             if (state := self.read(step, like)) is not None:
+                about = records.read_json(self._folder / str(step) / ABOUT) or {}
+                self.told = about.get("told", {})
                 return state
         return None
 
@@ -123,7 +129,7 @@ class Checkpoints:
             self._thread.shutdown()
             self._orbax.close()
 
-    def _write(self, step: int, state: TrainState) -> None:
+    def _write(self, step: int, state: TrainState, told: dict) -> None:
         state = jax.tree.map(np.asarray, state)
         unfinished = self._folder / f"{_UNFINISHED}{step}"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -131,7 +137,7 @@ class Checkpoints:
             unfinished.mkdir()
             self._orbax.save(unfinished / STATE, args=ocp.args.StandardSave(state))
             about = {"format": FORMAT, "step": step, "identity": self._identity, "checksum": checksum(state)}
-            records.write_json(unfinished / ABOUT, about)
+            records.write_json(unfinished / ABOUT, about | {"told": told})
             unfinished.rename(self._folder / str(step))
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -110,7 +110,7 @@ def evaluate(
 
     Args:
       keep: names of the pictures whose predictions are returned.
-      on_batch: told the number of pictures of each batch.
+      on_batch: told the number of pictures of each batch; what it raises ends the pass.
 
     Returns:
       (confusion int64 [C, C] indexed [label, prediction], {name: uint8 [H, W]}).

@@ -44,13 +44,19 @@ class Selection:
     source_batches: Callable[[], Iterable[dict]]
     target_batches: Callable[[], Iterable[dict]] | None
 
-    def score(self, variables: dict) -> dict[str, float]:
-        """What is logged of a candidate: 'source_miou', 'target_<criterion>' for all of them, and SCORE; all 0 to 1."""
-        confusion, _ = evaluate.evaluate(self.model, variables, self.source_batches(), evaluate.Protocol())
+    def score(self, variables: dict, on_batch: Callable[[int], None] = lambda pictures: None) -> dict[str, float]:
+        """What is logged of a candidate: 'source_miou', 'target_<criterion>' for all of them, and SCORE; all 0 to 1.
+
+        Args:
+          on_batch: told the number of pictures of each batch; what it raises ends the scoring.
+        """
+        confusion, _ = evaluate.evaluate(
+            self.model, variables, self.source_batches(), evaluate.Protocol(), on_batch=on_batch
+        )
         source = metrics.scores(confusion).miou_present
         if not self.target_batches:
             return {"source_miou": source, SCORE: source}
-        found = criteria(self.model, variables, self.target_batches())
+        found = criteria(self.model, variables, self.target_batches(), on_batch)
         values = {"source_miou": source} | {f"target_{name}": value for name, value in found.items()}
         return values | {SCORE: (source + found[self.by]) / 2}
 
@@ -102,11 +108,17 @@ def best_step(rows: Iterable[dict], steps: Iterable[int]) -> int | None:
     return max(scored)[1] if scored else None
 
 
-def criteria(model: Segmenter, variables: dict, batches: Iterable[dict]) -> dict[str, float]:
+def criteria(
+    model: Segmenter,
+    variables: dict,
+    batches: Iterable[dict],
+    on_batch: Callable[[int], None] = lambda pictures: None,
+) -> dict[str, float]:
     """Every one of CRITERIA on unlabelled pictures, each 0 to 1, the higher the better.
 
     Args:
       batches: dicts of `image` uint8 [B, H, W, 3] and `mask` bool [B].
+      on_batch: told the number of pictures of each batch; what it raises ends the pass.
     """
     pictures, certainty, density = 0, 0.0, 0.0
     agreement = np.zeros((model.num_classes, model.num_classes), np.int64)
@@ -117,6 +129,7 @@ def criteria(model: Segmenter, variables: dict, batches: Iterable[dict]) -> dict
         certainty += float(found["certainty"][mask].sum(dtype=np.float64))
         density += float(found["density"][mask].sum(dtype=np.float64))
         agreement += found["agreement"]
+        on_batch(int(mask.sum()))
     return {
         "consistency": metrics.scores(agreement).miou,
         "entropy": certainty / pictures,

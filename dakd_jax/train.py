@@ -24,6 +24,8 @@ from dakd_jax.settings import StageSettings
 from dakd_jax.train_step import FINITE, LearningRates, train_step
 from dakd_jax.training_log import Row, TrainingLog
 
+_SKIPPED, _UNREADABLE = "skipped_steps", "unreadable"  # what a checkpoint tells beside the state
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -41,7 +43,7 @@ class Job:
       config: for optim.*, train.* and eval.*.
       identity: of the stage, stored in its checkpoints.
       palette: uint8 [C, 3].
-      unreadable: as long as there are training pictures that could not be read.
+      unreadable: the training pictures that could not be read, see data_pipelines/unreadable.py; () for none.
     """
 
     title: str
@@ -67,8 +69,8 @@ class Trained(NamedTuple):
     Attributes:
       variables: {'params', 'batch_stats'} that count.
       step: that they are of.
-      timing: what this process took: {'images_per_second', 'minutes', 'data_wait_percent'}, and 'energy_joules' and
-        'energy_from' where a counter tells.
+      timing: what this process took: {'images_per_second', 'minutes', 'data_wait_percent'}, 'energy_joules' and
+        'energy_from' where a counter tells, and 'resumed_at_step' where it began later than the stage.
     """
 
     variables: dict
@@ -94,6 +96,8 @@ def train(job: Job, console: Console) -> Trained:
         if (restored := checkpoints.restore(state)) is not None:
             state = restored
             console.print(f"{job.title}: goes on at step {int(state.step)}", highlight=False)
+            if _UNREADABLE in checkpoints.told:
+                job.unreadable.remember(checkpoints.told[_UNREADABLE])
         log = MetricLog(job.folder, int(state.step))
         checkpoints.best = _best(job, checkpoints)
         try:
@@ -197,6 +201,10 @@ def _keep(job, checkpoints, bad_step):
     )
 
 
+class _Abandoned(Exception):
+    """An evaluation was given up, because the run is to stop; it is made when the run goes on."""
+
+
 def _loop(job, state, checkpoints, log, console):
     """(state of the last step, timing) of the steps from `state` on."""
     settings, config, first = job.settings, job.config.train, int(state.step)
@@ -205,7 +213,8 @@ def _loop(job, state, checkpoints, log, console):
         console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
 
     rates, wait, losses = _learning_rates(job.config.optim, settings.steps), DataWait(), {}
-    watch = FiniteWatch(config.max_skipped if settings.options.skip_nonfinite else None)
+    most_skipped = config.max_skipped if settings.options.skip_nonfinite else None
+    watch = FiniteWatch(most_skipped, checkpoints.told.get(_SKIPPED, 0))
     rows = TrainingLog(
         log,
         pictures=(2 if settings.options.adapt else 1) * job.config.data.batch_size,
@@ -220,6 +229,17 @@ def _loop(job, state, checkpoints, log, console):
         StopRequest() as stop,
         EnergyMeter(jax.devices()[0]) as energy,
     ):
+
+        def stop_now(step):
+            checkpoints.wait()
+            console.print(f"{job.title}: stopped at step {step} and saved", highlight=False)
+            raise Stopped(stop.made)
+
+        if first and _evaluated(job, first) and not _has_evaluation(job, first):
+            if not _validate(job, state, log, stop):
+                stop_now(first)
+            if job.selection:
+                checkpoints.best = _best(job, checkpoints)
         for step in range(first, settings.steps):
             rate = _rate(rates, step)
             state, losses = _step(job, state, wait.next(batches, next(iter(losses.values()), None)), rate)
@@ -234,7 +254,7 @@ def _loop(job, state, checkpoints, log, console):
             if candidate := _evaluated(job, done):
                 rows.flush()
                 watch.check(done)
-                _validate(job, state, log)
+                _validate(job, state, log, stop)
                 if job.selection:
                     checkpoints.best = _best(job, checkpoints, done)
                 rows.clock.restart(done)
@@ -243,12 +263,14 @@ def _loop(job, state, checkpoints, log, console):
             if done % config.checkpoint_every == 0 or last or stop.made or (candidate and job.selection):
                 rows.flush()
                 watch.check(done)  # nothing that is not finite is ever saved
-                checkpoints.save(state)
+                left_out = {_UNREADABLE: job.unreadable.reasons} if job.unreadable else {}
+                checkpoints.save(state, {_SKIPPED: watch.skipped} | left_out)
             if stop.made:
-                checkpoints.wait()
-                console.print(f"{job.title}: stopped at step {done} and saved", highlight=False)
-                raise Stopped(stop.made)
-    return state, energy.record() | {
+                stop_now(done)
+    resumed = {"resumed_at_step": first} if first else {}
+    if first == settings.steps:  # nothing was left to time
+        return state, resumed
+    return state, resumed | energy.record() | {
         "images_per_second": round(rows.clock.overall, 1),
         "minutes": round(rows.clock.seconds / 60, 2),
         "data_wait_percent": round(100 * wait.share, 2),
@@ -280,14 +302,32 @@ def _rate(rates, step):
     return LearningRates(*(np.float32(series[step]) for series in rates))
 
 
-def _validate(job, state, log):
+def _has_evaluation(job, step) -> bool:
+    return any(row["kind"] == "eval" and row["step"] == step for row in read_rows(job.folder / METRICS))
+
+
+def _validate(job, state, log, stop) -> bool:
+    """Evaluates the network and logs it; False, and nothing is logged, when the run was to stop meanwhile."""
+
+    def go_on(pictures):
+        if stop.made:
+            raise _Abandoned
+
     step, variables = int(state.step), {"params": state.params, "batch_stats": state.batch_stats}
-    scored = job.selection.score(variables) if job.selection else {}
-    if not job.eval_batches:
-        log.row(step, "eval", scored)
-        return
-    rules = evaluate.protocol(job.config.eval.protocol)
-    confusion, kept = evaluate.evaluate(
-        job.settings.models.segmenter, variables, job.eval_batches(), rules, keep=frozenset(job.show)
-    )
+    try:
+        scored = job.selection.score(variables, go_on) if job.selection else {}
+        if not job.eval_batches:
+            log.row(step, "eval", scored)
+            return True
+        confusion, kept = evaluate.evaluate(
+            job.settings.models.segmenter,
+            variables,
+            job.eval_batches(),
+            evaluate.protocol(job.config.eval.protocol),
+            keep=frozenset(job.show),
+            on_batch=go_on,
+        )
+    except _Abandoned:
+        return False
     log.evaluation(step, confusion, kept, job.palette, scored)
+    return True

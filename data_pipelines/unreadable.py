@@ -41,6 +41,11 @@ class Unreadable:
             self._reasons[picture] = str(error)
             self._report(f"left out, number {number} of at most {self._limit}: {error}")
 
+    def remember(self, reasons: dict[str, str]) -> None:
+        """Counts pictures that an earlier process of the same run left out, as `reasons` gives them."""
+        with self._lock:
+            self._reasons = {**reasons, **self._reasons}
+
     @property
     def reasons(self) -> dict[str, str]:
         """Picture, DATASET/SPLIT/NAME, to what is wrong with it, in the order in which they were met."""

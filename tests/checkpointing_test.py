@@ -82,6 +82,17 @@ def test_a_checkpoint_holds_everything_bit_for_bit(saved, opened):
     assert_equal(opened(folder).restore(filled(made, seed=4)), made)
 
 
+def test_what_is_told_with_a_state_comes_back_with_it(saved, opened):
+    folder, made = saved
+    checkpoints = opened(folder)
+    checkpoints.save(at(made, 3), {"skipped_steps": 2})
+    checkpoints.restore(made)
+    assert checkpoints.told == {"skipped_steps": 2}
+    shutil.rmtree(folder / "3")
+    checkpoints.restore(made)
+    assert checkpoints.told == {}  # of the one before
+
+
 def test_nothing_to_restore(tmp_path, opened):
     assert opened(tmp_path / "new").restore(jax.eval_shape(state)) is None
 

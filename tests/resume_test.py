@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
+import dakd_jax.evaluate
 import dakd_jax.train
 from dakd_jax import weights
 from dakd_jax.errors import NonFiniteLoss
@@ -61,6 +62,72 @@ def test_stopped_between_steps_loses_nothing(chain, toy_city, tmp_path, monkeypa
     assert not (folder / weights.FILE).exists()
     assert f"goes on at step {step}" in tiny_runs.run(chosen, tmp_path)
     assert_same_stage(tmp_path, chain[0])
+
+
+def in_an_evaluation(monkeypatch, number, act):
+    """Calls act() before the network looks at the first batch of the evaluation of that number."""
+    plain, passes = dakd_jax.evaluate.evaluate, []
+
+    def wrapped(model, variables, batches, *args, **kwargs):
+        def spied():
+            for batch in batches:
+                if len(passes) == number and act:
+                    act()
+                yield batch
+
+        passes.append(0)
+        return plain(model, variables, spied(), *args, **kwargs)
+
+    monkeypatch.setattr(dakd_jax.evaluate, "evaluate", wrapped)
+
+
+def test_stopped_in_an_evaluation_saves_at_once_and_evaluates_when_it_goes_on(chain, toy_city, tmp_path, monkeypatch):
+    chosen = tiny_runs.config(toy_city, goal=STAGE)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        in_an_evaluation(patch, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        tiny_runs.run(chosen, tmp_path)
+    rows = tiny_runs.metric_rows(tiny_runs.stage_folder(tmp_path, "student"))
+    assert [row["kind"] for row in rows] == ["train"] * 3  # it was given up
+    assert "goes on at step 3" in tiny_runs.run(chosen, tmp_path)
+    assert_same_stage(tmp_path, chain[0])
+
+
+@pytest.mark.parametrize("number", [1, 5], ids=["first candidate", "last candidate, its score on target val"])
+def test_stopped_while_a_candidate_is_scored_it_is_scored_again(toy_city, tmp_path, monkeypatch, candidates, number):
+    chosen, whole = candidates
+    for again in (1, 2):  # the second time when it has only the evaluation left
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            in_an_evaluation(patch, 1 if again == 2 else number, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            tiny_runs.run(chosen, tmp_path)
+    assert "goes on at step" in tiny_runs.run(chosen, tmp_path)
+    assert_same_stage(tmp_path, whole)
+    records = [
+        json.loads((tiny_runs.stage_folder(w, "student") / "record.json").read_text()) for w in (tmp_path, whole)
+    ]
+    assert records[0]["weights_of_step"] == records[1]["weights_of_step"]
+
+
+@pytest.fixture(scope="module")
+def candidates(toy_city, tmp_path_factory):
+    """(config, folder of a run that was never stopped): three candidates, two passes over labels for each."""
+    changes = {"train.eval_every": 2, "train.select": "entropy", "train.select_pictures": 2}
+    chosen, workdir = tiny_runs.config(toy_city, goal=STAGE, **changes), tmp_path_factory.mktemp("whole")
+    tiny_runs.run(chosen, workdir)
+    return chosen, workdir
+
+
+def test_skipped_steps_are_counted_on(toy_city, tmp_path, monkeypatch):
+    changes = {"train.on_nonfinite": "skip", "train.max_skipped": 100, "optim.learning_rate": 1e30}
+    chosen = tiny_runs.config(toy_city, goal=("source_only",), **changes, **{"train.eval_every": 0})
+    tiny_runs.run(chosen, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        tiny_runs.run(chosen, tmp_path / "stopped")
+    tiny_runs.run(chosen, tmp_path / "stopped")
+    rows = tiny_runs.metric_rows(tiny_runs.stage_folder(tmp_path / "whole", "source_only"))
+    counts = [row.get("skipped_steps") for row in rows if row["kind"] == "train"]
+    assert counts[3] and counts[-1] > counts[3]  # some before the stop and some after
+    assert_same_stage(tmp_path / "stopped", tmp_path / "whole", "source_only")
 
 
 @pytest.mark.parametrize("step", [1, 4, 5])

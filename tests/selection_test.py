@@ -142,7 +142,7 @@ SCORES = {2: 0.2, 4: 0.9, 6: 0.5}
 def planted(monkeypatch):
     """Selection.score answers from SCORES by the number of its call."""
     steps = iter(SCORES)
-    monkeypatch.setattr(Selection, "score", lambda self, variables: {"selection": SCORES[next(steps)]})
+    monkeypatch.setattr(Selection, "score", lambda self, variables, on_batch: {"selection": SCORES[next(steps)]})
 
 
 @pytest.fixture

@@ -90,6 +90,16 @@ def test_the_others_take_their_place_and_nothing_else_changes(root, monkeypatch,
     assert all(what in line for line in lines)
 
 
+def test_those_of_an_earlier_process_count():
+    lines = []
+    count = Unreadable(2, lines.append)
+    count.remember({"gta5/train/a": "gone", "gta5/train/b": "gone"})
+    count.leave_out("gta5/train/a", UnreadableFile("a is gone"))
+    assert len(count) == 2 and not lines
+    with pytest.raises(DataError, match="number 3 of the training pictures"):
+        count.leave_out("gta5/train/c", UnreadableFile("c is gone"))
+
+
 def test_far_is_behind_every_training():
     assert FAR > 10**9 * 64
 
