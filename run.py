@@ -36,6 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from dakd_jax import command_line, deterministic
 from dakd_jax.errors import NonFiniteLoss, UserError
+from dakd_jax.tables_of_paper import processes
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 
@@ -48,7 +49,7 @@ def run(arguments: list[str]) -> int:
         print(__doc__)
         return DONE
     command = command_line.parse(arguments)
-    deterministic.set_up(command.config.train.deterministic)
+    deterministic.set_up(_deterministic(command))
     from dakd_jax import (
         commands,
         interruption,
@@ -81,6 +82,11 @@ def run(arguments: list[str]) -> int:
         command.config, feed, command.workdir, console, name=command.name, command=typed, **more
     )
     return DONE
+
+
+def _deterministic(command: command_line.Command) -> bool:
+    """config.train.deterministic, of the job where there is one."""
+    return processes.deterministic(command.job) if command.job else command.config.train.deterministic
 
 
 def main(arguments: list[str]) -> int:

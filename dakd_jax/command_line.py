@@ -11,7 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from dakd_jax.errors import UserError
 
-DEFAULT_CONFIG = "configs/demo.py"
+DEFAULT_CONFIG = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "demo.py")
 TABLE_MODES = ("train", "plan")  # in which a config that names a table fills or plans it
 MODES = ("train", "plan", "evaluate", "protocols", "submit", "attribution", "figures", "verify", "compare")
 

@@ -27,7 +27,7 @@ def identity(
         "adapt": stage.adapt,
         "distil": [stage.distil_source, stage.distil_target],
         "start": stage.start,
-        "network": {k: network[k] for k in ("arch", "width", "auxiliary_layer", "normaliser")},
+        "network": weights.network_fields(network),
         "trunk": weights.hash_file(network.pretrained) if network.pretrained and not stage.start else "",
         "seed": config.seed,
         "data": _data(config.data, stage) | {"fingerprint": data_fingerprint},

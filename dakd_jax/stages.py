@@ -1,6 +1,7 @@
 """Stages that know what they need: the plan, and running it so that finished work is reused."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import tempfile
@@ -22,7 +23,7 @@ class PlannedStage:
     Attributes:
       name, stage: which network.
       identity: all that changes its numbers, as plain data; {} when a file takes its place.
-      hash: of the identity, or of the file's weights.
+      hash: of the identity, or weights.file_identity.
       folder: where it is trained or stored.
       replaced_by: path of the checkpoint that takes its place, '' for none.
     """
@@ -74,9 +75,9 @@ class Experiment:
         for name in _without_unneeded(goal, self.config.goal, init_from, replaced):
             stage = paradigms.stage(name, init_from)
             if replaced.get(name):
-                content = weights.hash_file(replaced[name])
-                folder = self.workdir / "stages" / f"{name}-file-{content[:10]}"
-                planned[name] = PlannedStage(name, stage, {}, f"file:{content}", folder, replaced[name])
+                of = weights.file_identity(replaced[name], self.config[stage.network])
+                folder = self.workdir / "stages" / f"{name}-{of.replace(':', '-')[:15]}"
+                planned[name] = PlannedStage(name, stage, {}, of, folder, replaced[name])
                 continue
             parents = {needed: planned[needed].hash for needed in paradigms.needs(name, init_from)}
             steps = self.config.train.teacher_steps if stage.network == "teacher" else self.config.train.steps
@@ -118,14 +119,22 @@ class Experiment:
         worked = [self.ensure(name) for name in self.plan]
         return any(worked)
 
-    def ensure(self, name: str) -> bool:
-        """Trains and evaluates one stage, whose parents are finished, unless that is done; True when it had to."""
+    def ensure(self, name: str, wait_seconds: float = 0) -> bool:
+        """Trains and evaluates one stage, whose parents are finished, unless that is done; True when it had to.
+
+        Args:
+          wait_seconds: for another process that trains it; the workdir's lock does not cover the jobs of a table.
+
+        Raises:
+          UserError: another process trains it all that time.
+        """
         planned, worked = self.plan[name], False
         if not planned.finished:
             ensure_writable(planned.folder)
-            # The workdir's lock does not cover the jobs of a table, see tables_of_paper/.
-            with workdir_lock.hold(planned.folder):
-                self._train(planned)
+            say = functools.partial(self.console.print, highlight=False, soft_wrap=True)
+            with workdir_lock.hold(planned.folder, wait_seconds=wait_seconds, say=say):
+                if not planned.finished:  # by the one that was waited for
+                    self._train(planned)
             worked = True
         if self.evaluator:
             model = self._settings(planned).models.segmenter

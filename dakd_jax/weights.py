@@ -9,6 +9,7 @@ from dakd_jax.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
 
 FILE = "model.pth"  # finished weights: small, exact, and read by PyTorch as well
+NETWORK_FIELDS = ("arch", "width", "auxiliary_layer", "normaliser")  # of a config: how a network uses its weights
 
 
 def resolve(path: str | pathlib.Path) -> pathlib.Path:
@@ -34,6 +35,20 @@ def hash_file(path: str) -> str:
     found = resolve(path)
     status = found.stat()
     return _hash_content(found.resolve(), status.st_size, status.st_mtime_ns)
+
+
+def network_fields(network) -> dict:
+    """NETWORK_FIELDS of config.student or config.teacher, as plain data."""
+    return {field: network[field] for field in NETWORK_FIELDS}
+
+
+def file_identity(path: str, network) -> str:
+    """What a checkpoint file computes, as 'file:HASH': its bytes alone do not tell, say, the normaliser.
+
+    Args:
+      network: config.student or config.teacher.
+    """
+    return "file:" + records.hash_json({"weights": hash_file(path), "network": network_fields(network)})
 
 
 def content_hash(variables: dict) -> str:

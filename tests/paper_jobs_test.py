@@ -13,7 +13,7 @@ import pytest
 from configs import table1
 from dakd_jax.errors import UserError
 from dakd_jax.tables_of_paper import engines, jobs, schedule
-from dakd_jax.tables_of_paper.processes import Job, JobProcess
+from dakd_jax.tables_of_paper.processes import STARTED, Job, JobProcess
 
 PROGRAM = """
 import json, os, pathlib, signal, sys, time
@@ -84,7 +84,7 @@ def test_parents_come_first_and_no_failure_stops_the_others(tmp_path):
         "row grandchild": "not started: row child failed",
     }
     logs = {failure.title: failure.log for failure in failures}
-    assert pathlib.Path(logs["row bad"]).read_text() == "began bad\nerror: no such picture\n"
+    assert pathlib.Path(logs["row bad"]).read_text() == f"{STARTED}\nbegan bad\nerror: no such picture\n"
     assert logs["row child"] == "" and len(written) == 2 and tasks[0].done and tasks[1].done
     text = "\n".join(lines)
     assert "1/7 row teacher: started, log " in text and "row good: done in 0 s, score of good; " in text
@@ -114,6 +114,14 @@ def test_an_end_without_a_result_is_a_failure(tmp_path):
     assert failure.reason == "exit code 5"
 
 
+def test_the_reason_is_that_of_the_newest_process(tmp_path):
+    (failed,), _ = run([FakeTask(tmp_path, "a", "print('error: no room'); sys.exit(2)")])
+    assert failed.reason == "no room"
+    (failed,), _ = run([FakeTask(tmp_path, "a", "1 / 0")])
+    assert "ZeroDivisionError" in failed.reason
+    assert "no room" in (tmp_path / "a.log").read_text()
+
+
 def test_a_stop_lets_the_jobs_save_and_starts_no_more(tmp_path):
     tasks = [FakeTask(tmp_path, "a", WAIT), FakeTask(tmp_path, "b", WAIT), FakeTask(tmp_path, "c")]
     lines, log = [], tmp_path / "b.log"
@@ -127,7 +135,7 @@ def test_a_stop_lets_the_jobs_save_and_starts_no_more(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         schedule.Schedule(tasks, lambda task: task.job(), engines.LocalEngine(2, ()), 2, report).run()
-    assert log.read_text() == "began b\nready\nsaved\n" and "saved" in (tmp_path / "a.log").read_text()
+    assert log.read_text() == f"{STARTED}\nbegan b\nready\nsaved\n" and "saved" in (tmp_path / "a.log").read_text()
     assert lines[-1] == "stopping: 2 running jobs save their state" and not (tmp_path / "c.log").exists()
 
 
@@ -242,7 +250,7 @@ def test_submitit_runs_the_same_jobs(tmp_path):
     failures, lines = run(tasks, 2, engine)
     assert [(failure.title, failure.reason) for failure in failures] == [("row bad", "no")]
     assert tasks[0].done and tasks[2].done and "started on job " in lines[0]
-    assert (tmp_path / "good.log").read_text() == "began good\n"
+    assert (tmp_path / "good.log").read_text() == f"{STARTED}\nbegan good\n"
 
 
 def test_a_job_whose_time_is_up_saves_and_is_queued_again(tmp_path):

@@ -112,10 +112,25 @@ def test_a_row_that_is_not_there():
         rows.table("mine", "bdd")
 
 
+MAIN_STAGES = ["teacher", "source_only", "student", "case_a", "case_b", "case_c", "case_d"]
+
+
+@pytest.mark.parametrize("name", ["ablation", "main"])
+def test_cases_that_start_from_the_student_are_measured_from_it_trained_on(name):
+    fresh, continued = (rows.table(name, "camvid", init_from) for init_from in ("", "student"))
+    added = [row for row in continued.rows if row.name not in {row.name for row in fresh.rows}]
+    assert [row.stage for row in added] == ["student_continued"] and not added[0].reference and not added[0].contest
+    assert {row.reference for row in continued.rows} == {"", added[0].name}
+    assert {row.reference.split()[-1] for row in fresh.rows if row.reference} == {"student"}
+    with pytest.raises(UserError, match="init_from='teacher'"):
+        rows.table(name, "camvid", "teacher")
+
+
 def test_main_tables_are_of_both_benchmarks():
     table = rows.main("bdd")
     assert [row.changes["data.name"] for row in table.rows] == ["bdd"] * 7 + ["gta5"] * 7
-    assert [row.stage for row in table.rows[:7]] == list(rows.MAIN_STAGES)
+    assert [row.stage for row in table.rows[:7]] == MAIN_STAGES
+    assert {row.stage for row in table.rows if row.contest} == set(MAIN_STAGES[3:])
     published = {(row.changes["data.name"], row.stage): row.paper.miou for row in table.rows if row.paper}
     assert published == {("bdd", "student"): 38.3, ("bdd", "case_a"): 42.33, ("bdd", "case_d"): 44.15}
     assert len({row.contest for row in table.rows if row.contest}) == 2
@@ -195,7 +210,7 @@ def test_main_tables_skip_the_benchmark_whose_data_are_missing(tmp_path):
     plan = planning.make_plan(*made)
     assert {name.split()[0] for name in plan.missing} == {"gta5"} and len(plan.missing) == 7
     assert all("no folder" in why and "gta5" in why for why in plan.missing.values())
-    assert [plan.tasks[key].planned.name for key in plan.wanted] == list(rows.MAIN_STAGES)
+    assert [plan.tasks[key].planned.name for key in plan.wanted] == MAIN_STAGES
     command.config.data.root = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no folder"):
         planning.make_plan(*made)

@@ -11,7 +11,6 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import workdir_lock
 from dakd_jax.errors import UserError
 from dakd_jax.tables_of_paper import jobs
 from data_pipelines.feed import Feed
@@ -27,17 +26,17 @@ def test_a_table_through_run_py(run_py, chain, toy_city, workdir):
     # The row vii as it is left by a kill just before its end.
     (workdir / "stages" / folder.name / "model.pth").unlink()
     taken = workdir / "stages" / paper_rows_test.plan_of(toy_city, workdir, **LIKE_CHAIN).cells["i KL 0.4", 0]
-    taken.mkdir()
+    (taken / "checkpoints" / "4").mkdir(parents=True)
+    (taken / "checkpoints" / "4" / "about.json").write_text('{"format": 99}')  # of a version to come
     given = [*paper_rows_test.arguments(toy_city, workdir, **LIKE_CHAIN), "--rows=student,KL 0.4,vii"]
 
-    with workdir_lock.hold(taken):  # as if a job of an earlier command were still at it
-        ended = run_py([*given, "--jobs=2"])
+    ended = run_py([*given, "--jobs=2"])
     assert ended.code == 4 and ended.stderr == "", ended
     assert ended.stdout.count("finished, reused") == 2 and ended.stdout.count(": started") == 2
     assert re.search(r"vii .*, seed 0: done in \d+ s, mIoU \d", ended.stdout)
     log = next((workdir / "table_table1" / "jobs").glob("vii-*.log")).read_text()
     assert f"goes on at step {tiny_runs.STEPS}" in log
-    failed = re.search(rf"failed: i KL 0\.4, seed 0: .*{taken.name} is in use by .* \(log (.*\.log)\)", ended.stdout)
+    failed = re.search(rf"failed: i KL 0\.4, seed 0: .*{taken.name}.* does not fit .* \(log (.*\.log)\)", ended.stdout)
     assert "error: " in pathlib.Path(failed[1]).read_text()
     lines = rows_of(workdir)
     assert [name for name, line in lines.items() if line["seeds"] == "0"] == ["teacher", "student", "vii 0.1 0.01 1"]
@@ -45,6 +44,7 @@ def test_a_table_through_run_py(run_py, chain, toy_city, workdir):
     stored = json.loads(next(tiny_runs.stage_folder(chain[0], "case_a").glob("evaluation-*.json")).read_text())
     assert float(lines["vii 0.1 0.01 1"]["miou_mean"]) == pytest.approx(100 * stored["scores"]["miou"], abs=1e-4)
 
+    shutil.rmtree(taken / "checkpoints")
     again = run_py(given)
     assert again.code == 0 and again.stdout.count(": started") == 1 and "failed" not in again.stdout
     assert again.stdout.count("finished, reused") == 3 and rows_of(workdir)["i 0.4"]["seeds"] == "0"

@@ -134,10 +134,18 @@ def test_rank_correlation_is_spearman_s():
     theirs, ours = rng.integers(30, 36, 12), rng.integers(20, 60, 12)  # with ties
     rows = [row(str(i), (int(a),), paper(float(b))) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
     others = [*example().rows[:2], row("x", (), paper(1.0)), row("y", (99,), paper(1.0, UNSURE))]
+    others.append(row("z", (99,), paper(1.0, unsure=frozenset({"miou"}))))
     value, count = tables.rank_correlation(example(rows=[*rows, *others]))
     assert (value, count) == (pytest.approx(stats.spearmanr(theirs, [scores(a).miou for a in ours]).statistic), 12)
     assert tables.rank_correlation(example(rows=rows[:2])) is None
     assert tables.rank_correlation(example(rows=[row(str(i), (40,), paper(i)) for i in range(3)])) is None
+
+
+def test_a_network_that_was_given_is_one_and_not_one_for_each_seed():
+    made = row("teacher", (60, 60), contest="", given=True)
+    assert np.isnan(made.spread("miou").std) and made.spread("miou").mean == pytest.approx(60)
+    table = tables.score_table(example(rows=[made]))
+    assert table.rows[0][-1].text == "given" and " ± " not in table.rows[0][3].text
 
 
 def test_latex_is_a_table_of_equal_rows():

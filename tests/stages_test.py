@@ -1,16 +1,23 @@
 """One command from nothing to case (d); what a second run reuses or replaces; where stages start."""
 
+import io
 import json
 import re
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
 import tiny_runs
+from rich.console import Console
 
-from dakd_jax import paradigms, train_state, weights
+from dakd_jax import paradigms, train_state, weights, workdir_lock
+from dakd_jax.errors import UserError
 from dakd_jax.report import SHORT_NAMES
 from dakd_jax.settings import segmenter
+from dakd_jax.stages import Experiment
+from data_pipelines.feed import Feed
 
 
 def test_one_command_makes_all_stages(chain):
@@ -159,6 +166,45 @@ def test_replaced_teacher(chain, toy_city, tmp_path, monkeypatch, as_file):
         arrays_of(tiny_runs.stage_folder(workdir, "case_b")),
     )
     assert "finished, reused" in tiny_runs.run(chosen, tmp_path / "run", "plan")
+
+
+def test_a_file_is_another_network_under_another_normaliser(chain, toy_city, tmp_path):
+    path = tiny_runs.stage_folder(chain[0], "teacher")
+
+    def planned(**changes):
+        config = tiny_runs.config(toy_city, goal=("case_b",), **{"replace.teacher": str(path)}, **changes)
+        return Experiment(config, Feed(config.data), tmp_path, Console(file=io.StringIO())).plan["teacher"]
+
+    assert planned() == planned(**{"train.log_every": 2}) and planned().hash.startswith("file:")
+    for changes in ({"teacher.normaliser": "rgb_mean_std"}, {"teacher.width": 0.1}):
+        assert planned(**changes).hash != planned().hash and planned(**changes).folder != planned().folder
+
+
+def test_a_stage_that_another_process_finishes_meanwhile_is_not_trained_again(chain, toy_city, tmp_path, monkeypatch):
+    config, console = tiny_runs.config(toy_city, goal=("student",)), Console(file=io.StringIO(), width=300)
+    experiment = Experiment(config, Feed(config.data), tmp_path, console)
+    folder = experiment.plan["student"].folder
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(experiment, "_train", None)
+    held = threading.Event()
+
+    def other():
+        with workdir_lock.hold(folder):
+            held.set()
+            time.sleep(0.5)
+            shutil.copytree(tiny_runs.stage_folder(chain[0], "student"), folder, dirs_exist_ok=True)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait()
+    with pytest.raises(UserError, match="is in use by process"):
+        experiment.ensure("student")
+    assert experiment.ensure("student", wait_seconds=30)
+    thread.join()
+    assert (
+        "is in use by process" in console.file.getvalue()
+        and "waiting for its end, 30 s at most" in console.file.getvalue()
+    )
 
 
 def test_student_continued_starts_from_the_finished_student(chain, toy_city, monkeypatch):

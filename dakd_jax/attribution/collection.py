@@ -41,12 +41,14 @@ def roles(plan, mode: str = "attribution") -> Roles:
     """
     cases = tuple(name for name, planned in plan.items() if planned.stage.distils)
     reference = next((name for name in ("student_continued", "student") if name in plan), "")
-    if not cases or not reference or TEACHER not in plan:
-        there = ", ".join(plan)
+    there = ", ".join(plan)
+    if not cases or not reference:
         raise UserError(
             f"--mode={mode} compares cases with the undistilled student, but the plan holds {there}: "
             "name both in config.goal, for example --config.goal=\"('student', 'case_d')\""
         )
+    if mode == "attribution" and TEACHER not in plan:  # where files take the places of all cases
+        raise UserError(f"--mode={mode} needs the teacher as well, but the plan holds {there}: add it to config.goal")
     missing = [name for name, planned in plan.items() if not planned.finished]
     if missing:
         raise UserError(

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dakd_jax import kept_arrays, records, weights
+from dakd_jax import kept_arrays, records, stage_identity, weights
 from dakd_jax.attribution import Alignment, Attribution, NetworkCounts, collection
 
-FORMAT = 1  # raise it when the counting changes
+FORMAT = 2  # raise it when the counting changes
 _COUNTS = tuple(field.name for field in dataclasses.fields(NetworkCounts))
 _TEXTS = ("class_names", "titles", "reference", "cases", "pictures", "notes")
 _ABOUT = "about"
@@ -37,6 +37,9 @@ def identity(experiment) -> dict:
             "protocol": config.eval.protocol,
             "size": evaluator.image_size,
             "data": fingerprint(),
+            # Of the gradients' batches; where a stage trained here is compared its hash holds them too.
+            "training_data": {key: config.data[key] for key in stage_identity.DATA_FIELDS},
+            "sizes": [config.data.source_size, config.data.target_size],
             "gradient_batches": collection.GRADIENT_BATCHES,
         }
     )

@@ -19,7 +19,7 @@ class Network:
     Attributes:
       name, title: of its stage; 'checkpoint' and its path.
       folder: where what is found of it is kept.
-      hash: of its stage's identity, or of the file.
+      hash: of its stage's identity, or weights.file_identity.
       model: the architecture.
       variables: loads {'params', 'batch_stats'}.
     """
@@ -78,9 +78,9 @@ def _of_stage(experiment: Experiment, name: str) -> Network:
 
 def _checkpoint(config, feed, workdir: pathlib.Path) -> Network:
     model, path = checkpoint_model(config, len(feed.class_names)), config.eval.checkpoint
-    content = weights.hash_file(path)
-    folder = workdir / "stages" / f"checkpoint-file-{content[:10]}"
-    return Network("checkpoint", path, folder, f"file:{content}", model, lambda: weights.load(path, model))
+    of = weights.file_identity(path, config[config.eval.network])
+    folder = workdir / "stages" / f"checkpoint-{of.replace(':', '-')[:15]}"
+    return Network("checkpoint", path, folder, of, model, lambda: weights.load(path, model))
 
 
 def checkpoint_model(config, num_classes: int) -> Segmenter:

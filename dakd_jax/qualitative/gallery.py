@@ -12,7 +12,6 @@ from dakd_jax.errors import UserError
 from dakd_jax.progress import StageProgress
 from dakd_jax.qualitative import Comparison, PictureScores, Shown, predicting, selection
 
-NETWORK_FIELDS = ("arch", "width", "auxiliary_layer", "normaliser")
 FORMAT = 1  # raise it when the counting or predicting changes
 
 
@@ -78,12 +77,11 @@ class Gallery:
     def _of(self, name: str) -> dict:
         """All that a network's predictions of target val depend on."""
         e, planned = self._experiment, self._experiment.plan[name]
-        network = e.config[planned.stage.network]
         return records.plain(
             {
                 "format": FORMAT,
                 "weights": weights.hash_file(planned.replaced_by or planned.folder),
-                "network": {field: network[field] for field in NETWORK_FIELDS},
+                "network": weights.network_fields(e.config[planned.stage.network]),
                 "rules": dataclasses.asdict(self._rules),
                 "size": e.evaluator.image_size,
                 "data": e.feed.evaluation_fingerprint(),

@@ -28,6 +28,7 @@ class PaperRow:
       reference: seed -> of the network that gains are measured from; {} for none.
       paper: what was published; None for nothing.
       comparable: whether that was on this benchmark, so that a difference means something.
+      given: whether it is a file's network, the same under all seeds.
       missing: why seeds are missing, '' for "not finished yet".
     """
 
@@ -38,15 +39,21 @@ class PaperRow:
     reference: Mapping[int, Scores] = dataclasses.field(default_factory=dict)
     paper: PaperNumber | None = None
     comparable: bool = False
+    given: bool = False
     missing: str = ""
+
+    @property
+    def _networks(self) -> list[Scores]:
+        """One for each network: a single one where it is given."""
+        return list(self.scores.values())[: 1 if self.given else None]
 
     def spread(self, metric: str) -> Spread:
         """Of one metric in per cent, over the finished seeds."""
-        return Spread.of([100 * getattr(scores, metric) for scores in self.scores.values()])
+        return Spread.of([100 * getattr(scores, metric) for scores in self._networks])
 
     def class_spread(self, index: int) -> Spread:
         """Of the IoU of one class in per cent."""
-        return Spread.of([100 * scores.iou[index] for scores in self.scores.values()])
+        return Spread.of([100 * scores.iou[index] for scores in self._networks])
 
     def gain(self, metric: str) -> Spread:
         """Of the differences to the reference within each seed, in points."""
@@ -142,7 +149,8 @@ def rank_correlation(table: PaperTable) -> tuple[float, int] | None:
 
     None for fewer than three rows, or where all are equal.
     """
-    both = [row for row in table.rows if row.contest and row.paper and row.scores and row.paper.certainty != UNSURE]
+    both = [row for row in table.rows if row.contest and row.paper and row.scores]
+    both = [row for row in both if _mark(row.paper, "miou") != UNSURE_MARK]
     if len(both) < 3:
         return None
     ranks = [_ranks([row.paper.miou for row in both]), _ranks([row.spread(table.metric).mean for row in both])]
@@ -272,6 +280,8 @@ def signed(spread: Spread) -> str:
 
 def _seeds_text(table: PaperTable, row: PaperRow) -> str:
     there, wanted = len(row.scores), len(table.seeds)
+    if row.given and there:
+        return "given"
     return str(there) if there == wanted else f"{there} of {wanted}"
 
 

@@ -6,7 +6,9 @@ from ml_collections import ConfigDict
 
 from dakd_jax import metrics, records
 from dakd_jax.metrics import Scores
+from dakd_jax.report import SHORT_NAMES
 from dakd_jax.report.paper_table import PaperRow, PaperTable
+from dakd_jax.tables_of_paper import rows as rows_of_tables
 from dakd_jax.tables_of_paper.planning import TablePlan, Task
 
 # Of the records of the stages: what all of them should have in common.
@@ -25,6 +27,7 @@ def paper_table(plan: TablePlan, config: ConfigDict, command: str) -> PaperTable
         row.name: {s: done[plan.cells[row.name, s]] for s in plan.seeds if plan.cells.get((row.name, s)) in done}
         for row in table.rows
     }
+    given = {key for key, task in plan.tasks.items() if task.planned.replaced_by}
     rows = [
         PaperRow(
             name=row.name,
@@ -34,6 +37,7 @@ def paper_table(plan: TablePlan, config: ConfigDict, command: str) -> PaperTable
             reference=found.get(row.reference, {}),
             paper=row.paper,
             comparable=row.comparable,
+            given=any(plan.cells.get((row.name, seed)) in given for seed in plan.seeds),
             missing=f"skipped: {plan.missing[row.name]}" if row.name in plan.missing else "",
         )
         for row in table.rows
@@ -47,6 +51,7 @@ def paper_table(plan: TablePlan, config: ConfigDict, command: str) -> PaperTable
         seeds=plan.seeds,
         class_names=task.experiment.feed.class_names,
         metric=config.eval.metric,
+        reference=SHORT_NAMES[rows_of_tables.REFERENCES[config.student.init_from]],
         notes=_notes(plan, config),
         record=_record(plan, task.experiment.config),
     )

@@ -17,6 +17,9 @@ from dakd_jax.stages import Experiment
 from dakd_jax.tables_of_paper.planning import Task
 from dakd_jax.tables_of_paper.processes import Job
 
+# For a job of an earlier command that was killed: it notices, ends its step, saves and ends.
+WAIT_SECONDS = 180
+
 
 def write(folder: pathlib.Path, task: Task, workdir: pathlib.Path, program: pathlib.Path) -> Job:
     """Writes the job of a task into a folder, which is made where missing."""
@@ -57,7 +60,7 @@ def do(path: str, open_feed: Callable, console: Console) -> None:
             f"({planned.hash[:8]}, not {told['hash'][:8]}); give the command of the table again"
         )
     compilation_cache.enable(workdir)
-    experiment.ensure(told["stage"])
+    experiment.ensure(told["stage"], wait_seconds=WAIT_SECONDS)
 
 
 def _with_tuples(content):

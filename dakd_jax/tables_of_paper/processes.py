@@ -1,12 +1,14 @@
 """The process of a job. No jax in here: a cluster's own process, which starts it, needs none."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 
 _LOG_TAIL = 64 * 1024  # bytes of a log that are searched for its error
+STARTED = "--- a process starts ---"  # line of a log before what each process prints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Job:
     log: str
 
     def error(self) -> str:
-        """What a failed process said last, as one line."""
+        """What the newest process said last, as one line; '' for nothing."""
         try:
             with open(self.log, "rb") as log:
                 log.seek(max(0, os.fstat(log.fileno()).st_size - _LOG_TAIL))
@@ -32,8 +34,19 @@ class Job:
         except OSError:
             return ""
         lines = [line.strip() for line in lines if line.strip()]
+        if STARTED in lines:  # processes before it had other reasons
+            lines = lines[len(lines) - lines[::-1].index(STARTED) :]
         told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return (told or lines or [""])[-1]
+
+
+def deterministic(file: str) -> bool:
+    """Whether the stage of a job wants config.train.deterministic; False for what is no job."""
+    try:
+        with open(file) as content:
+            return bool(json.load(content)["config"]["train"]["deterministic"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 class JobProcess:
@@ -48,6 +61,8 @@ class JobProcess:
 
     def __init__(self, job: Job, environment: Mapping[str, str]):
         with open(job.log, "ab") as log:
+            log.write(("\n" * bool(log.tell()) + f"{STARTED}\n").encode())  # after what may be half a line
+            log.flush()
             self._process = subprocess.Popen(
                 [sys.executable, job.program, f"--job={job.file}"],
                 stdin=subprocess.PIPE,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dakd_jax import paper_numbers, paradigms
 from dakd_jax.errors import UserError
 from dakd_jax.paper_numbers import LOSSES, PaperNumber
-from dakd_jax.report import NOT_COMPARED, SHORT_NAMES
+from dakd_jax.report import CASES, SHORT_NAMES
 
 # Table 1 is of this benchmark; elsewhere its numbers are shown, but no difference to them is taken.
 ABLATED = "bdd"
@@ -29,7 +29,9 @@ PAIRS: Mapping[str, Mapping[str, Mapping]] = {
     },
 }
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
-MAIN_STAGES = ("teacher", "source_only", "student", "case_a", "case_b", "case_c", "case_d")
+
+# By student.init_from: the undistilled network that was trained as long as the cases.
+REFERENCES = {"": "student", "student": "student_continued"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +76,23 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def ablation(benchmark: str) -> Table:
+def ablation(benchmark: str, init_from: str = "") -> Table:
     """The supplement's Table 1 on a benchmark, after the teacher and the student that were there before it."""
-    student = paper_numbers.PAPER_NUMBERS[ABLATED, "student"]
+    reference = REFERENCES[init_from]
+    published = {"student": paper_numbers.PAPER_NUMBERS[ABLATED, "student"]}
     rows = [
-        _reference("teacher", None, benchmark),
-        _reference("student", student, benchmark),
-        *(_ablation_row(one, benchmark) for one in paper_numbers.table1()),
+        *(_reference(one, published.get(one), benchmark, reference) for one in _references(("teacher",), init_from)),
+        *(_ablation_row(one, benchmark, reference) for one in paper_numbers.table1()),
     ]
     return Table("Table 1 of the supplement: case (a) by its losses", ("section", *LAMBDAS), tuple(rows))
 
 
-def _reference(stage: str, paper: PaperNumber | None, benchmark: str) -> Row:
+def _references(others: Iterable[str], init_from: str) -> list[str]:
+    """Stages of a table that do not compete: others, the student, and what gains are measured from."""
+    return list(dict.fromkeys((*others, "student", REFERENCES[init_from])))
+
+
+def _reference(stage: str, paper: PaperNumber | None, benchmark: str, reference: str) -> Row:
     return Row(
         labels=(stage, "", "", ""),
         name=stage,
@@ -93,13 +100,13 @@ def _reference(stage: str, paper: PaperNumber | None, benchmark: str) -> Row:
         stage=stage,
         changes={},
         contest="",
-        reference="" if stage == "student" else "student",
+        reference="" if stage == reference else reference,
         paper=paper,
         comparable=benchmark == ABLATED,
     )
 
 
-def _ablation_row(one: paper_numbers.Ablation, benchmark: str) -> Row:
+def _ablation_row(one: paper_numbers.Ablation, benchmark: str, reference: str) -> Row:
     weights = dict(zip(LAMBDAS, one.weights, strict=True))
     losses = " ".join(f"{name} {weight:g}" for name, weight in weights.items() if weight is not None)
     return Row(
@@ -110,23 +117,26 @@ def _ablation_row(one: paper_numbers.Ablation, benchmark: str) -> Row:
         # A loss that a row does not have is off, whatever the config says: that is what the row means.
         changes={f"loss.{loss}": weight or 0.0 for loss, weight in zip(LOSSES, one.weights, strict=True)},
         contest="case_a",
-        reference="student",
+        reference=reference,
         paper=one.number,
         comparable=benchmark == ABLATED,
     )
 
 
-def main(benchmark: str) -> Table:
+def main(benchmark: str, init_from: str = "") -> Table:
     """Teacher, students and cases, on both of the paper's benchmarks or on what stands for them."""
-    rows = []
+    rows, reference = [], REFERENCES[init_from]
+    stages = (*_references(("teacher", "source_only"), init_from), *CASES)
     for title, changes in PAIRS.get(benchmark, {benchmark: {}}).items():
         published = paper_numbers.for_benchmark(changes.get("data.name", benchmark))
         alias = str(next(iter(changes.values()), benchmark))
-        rows += [_main_row(stage, title, alias, changes, published) for stage in MAIN_STAGES]
+        rows += [_main_row(stage, title, alias, changes, published, reference) for stage in stages]
     return Table("Teacher, students and cases (a) to (d)", ("benchmark", "network"), tuple(rows))
 
 
-def _main_row(stage: str, pair: str, alias: str, changes: Mapping, published: Mapping[str, PaperNumber]) -> Row:
+def _main_row(
+    stage: str, pair: str, alias: str, changes: Mapping, published: Mapping[str, PaperNumber], reference: str
+) -> Row:
     short = SHORT_NAMES[stage]
     return Row(
         labels=(pair, paradigms.STAGES[stage].title),
@@ -134,8 +144,8 @@ def _main_row(stage: str, pair: str, alias: str, changes: Mapping, published: Ma
         aliases=frozenset((alias, pair.lower(), stage, short)),
         stage=stage,
         changes=changes,
-        contest="" if stage in NOT_COMPARED else pair,
-        reference="" if stage == "student" else f"{alias} {SHORT_NAMES['student']}",
+        contest=pair if stage in CASES else "",
+        reference="" if stage == reference else f"{alias} {SHORT_NAMES[reference]}",
         paper=published.get(stage),
         comparable=True,
     )
@@ -144,11 +154,17 @@ def _main_row(stage: str, pair: str, alias: str, changes: Mapping, published: Ma
 TABLES = {"ablation": ablation, "main": main}
 
 
-def table(name: str, benchmark: str) -> Table:
-    """The table of config.table on config.data.name; UserError when there is none of this name."""
+def table(name: str, benchmark: str, init_from: str = "") -> Table:
+    """The table of config.table on config.data.name; UserError when there is none of this name.
+
+    Args:
+      init_from: config.student.init_from, what the cases start from.
+    """
     if name not in TABLES:
         raise UserError(f"config.table={name!r}: expected one of {', '.join(TABLES)}")
-    return TABLES[name](benchmark)
+    if init_from not in REFERENCES:
+        raise UserError(f"config.student.init_from={init_from!r}: expected '' or 'student'")
+    return TABLES[name](benchmark, init_from)
 
 
 def chosen(rows: Iterable[Row], wanted: Iterable[str]) -> list[Row]:
