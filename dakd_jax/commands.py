@@ -28,7 +28,16 @@ from dakd_jax.progress import StageProgress
 from dakd_jax.protocols import definitions, networks
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery
-from dakd_jax.report import attribution_page, checkpoints, headline, more_pages, qualitative, qualitative_page, tables
+from dakd_jax.report import (
+    attribution_page,
+    checkpoints,
+    headline,
+    more_pages,
+    qualitative,
+    qualitative_page,
+    stamp,
+    tables,
+)
 from dakd_jax.report import protocols as protocol_tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
@@ -71,8 +80,10 @@ def _train(config, feed, workdir, console, name, command):
         return None, None
     found = results.collect(experiment, name, command)
     page = _report(workdir, name)
-    if worked or not page.exists():
-        page = write_report(found, page.parent)
+    of = results.identity(experiment)
+    if worked or not stamp.is_of(page, of):
+        with stamp.writing(page, of):
+            write_report(found, page.parent)
     console.print(tables.console_table(found))
     console.print(tables.console_class_table(found))
     if table := checkpoints.checkpoint_table(found):
@@ -129,13 +140,15 @@ def evaluate(config, feed, workdir: pathlib.Path, console: Console, *, name: str
 
 def protocols(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
     """Scores finished networks under every protocol at once, prints the tables, writes the report."""
-    rows = definitions.matrix(config.eval.scales)
+    rows, name = definitions.matrix(config.eval.scales), more_pages.page_name(workdir, name, config.seed)
     with _working_in(workdir):
         chosen = networks.finished(config, feed, workdir, console)
         matrix = MatrixStore(config, feed, rows, console)
         matrix.ensure(chosen)
         study = protocol_results.study(config, feed, matrix, chosen, name, command)
-        page = write_protocols_report(study, workdir / f"protocols_{name}")
+        page = workdir / f"protocols_{name}" / "index.html"
+        with stamp.writing(page, {"stages": {network.name: network.hash for network in chosen}}):
+            write_protocols_report(study, page.parent)
         more_pages.update(_report(workdir, name))
     for network in study.networks:
         console.print(protocol_tables.network_table(study, network).to_rich())
@@ -159,14 +172,17 @@ def submit(config, feed, workdir: pathlib.Path, console: Console, *, name: str, 
 
 def attribution(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
     """Counts what distillation did to the networks of a finished plan, prints the tables, writes the report."""
+    name = more_pages.page_name(workdir, name, config.seed)
     folder = workdir / f"attribution_{name}"
     with _working_in(workdir):
         experiment = _planned(config, feed, workdir, console)
         collector = collection.Collector(experiment)
-        found, new = store.ensure(folder, store.identity(experiment), collector.collect)
-        page = folder / "index.html"
-        if new or not page.exists():
-            page = attribution_page.write_attribution(found, folder, title=config.title or name, command=command)
+        identity = store.identity(experiment)
+        found, new = store.ensure(folder, identity, collector.collect)
+        page, of = folder / "index.html", results.identity(experiment) | {"attribution": identity}
+        if new or not stamp.is_of(page, of):
+            with stamp.writing(page, of):
+                attribution_page.write_attribution(found, folder, title=config.title or name, command=command)
         more_pages.update(_report(workdir, name))
     for table in attribution_page.console_tables(found):
         console.print(table.to_rich())
@@ -199,11 +215,14 @@ def job(path: str, open_feed, console: Console) -> None:
 
 def figures(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
     """Draws pictures of a finished plan that were selected or named, prints which, writes PNG, PDF and a page."""
-    folder = workdir / f"figures_{name}"
+    name = more_pages.page_name(workdir, name, config.seed)
+    page = workdir / f"figures_{name}" / "index.html"
     with _working_in(workdir):
-        gallery = Gallery(Experiment(config, feed, workdir, console), folder / "predictions")
+        experiment = Experiment(config, feed, workdir, console)
+        gallery = Gallery(experiment, page.parent / "predictions")
         found = gallery.comparison(title=config.title or name, command=command)
-        page = qualitative_page.write_figures(found, gallery.pictures, folder)
+        with stamp.writing(page, results.identity(experiment)):
+            qualitative_page.write_figures(found, gallery.pictures, page.parent)
         gallery.forget_the_rest()
         more_pages.update(_report(workdir, name))
     for selection in found.selections:

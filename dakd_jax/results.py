@@ -37,6 +37,15 @@ def collect(experiment, name: str, command: str) -> Experiment:
     )
 
 
+def identity(experiment) -> dict:
+    """What a report of a finished stages.Experiment shows, as plain data."""
+    return {
+        "config": records.plain(experiment.config),
+        "stages": {stage: planned.hash for stage, planned in experiment.plan.items()},
+        "data": experiment.feed.evaluation_fingerprint(),
+    }
+
+
 def _stage_result(experiment, planned) -> StageResult:
     confusion, predictions = experiment.evaluator.stored(planned)
     record = records.read_json(planned.folder / "record.json") or {}

@@ -123,6 +123,27 @@ def test_page_has_everything_and_escapes_texts(tmp_path):
     assert Image.open(page.parent / "figures" / "flow.png").size[0] > 1000
 
 
+def test_the_csv_holds_every_checkpoint():
+    found = attribution()
+    lines = list(csv.DictReader(io.StringIO(tables.counts_csv(found))))
+    assert any(found.over_training.values())
+    for name, steps in found.over_training.items():
+        for step, quasi in steps.items():
+            rates_of = {
+                "same as quasi label": rates.quasi_agreement(quasi),
+                "quasi label right where another": rates.precision_where_disagreeing(quasi),
+            }
+            for measure, share in rates_of.items():
+                of_step = [
+                    line
+                    for line in lines
+                    if (line["network"], line["measure"]) == (name, measure)
+                    and line["detail"].startswith(f"step {step}, confidence ")
+                ]
+                assert sum(int(line["part"]) for line in of_step) == share.part.sum()
+                assert len(of_step) == (share.whole > 0).sum() > 0
+
+
 def test_verdict_names_the_case_that_gained_most_and_leaves_out_what_never_occurred():
     found = attribution()
     gains = {name: tables.net_gain(found, name) for name in found.cases}

@@ -17,6 +17,7 @@ from dakd_jax import paradigms
 from dakd_jax.attribution import collection
 from dakd_jax.errors import UserError
 from dakd_jax.models.segmenter import log_probabilities
+from dakd_jax.report import stamp
 from dakd_jax.stages import Experiment
 from data_pipelines.feed import Feed
 
@@ -54,7 +55,7 @@ def test_one_command_counts_and_the_second_only_prints(config, workdir, monkeypa
         return folder / "index.html"
 
     monkeypatch.setattr("dakd_jax.report.attribution_page.write_attribution", write)
-    report = tiny_runs.plain_report(workdir)
+    report = tiny_runs.plain_report(config, workdir)
     text = tiny_runs.run(config, workdir, "attribution")
     assert 'href="../attribution_tiny/index.html"' in report.read_text()
     ((found, texts),) = shown
@@ -78,6 +79,12 @@ def test_one_command_counts_and_the_second_only_prints(config, workdir, monkeypa
     monkeypatch.setattr(collection.Collector, "collect", None)
     monkeypatch.setattr("dakd_jax.report.attribution_page.write_attribution", None)
     again = tiny_runs.run(config, workdir, "attribution")
+    page = workdir / "attribution_tiny" / "index.html"
+    with stamp.writing(page, {"stages": {}}):  # now it is as if of another seed
+        page.write_text("of others")
+    monkeypatch.setattr("dakd_jax.report.attribution_page.write_attribution", write)
+    assert tiny_runs.run(config, workdir, "attribution") == again
+    assert page.read_text() == "written elsewhere" and shown[-1][0].networks.keys() == found.networks.keys()
     assert again == "".join(line for line in text.splitlines(True) if not line.startswith("Attribution  "))
 
 
@@ -170,11 +177,19 @@ def test_roles():
     assert collection.roles(plan("student", "teacher", "case_c", "case_d")) == ("student", ("case_c", "case_d"))
     both = plan("student", "teacher", "student_continued", "case_a")
     assert collection.roles(both).reference == "student_continued"
-    for names in (("teacher", "case_a"), ("student", "teacher"), ("student",)):
+    for names in (("teacher", "case_a"), ("student", "teacher"), ("student",)):  # no reference, no case, neither
         with pytest.raises(UserError, match=r"compares cases with the undistilled student, but the plan holds .*goal="):
             collection.roles(plan(*names))
     with pytest.raises(UserError, match="train student, teacher, case_a first"):
         collection.roles(plan("student", "teacher", "case_a", finished=False))
+
+
+def test_a_plan_without_a_teacher_has_figures_and_no_attribution():
+    """Where files take the places of all cases."""
+    alone = plan("student", "case_c")
+    assert collection.roles(alone, mode="figures") == ("student", ("case_c",))
+    with pytest.raises(UserError, match="needs the teacher as well, but the plan holds student, case_c"):
+        collection.roles(alone)
 
 
 def test_labelled_instances_are_used_where_labels_keep_their_size():

@@ -184,7 +184,7 @@ def scored(tmp_path_factory):
         patch.setitem(evaluate.PROTOCOLS, "released", released)
         patch.setattr(definitions, "SMALL", (48, 40))
         folders = protocol_examples.finish(chosen, workdir)
-        tiny_runs.plain_report(workdir)
+        tiny_runs.plain_report(chosen, workdir)
         yield chosen, workdir, folders, tiny_runs.run(chosen, workdir, "protocols")
 
 

@@ -49,7 +49,7 @@ def confusion(label, prediction, classes=19):
 
 def test_one_command_predicts_and_the_second_only_draws(config, chain, finished, monkeypatch):
     monkeypatch.setattr(qualitative, "PRINT", dataclasses.replace(qualitative.PRINT, dpi=60))  # quickly drawn
-    report = tiny_runs.plain_report(finished)
+    report = tiny_runs.plain_report(config, finished)
     text = tiny_runs.run(config, finished, "figures")
     assert 'href="../figures_tiny/index.html"' in report.read_text()
     folder = finished / "figures_tiny"

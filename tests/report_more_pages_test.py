@@ -5,7 +5,7 @@ import re
 
 import report_examples
 
-from dakd_jax.report import more_pages, page
+from dakd_jax.report import more_pages, page, stamp
 
 
 class _Links(html.parser.HTMLParser):
@@ -19,8 +19,17 @@ class _Links(html.parser.HTMLParser):
             self.found.append(dict(attrs)["href"])
 
 
+STAGES = {"student": "ab", "case_d": "cd"}
+
+
 def _report(workdir):
-    return page.write_report(report_examples.experiment(), workdir / "report_x.y")
+    return page.write_report(report_examples.experiment(record={"stages": STAGES}), workdir / "report_x.y")
+
+
+def stamp_of(*pages, stages=STAGES):
+    for one in pages:
+        with stamp.writing(one, {"stages": stages}):
+            pass
 
 
 def test_before_there_are_others_it_says_how_to_make_them(tmp_path):
@@ -36,6 +45,9 @@ def test_a_page_that_is_made_later_is_linked_and_nothing_else_changes(tmp_path):
     made = tmp_path / "attribution_x.y" / "index.html"
     made.parent.mkdir()
     made.touch()
+    more_pages.update(path)  # one whose networks nobody knows, and so far a report of which nobody does
+    assert not _Links(path.read_text()).found
+    stamp_of(path, made)
     (tmp_path / "figures_another").mkdir()
     (tmp_path / "figures_another" / "index.html").touch()  # of another experiment
     more_pages.update(path)
@@ -50,6 +62,24 @@ def test_a_page_that_is_made_later_is_linked_and_nothing_else_changes(tmp_path):
     made.unlink()
     more_pages.update(path)
     assert path.read_text() == before
+
+
+def test_a_page_about_other_networks_is_not_linked(tmp_path):
+    path = _report(tmp_path)
+    made = tmp_path / "figures_x.y" / "index.html"
+    made.parent.mkdir()
+    made.touch()
+    stamp_of(path)
+    stamp_of(made, stages={"student": "of another seed"})
+    more_pages.update(path)
+    assert not _Links(path.read_text()).found
+
+
+def test_a_report_of_one_of_several_seeds_has_pages_of_its_own(tmp_path):
+    assert more_pages.page_name(tmp_path, "x", 1) == "x"
+    path = page.write_report(report_examples.experiment(), tmp_path / "report_x_seed1")
+    assert more_pages.page_name(tmp_path, "x", 1) == "x_seed1" and more_pages.page_name(tmp_path, "x", 2) == "x"
+    assert "<code>--config.seed=1 --mode=figures</code> in place of <code>--seeds</code>" in path.read_text()
 
 
 def test_without_a_report_there_is_nothing_to_update(tmp_path):

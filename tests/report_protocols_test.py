@@ -1,6 +1,7 @@
 """The page of protocols: every number on it, the sentences, and texts that are no markup."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -64,6 +65,14 @@ def test_the_spread_is_from_the_lowest_to_the_highest(study):
     assert [cell.text for cell in last] == ["highest minus lowest", *(row[-1] for row in rows.values())]
     nothing = protocols.Spread.of({"native": np.nan})
     assert np.isnan(nothing.range) and nothing.lowest == ""
+
+
+def test_without_the_native_protocol_there_is_a_dash(study):
+    rows = {name: row for name, row in ROWS.items() if name in ("mirror", "released")}
+    networks = [dataclasses.replace(one, counts={k: one.counts[k] for k in rows}) for one in study.networks]
+    part = dataclasses.replace(study, rows=rows, networks=networks)
+    assert [row[1].text for row in protocols.spread_table(part).rows] == ["–"] * 3
+    assert not any("native" in sentence for sentence in protocols.sentences(part))
 
 
 def test_the_matrix_marks_the_best_student_of_each_row(study):

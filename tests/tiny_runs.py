@@ -16,6 +16,8 @@ from rich.console import Console
 
 from configs import base
 from dakd_jax import commands
+from dakd_jax.report import stamp
+from dakd_jax.stages import Experiment
 from data_pipelines.feed import Feed
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
@@ -77,11 +79,13 @@ def run(chosen, workdir, mode="train", name="tiny"):
     return console.file.getvalue()
 
 
-def plain_report(workdir):
-    """A page in the place of the report, which leads nowhere yet."""
+def plain_report(chosen, workdir):
+    """A page in the place of the report of a config, which leads nowhere yet."""
     page = workdir / "report_tiny" / "index.html"
     page.parent.mkdir(parents=True)
-    page.write_text("<!-- more pages --><!-- end of more pages -->")
+    plan = Experiment(chosen, Feed(chosen.data), workdir, Console(file=io.StringIO())).plan
+    with stamp.writing(page, {"stages": {name: planned.hash for name, planned in plan.items()}}):
+        page.write_text("<!-- more pages --><!-- end of more pages -->")
     return page
 
 

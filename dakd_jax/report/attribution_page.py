@@ -68,9 +68,12 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
     page = template("attribution.html.j2").render(
         title=title, command=command, found=found, verdict=verdict(found), images=drawn, tables=shown
     )
-    for image in drawn.values():
+    for name, image in drawn.items():
+        path = folder / "figures" / f"{name}.png"
         if image:
-            records.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
+            records.write_bytes(path, image.png)
+        else:
+            path.unlink(missing_ok=True)  # of an earlier page
     texts = {
         "attribution.csv": tables.counts_csv(found),
         "gradients.csv": tables.gradients_csv(found),

@@ -7,7 +7,7 @@ import numpy as np
 from dakd_jax.attribution import SEGMENTATION, TEACHER, Attribution, rates
 from dakd_jax.attribution.counting import BINS
 from dakd_jax.attribution.objects import SIZES
-from dakd_jax.report import SHORT_NAMES
+from dakd_jax.report import NOT_COMPARED, SHORT_NAMES
 from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
 
 # What the supplement sees missed; shown in the short table of objects.
@@ -101,11 +101,12 @@ def objects_table(found: Attribution, classes: Sequence[str] | None = SMALL_THIN
             count = int(shares[0].whole[index, size])
             if count and (classes is None or name in classes):
                 values = [100 * float(share.value[index, size]) for share in shares]
-                compared = [network != TEACHER and value > 0 for network, value in zip(networks, values, strict=True)]
+                rivals = [network not in NOT_COMPARED for network in networks]
+                compared = [rival and value > 0 for rival, value in zip(rivals, values, strict=True)]
                 rows.append((Cell(f"{name}, {size_name}"), Cell(f"{count:,}"), *number_cells(values, compared, 1)))
     caption = (
         "Per cent of the objects of which at least half the pixels are right. Size: share of the picture, "
-        "tiny < 0.01 %, small < 0.1 %, medium < 1 %, large. Bold: best student."
+        "tiny < 0.01 %, small < 0.1 %, medium < 1 %, large. Bold: best student that saw no target labels."
     )
     return TextTable("Objects found", ("class, size", "objects", *map(short_name, networks)), tuple(rows), caption)
 
@@ -201,15 +202,25 @@ def _shares(found: Attribution, name: str) -> Iterator[tuple[str, int, str, rate
     ):
         for c in classes:
             yield from ((measure, c, s, rates.Share(share.part[c, i], share.whole[c, i])) for i, s in enumerate(SIZES))
-    measures = {"quasi label right": rates.precision} if name == TEACHER else {
-        "same as quasi label": rates.quasi_agreement,
-        "quasi label right where another": rates.precision_where_disagreeing,
-    }  # fmt: skip
-    for measure, rate in measures.items():
-        share = rate(counts.quasi)
-        for c in classes:
-            bins = ((f"confidence {b / BINS:.1f} to {(b + 1) / BINS:.1f}", b) for b in range(BINS))
-            yield from ((measure, c, text, rates.Share(share.part[c, b], share.whole[c, b])) for text, b in bins)
+    if name == TEACHER:
+        yield from _of_bins("quasi label right", rates.precision(counts.quasi))
+    else:
+        yield from _of_quasi(counts.quasi)
+    for step, quasi in sorted(found.over_training.get(name, {}).items()):
+        yield from _of_quasi(quasi, f"step {step}, ")
+
+
+def _of_quasi(quasi: np.ndarray, when: str = "") -> Iterator[tuple[str, int, str, rates.Share]]:
+    """What a student makes of the quasi labels; `when` begins each detail."""
+    yield from _of_bins("same as quasi label", rates.quasi_agreement(quasi), when)
+    yield from _of_bins("quasi label right where another", rates.precision_where_disagreeing(quasi), when)
+
+
+def _of_bins(measure: str, share: rates.Share, when: str = "") -> Iterator[tuple[str, int, str, rates.Share]]:
+    """The shares [C, BINS] of each class and bin of confidence."""
+    for c, b in np.ndindex(*np.shape(share.whole)):
+        detail = f"{when}confidence {b / BINS:.1f} to {(b + 1) / BINS:.1f}"
+        yield measure, c, detail, rates.Share(share.part[c, b], share.whole[c, b])
 
 
 def gradients_csv(found: Attribution) -> str:

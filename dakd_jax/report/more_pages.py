@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from dakd_jax import records
+from dakd_jax.report import stamp
 from dakd_jax.report.page_parts import template
 
 
@@ -26,23 +28,32 @@ MORE_PAGES = (
 _BEGIN, _END = "<!-- more pages -->", "<!-- end of more pages -->"
 
 
-def more_pages(report: Path) -> str:
+def page_name(workdir: Path, name: str, seed: int) -> str:
+    """What the folders of an experiment's pages end with: its config's name, and its seed where --seeds made them."""
+    seeded = f"{name}_seed{seed}"
+    return seeded if (workdir / f"report_{seeded}").is_dir() else name
+
+
+def more_pages(report: Path, stages: Mapping[str, str]) -> str:
     """The part as HTML: links to the pages that are there, and how the others are made.
 
     Args:
       report: index.html of WORKDIR/report_NAME; the other pages are in WORKDIR/<folder>_NAME.
+      stages: {name: hash} of the networks; a page about others is not linked.
     """
     workdir, name = report.parent.parent, report.parent.name.removeprefix("report_")
+    seed = re.search(r"_seed(\d+)$", name)
     rows = []
     for page in MORE_PAGES:
         path = workdir / f"{page.folder}_{name}" / "index.html"
-        rows.append((page, os.path.relpath(path, report.parent) if path.exists() else None))
-    return _BEGIN + template("more_pages.html.j2").render(rows=rows) + _END
+        there = path.exists() and stamp.stages(path) == stages
+        rows.append((page, os.path.relpath(path, report.parent) if there else None))
+    return _BEGIN + template("more_pages.html.j2").render(rows=rows, seed=seed and seed[1]) + _END
 
 
 def update(report: Path) -> None:
-    """Brings the part of a report up to date, where there is a report."""
-    if report.exists():
+    """Brings the part of a report up to date, where there is a whole report."""
+    if report.exists() and (stages := stamp.stages(report)) is not None:
         text = report.read_text(encoding="utf-8")
-        part = more_pages(report)
+        part = more_pages(report, stages)
         records.write_bytes(report, re.sub(f"{_BEGIN}.*?{_END}", lambda _: part, text, flags=re.DOTALL).encode())

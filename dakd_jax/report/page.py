@@ -39,7 +39,8 @@ def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
     files = {f"figures/{image.name}.png": image.png for group in images.values() for image in group}
     files["results.csv"] = tables.csv_table(experiment).encode()
     files["results.md"] = tables.markdown_table(experiment).encode()
-    files["index.html"] = render(experiment, images, more_pages(folder / "index.html")).encode()
+    more = more_pages(folder / "index.html", experiment.record.get("stages", {}))
+    files["index.html"] = render(experiment, images, more).encode()
     try:
         for name, content in files.items():
             records.write_bytes(folder / name, content)

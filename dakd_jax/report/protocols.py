@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -150,7 +151,7 @@ def spread_table(study: ProtocolStudy) -> TextTable:
         values = study.values(network)
         spread = Spread.of(values)
         ends = [study.rows[name].title if name else "" for name in (spread.lowest, spread.highest)]
-        cells = (number(values["native"]), number(spread.low), ends[0], number(spread.high), ends[1])
+        cells = (number(values.get("native", math.nan)), number(spread.low), ends[0], number(spread.high), ends[1])
         body.append((Cell(network.title), *map(Cell, cells), Cell(number(spread.range))))
     headers = ("network", "native", "lowest", "under", "highest", "under", "range")
     return TextTable("", headers, tuple(body), f"{METRIC_NAMES[study.metric]} in per cent.")
@@ -180,7 +181,7 @@ def sentences(study: ProtocolStudy) -> list[str]:
         f"The protocol alone moves the {metric} of “{title}” by {most.range:.1f} points: {most.low:.1f} under "
         f"“{study.rows[most.lowest].title}”, {most.high:.1f} under “{study.rows[most.highest].title}”."
     ]
-    natives = [study.values(network)["native"] for network in study.networks]
+    natives = [study.values(network)["native"] for network in study.networks if "native" in study.rows]
     if len(natives) > 1:
         gap = np.nanmax(natives) - np.nanmin(natives)
         said.append(f"Under one protocol, “native”, the {len(natives)} networks differ by {gap:.1f} points at most.")
