@@ -108,6 +108,14 @@ def test_curves_over_training_need_two_checkpoints():
     for steps in ((), (2,)):
         assert attribution_figures.over_training_figure(attribution(steps=steps, over_training={})) is None
     assert attribution_figures.gradient_figure(attribution(alignments={})) is None
+    found = attribution()
+    void = {
+        name: dataclasses.replace(a, norm=a.norm * ([0] + [1] * (a.norm.shape[1] - 1)))
+        for name, a in found.alignments.items()
+    }
+    attribution_figures.gradient_figure(attribution(alignments=void))  # one batch of void labels
+    void = {name: dataclasses.replace(a, norm=0 * a.norm) for name, a in found.alignments.items()}
+    assert attribution_figures.gradient_figure(attribution(alignments=void)) is None
 
 
 def test_page_has_everything_and_escapes_texts(tmp_path):
@@ -157,6 +165,7 @@ def test_verdict_names_the_case_that_gained_most_and_leaves_out_what_never_occur
     flat = dataclasses.replace(found.networks["student"], outcomes=0 * found.networks["student"].outcomes)
     nothing = attribution_page.verdict(attribution(networks=dict.fromkeys(found.networks, flat)))
     assert "repaired" not in nothing and "took over" not in nothing
+    assert nothing == "No pixel of target val is labelled, so nothing can be compared."
 
 
 def same(some, others):

@@ -161,16 +161,21 @@ def size_figure(found: Attribution) -> Figure:
 
 def gradient_figure(found: Attribution) -> Figure | None:
     """Per network: cosine of each term's gradient with the segmentation's, and how large it is; None without any."""
-    shown = [name for name in ordered(found) if len(getattr(found.alignments.get(name), "terms", ())) > 1]
+    shown = [
+        name
+        for name in ordered(found)
+        if name in found.alignments and len(found.alignments[name].terms) > 1 and _told(found.alignments[name]).any()
+    ]
     if not shown:
         return None
     terms = list(dict.fromkeys(t for name in shown for t in found.alignments[name].terms if t != SEGMENTATION))
     figure, axes = new_figure(12, 2 * (0.27 * len(terms) + 0.75) + 0.3, rows=2, columns=len(shown))
     for column, name in zip(axes.T, shown, strict=True):
         alignment, relative = found.alignments[name], relative_norms(found.alignments[name])
+        told = _told(alignment)
         places = [(place, alignment.terms.index(t)) for place, t in enumerate(terms) if t in alignment.terms]
         at, rows = map(list, zip(*places, strict=True))
-        for axis, values in ((column[0], alignment.cosine[rows]), (column[1], relative[rows])):
+        for axis, values in ((column[0], alignment.cosine[rows][:, told]), (column[1], relative[rows][:, told])):
             deviation = values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
             how = {"color": stage_colour(name), "ecolor": "#555555", "height": 0.62, "capsize": 2}
             axis.barh(at, values.mean(axis=1), xerr=deviation, **how)
@@ -184,6 +189,11 @@ def gradient_figure(found: Attribution) -> Figure | None:
         column[1].set_xscale("log")
     _share_x_limits(axes)
     return figure
+
+
+def _told(alignment) -> np.ndarray:
+    """Batches whose segmentation gradient is not 0, as it is where nothing is labelled: bool [N]."""
+    return alignment.norm[alignment.terms.index(SEGMENTATION)] > 0
 
 
 def _share_x_limits(axes) -> None:

@@ -1,5 +1,6 @@
 """The page of an attribution, and its numbers as CSV and Markdown."""
 
+import math
 import os
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def verdict(found: Attribution) -> str:
     """The attribution in a few sentences: the case that gained most, and by what."""
     best = max(found.cases, key=lambda name: tables.net_gain(found, name))
     gain, changed = tables.net_gain(found, best), rates.transfer(found.networks[best])
+    if math.isnan(gain):
+        return "No pixel of target val is labelled, so nothing can be compared."
     sentences = [
         f"{found.titles.get(best, best)}: {abs(gain):.1f} points of pixel accuracy {'gained' if gain >= 0 else 'lost'}."
     ]
