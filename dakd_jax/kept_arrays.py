@@ -10,7 +10,7 @@ import numpy as np
 
 from dakd_jax import records
 
-_OF, _NAMES = "of", "names"  # of all that was kept: a damaged directory of a zip file may lack an entry
+_OF, _NAMES = "of", "arrays"  # of all that was kept: a damaged directory of a zip file may lack an entry
 
 # What numpy and zipfile raise on a file with wrong bytes; TypeError: on a single array under this name.
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -22,7 +22,7 @@ def keep(path: pathlib.Path, of: dict, arrays: dict[str, np.ndarray]) -> None:
     Args:
       path: its folder is created where missing.
       of: all that the arrays depend on, as plain data.
-      arrays: none is called 'of' or 'names'.
+      arrays: none is called 'of' or 'arrays'.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
