@@ -1,7 +1,7 @@
 """The whole chain on the embedded default: a procedural city, small networks, no download.
 
 Paper: Kothandaraman et al., WACV-W 2021, at toy scale; its numbers do not apply here.
-Cost: 5 minutes 17 seconds on 2 CPU cores (AMD EPYC), after the install.
+Cost: about 10 minutes on 2 CPU cores (11.5 measured on an Intel Xeon at 2.8 GHz), after the install.
 Command: python run.py --config=configs/demo.py
 """
 
