@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 
 # The tests are small: two threads of XLA and TensorFlow are enough, and quiet logs keep failures readable.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,6 +27,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if SHARED_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("chain"))
+
+
+@pytest.fixture
+def in_time():
+    """For tests of a minute and more: left out, and said so, after the moment that .ci/run sets for slow machines."""
+    if time.time() > float(os.environ.get("DAKD_JAX_TEST_DEADLINE", "inf")):
+        pytest.skip("this machine is too slow for CI's time: left out here, `make test` runs it")
 
 
 @pytest.fixture(scope="session")

@@ -123,8 +123,15 @@ TRAJECTORIES = [
 ] + [("c", "official", "train", golden.TEACHER_F7)]
 
 
+ALWAYS = ("c", "supplement", "train", golden.TEACHER)  # on however slow a machine
+
+
+def _marks(of):
+    return (compiled_as(*of[1:]), *(() if of == ALWAYS else (pytest.mark.usefixtures("in_time"),)))
+
+
 @pytest.mark.parametrize(
-    ("case", "settings", "mode", "teacher"), [pytest.param(*of, marks=compiled_as(*of[1:])) for of in TRAJECTORIES]
+    ("case", "settings", "mode", "teacher"), [pytest.param(*of, marks=_marks(of)) for of in TRAJECTORIES]
 )
 def test_five_steps_equal_reference(golden_dir, case, settings, mode, teacher):
     suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
@@ -152,6 +159,7 @@ BROKEN = {
 
 
 @compiled_as("supplement", "eval")
+@pytest.mark.usefixtures("in_time")
 def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
     """Each lambda, changed on purpose, must be seen in the very first losses."""
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
@@ -162,6 +170,7 @@ def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
         assert _worst_loss(stored, series)[0] > 1e-7, f"a wrong {name} went unnoticed"
 
 
+@pytest.mark.usefixtures("in_time")
 def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
     right = distillation.kl_divergence
     monkeypatch.setattr(
