@@ -126,14 +126,12 @@ TRAJECTORIES = [
 ALWAYS = ("c", "supplement", "train", golden.TEACHER)  # on however slow a machine
 
 
-def _marks(of):
-    return (compiled_as(*of[1:]), *(() if of == ALWAYS else (pytest.mark.usefixtures("in_time"),)))
-
-
 @pytest.mark.parametrize(
-    ("case", "settings", "mode", "teacher"), [pytest.param(*of, marks=_marks(of)) for of in TRAJECTORIES]
+    ("case", "settings", "mode", "teacher"), [pytest.param(*of, marks=compiled_as(*of[1:])) for of in TRAJECTORIES]
 )
-def test_five_steps_equal_reference(golden_dir, case, settings, mode, teacher):
+def test_five_steps_equal_reference(request, golden_dir, case, settings, mode, teacher):
+    if (case, settings, mode, teacher) != ALWAYS:
+        request.getfixturevalue("in_time")
     suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
     stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
     first, last, series = _run(golden_dir, case, settings, mode, teacher)
