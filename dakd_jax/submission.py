@@ -105,7 +105,6 @@ class Submission:
         self.folder.mkdir(parents=True, exist_ok=True)
         told, about = records.read_json(self.folder / ABOUT), self._about()
         if told is None and all(path.name.startswith(".") for path in self.folder.iterdir()):
-            self._archive.unlink(missing_ok=True)  # of whatever lay in the folder before
             records.write_json(self.folder / ABOUT, about)
         elif told != about:
             told = told or {}
