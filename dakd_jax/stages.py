@@ -76,7 +76,7 @@ class Experiment:
             stage = paradigms.stage(name, init_from)
             if replaced.get(name):
                 of = weights.file_identity(replaced[name], self.config[stage.network])
-                folder = self.workdir / "stages" / f"{name}-{of.replace(':', '-')[:15]}"
+                folder = self.workdir / "stages" / weights.folder_name(name, of)
                 planned[name] = PlannedStage(name, stage, {}, of, folder, replaced[name])
                 continue
             parents = {needed: planned[needed].hash for needed in paradigms.needs(name, init_from)}

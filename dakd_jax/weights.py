@@ -51,6 +51,11 @@ def file_identity(path: str, network) -> str:
     return "file:" + records.hash_json({"weights": hash_file(path), "network": network_fields(network)})
 
 
+def folder_name(name: str, identity: str) -> str:
+    """The folder, below WORKDIR/stages, of what is known about a checkpoint file of this file_identity()."""
+    return f"{name}-{identity.replace(':', '-')[:15]}"
+
+
 def content_hash(variables: dict) -> str:
     """sha256 in hex of weights and batch statistics."""
     return records.hash_arrays(pretrained.to_state_dict(variables))
