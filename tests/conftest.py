@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 import time
 
 # The tests are small: two threads of XLA and TensorFlow are enough, and quiet logs keep failures readable.
@@ -11,13 +12,17 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import pytest
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if not WORKER:
+    # What one worker, or a process that a test starts, has compiled is compiled for all. Removed when this one ends.
+    _compiled = tempfile.TemporaryDirectory(prefix="dakd_jax_tests_", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
 if WORKER and hasattr(os, "sched_setaffinity"):
     # One core for each worker: XLA's threads of two workers on the same cores only get in each other's way.
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
 
-# Fixtures of the session that take long to make: all tests that want one of them run in the same worker.
-SHARED_FIXTURES = {"chain", "run_py", "workdir"}
+# Fixtures that take long to make: all tests that want one of them run in the same worker.
+SHARED_FIXTURES = ("chain", "quickstart")
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
@@ -25,14 +30,16 @@ SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items):
     for item in items:
-        if SHARED_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("chain"))
+        for name in SHARED_FIXTURES:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+                break
+    items.sort(key=lambda item: item.get_closest_marker("long") is not None)
 
 
-@pytest.fixture
-def in_time():
-    """For tests of a minute and more: left out, and said so, after the moment that .ci/run sets for slow machines."""
-    if time.time() > float(os.environ.get("DAKD_JAX_TEST_DEADLINE", "inf")):
+def pytest_runtest_setup(item):
+    late = time.time() > float(os.environ.get("DAKD_JAX_TEST_DEADLINE", "inf"))
+    if late and item.get_closest_marker("long"):
         pytest.skip("this machine is too slow for CI's time: left out here, `make test` runs it")
 
 
@@ -87,9 +94,8 @@ def run_py(tmp_path_factory):
 
 
 @pytest.fixture
-def workdir(tmp_path, chain):
-    """A new one that knows what is compiled."""
+def workdir(tmp_path):
+    """An empty one."""
     folder = tmp_path / "workdir"
     folder.mkdir()
-    (folder / "xla_cache").symlink_to(chain[0] / "xla_cache")
     return folder

@@ -68,11 +68,9 @@ def outcome(workdir):
     return found
 
 
-def test_killed_at_any_moment_and_the_same_bits_at_the_end(run_py, chain, toy_city, tmp_path):
+def test_killed_at_any_moment_and_the_same_bits_at_the_end(run_py, toy_city, tmp_path):
     def new(name):
         workdir = tmp_path / name
-        workdir.mkdir()
-        (workdir / "xla_cache").symlink_to(chain[0] / "xla_cache")
         arguments = tiny_runs.arguments(toy_city, workdir, **CHANGES)
         return workdir, lambda moment="": run_py(arguments, before=NO_REPORT + DIE + moment).code
 

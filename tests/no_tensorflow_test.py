@@ -64,7 +64,6 @@ def without_tensorflow():
 
 
 def test_run_py_with_the_numpy_loader(run_py, toy_city, chain, tmp_path, without_tensorflow):
-    (tmp_path / "xla_cache").symlink_to(chain[0] / "xla_cache")
     changes = {"goal": "source_only", "data.loader": "numpy"}
     ended = run_py(tiny_runs.arguments(toy_city, tmp_path, **changes), before=without_tensorflow)
     assert (ended.code, ended.stderr) == (0, "")

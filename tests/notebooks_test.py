@@ -50,8 +50,8 @@ def _pictures(notebook):
 
 
 @pytest.fixture(scope="module")
-def checkout(chain, tmp_path_factory):
-    """Executes a notebook with other parameters in a checkout of its own, which knows what is compiled."""
+def checkout(tmp_path_factory):
+    """Executes a notebook with other parameters in a checkout of its own."""
     project = tmp_path_factory.mktemp("checkout")
     for name in ("run.py", "configs", "dakd_jax", "data_pipelines"):
         (project / name).symlink_to(tiny_runs.PROJECT / name)
@@ -59,8 +59,6 @@ def checkout(chain, tmp_path_factory):
 
     def run(name, workdir, **parameters):
         (project / workdir).mkdir(parents=True, exist_ok=True)
-        if not (project / workdir / "xla_cache").exists():
-            (project / workdir / "xla_cache").symlink_to(chain[0] / "xla_cache")
         notebook = execute.with_parameters(_read(name), parameters)
         environment = tiny_runs.environment()
         del environment["PYTHONPATH"]  # the notebook has to find the project by itself

@@ -113,25 +113,18 @@ def _segmenter(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
-def compiled_as(settings, mode, teacher=golden.TEACHER):
-    """The mark of tests that share a compiled step: it is compiled in one worker only."""
-    return pytest.mark.xdist_group(f"step {settings} {mode} {teacher.auxiliary_layer}")
-
-
+# Neighbours differ in the step that is compiled: what one worker compiles, the other need not wait for or do again.
 TRAJECTORIES = [
-    (case, settings, mode, golden.TEACHER) for settings in SETTINGS for mode in ("eval", "train") for case in CASES
+    (case, settings, mode, golden.TEACHER) for case in CASES for settings in SETTINGS for mode in ("eval", "train")
 ] + [("c", "official", "train", golden.TEACHER_F7)]
-
-
 ALWAYS = ("c", "supplement", "train", golden.TEACHER)  # on however slow a machine
 
 
 @pytest.mark.parametrize(
-    ("case", "settings", "mode", "teacher"), [pytest.param(*of, marks=compiled_as(*of[1:])) for of in TRAJECTORIES]
+    ("case", "settings", "mode", "teacher"),
+    [pytest.param(*of, marks=[pytest.mark.long] * (of != ALWAYS)) for of in TRAJECTORIES],
 )
-def test_five_steps_equal_reference(request, golden_dir, case, settings, mode, teacher):
-    if (case, settings, mode, teacher) != ALWAYS:
-        request.getfixturevalue("in_time")
+def test_five_steps_equal_reference(golden_dir, case, settings, mode, teacher):
     suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
     stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
     first, last, series = _run(golden_dir, case, settings, mode, teacher)
@@ -156,8 +149,7 @@ BROKEN = {
 }
 
 
-@compiled_as("supplement", "eval")
-@pytest.mark.usefixtures("in_time")
+@pytest.mark.long
 def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
     """Each lambda, changed on purpose, must be seen in the very first losses."""
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
@@ -168,7 +160,7 @@ def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
         assert _worst_loss(stored, series)[0] > 1e-7, f"a wrong {name} went unnoticed"
 
 
-@pytest.mark.usefixtures("in_time")
+@pytest.mark.long
 def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
     right = distillation.kl_divergence
     monkeypatch.setattr(
