@@ -33,10 +33,14 @@ def keep(path: pathlib.Path, of: dict, arrays: dict[str, np.ndarray]) -> None:
 
 def kept(path: pathlib.Path, of: dict) -> dict[str, np.ndarray] | None:
     """What was kept; None where there is nothing, a damaged file (each array has a checksum), or arrays of another."""
+    found = read(path)
+    return found[1] if found and found[0] == records.plain(of) else None
+
+
+def read(path: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]] | None:
+    """(what the arrays depend on, arrays) of a file; None where there is none or it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if str(stored[_OF]) != json.dumps(of, sort_keys=True):
-                return None
-            return {name: stored[name] for name in json.loads(str(stored[_NAMES]))}
+            return json.loads(str(stored[_OF])), {name: stored[name] for name in json.loads(str(stored[_NAMES]))}
     except _DAMAGED:
         return None

@@ -9,7 +9,7 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import metrics, pretrained, records, weights
+from dakd_jax import kept_arrays, metrics, pretrained, records, weights
 from dakd_jax.errors import UserError
 from dakd_jax.logs import METRICS, read_row
 
@@ -62,6 +62,12 @@ def _problems(folder: pathlib.Path) -> Iterator[str]:
         yield from _bad_weights(folder, record)
     for path in sorted(folder.glob("evaluation-*.json")):
         yield from _bad_evaluation(path, record)
+    for path in sorted(folder.glob("protocols-*.npz")):
+        found = kept_arrays.read(path)
+        if found is None:
+            yield f"{path.name} is damaged (--mode=protocols makes it anew)"
+        elif found[0]["network"] != record["hash"]:
+            yield f"{path.name} is of another stage"
 
 
 def _bad_rows(folder: pathlib.Path, record: dict) -> Iterator[str]:

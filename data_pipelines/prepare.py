@@ -64,12 +64,19 @@ def run(values: flags.FlagValues, console: Console) -> None:
             split, size, split.split != "train", output, shard_mb=values.shard_mb, compression=values.compression
         )
         if preparation.is_done(planned):
-            console.print(f"{planned.folder}: already prepared from these files", highlight=False, soft_wrap=True)
+            note = f"{planned.folder}: already prepared from these files{_unheard(values)}"
+            console.print(note, highlight=False, soft_wrap=True)
             continue
         if split.labelled:
             quick.refuse_wrong_labels(split)
         _write(planned, values, console)
     console.print(f"training reads them with --config.data.records_dir={output}", highlight=False, soft_wrap=True)
+
+
+def _unheard(values: flags.FlagValues) -> str:
+    """What to do where the command asks for shards in some way, and the shards are there, in whatever way."""
+    given = [f"--{name}" for name in ("compression", "shard_mb") if values[name].present]
+    return f" (remove the folder to write it anew with {' and '.join(given)})" if given else ""
 
 
 def _write(planned: preparation.Preparation, values: flags.FlagValues, console: Console) -> None:

@@ -103,6 +103,19 @@ def test_mistakes_are_one_line(root, capsys, arguments, message):
     assert error.startswith(message) and error.count("\n") == 1
 
 
+def test_a_finished_set_stays_and_how_to_write_it_in_another_way_is_told(root, capsys):
+    arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--splits=train"]
+    assert run(*arguments) == 0
+    before = contents(next((root / "prepared").glob("gta5-train-*")))
+    capsys.readouterr()
+    assert run(*arguments) == 0
+    assert "already prepared from these files\n" in capsys.readouterr().out
+    assert run(*arguments, "--compression=zstd") == 0
+    told = capsys.readouterr().out
+    assert "already prepared from these files (remove the folder to write it anew with --compression)\n" in told
+    assert contents(next((root / "prepared").glob("gta5-train-*"))) == before
+
+
 def test_a_broken_picture_is_named_and_what_is_done_stays(root, capsys):
     (root / "gta5" / "images" / "00005.png").write_bytes((root / "gta5" / "images" / "00005.png").read_bytes()[:200])
     arguments = ["--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12", "--num_workers=1"]

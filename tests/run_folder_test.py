@@ -11,7 +11,7 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import run_folder, workdir_lock
+from dakd_jax import kept_arrays, run_folder, workdir_lock
 from dakd_jax.errors import UserError
 
 
@@ -82,6 +82,10 @@ DAMAGES = {
         one(folder, "evaluation-*.json"), lambda told: told["scores"].update(miou=0.9)
     ),
     "evaluation-native-.*json is not whole": lambda folder: one(folder, "evaluation-*.npz").unlink(),
+    "protocols-0.npz is damaged": lambda folder: (folder / "protocols-0.npz").write_bytes(b"PK"),
+    "protocols-0.npz is of another stage": lambda folder: kept_arrays.keep(
+        folder / "protocols-0.npz", {"network": "0" * 64}, {}
+    ),
 }
 
 
