@@ -38,6 +38,7 @@ def test_the_best_student_is_bold_and_never_a_reference():
 def test_equal_looking_numbers_share_the_mark_and_one_alone_has_none():
     assert [c.best for c in text_table.number_cells([1.004, 1.0, 0.5], [True] * 3)] == [True, True, False]
     assert not text_table.number_cells([1.0, 2.0], [True, False])[0].best
+    assert not any(cell.best for cell in text_table.number_cells([0.0, 0.0, 1.0], [True, True, False]))
     assert not any(cell.best for cell in text_table.number_cells([np.nan, None], [True, True]))
 
 

@@ -135,12 +135,12 @@ def number_cells(values, comparable, decimals: int = 2) -> list[Cell]:
     Args:
       values: floats or None.
       comparable: bools, which of them compete.
-      decimals: digits shown; numbers that look equal share the mark.
+      decimals: digits shown; numbers that look equal share the mark, and when all do there is none.
     """
     texts = [number(value, decimals) for value in values]
     rivals = [float(text) for text, counts in zip(texts, comparable, strict=True) if counts and text != MISSING]
-    # One competitor has beaten nobody.
-    top = max(rivals) if len(rivals) > 1 else None
+    # One competitor has beaten nobody, nor has one of equals.
+    top = max(rivals) if len(set(rivals)) > 1 else None
     return [
         Cell(text, best=counts and text != MISSING and float(text) == top)
         for text, counts in zip(texts, comparable, strict=True)
