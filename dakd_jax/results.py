@@ -6,6 +6,7 @@ import rich.table
 from dakd_jax import metrics, paper_numbers, pretrained, records
 from dakd_jax.logs import METRICS, read_rows
 from dakd_jax.report import Experiment, Picture, StageResult
+from dakd_jax.selection import SOURCE
 from dakd_jax.weights import start_text
 
 
@@ -88,9 +89,10 @@ def _which_checkpoint(experiment) -> str:
     if not any(planned.identity.get("selection") for planned in experiment.plan.values()):
         return "The last checkpoint of each stage counts."
     criterion, source = experiment.config.train.select, experiment.feed.source_split
+    unlabelled = f"{criterion} on unlabelled target pictures, where the stage sees them, and "
     return (
-        f"Of each stage's checkpoints the one counts that is best without any label of the target: by {criterion} on "
-        f"unlabelled target pictures, where the stage sees them, and mIoU on source {source} (docs/METHOD.md)."
+        "Of each stage's checkpoints the one counts that is best without any label of the target: by "
+        f"{'' if criterion == SOURCE else unlabelled}mIoU on source {source} (docs/METHOD.md)."
     )
 
 

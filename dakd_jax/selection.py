@@ -1,8 +1,8 @@
 """Which checkpoint counts: candidates are scored without a label of the target domain.
 
 The score of a candidate is the mean of its mIoU on labelled source pictures (val; train where there is no val) and of a
-criterion on unlabelled target pictures; a stage that sees no target has the first alone. Choosing by the target's
-validation labels would use what unsupervised adaptation does not have.
+criterion on unlabelled target pictures; a stage that sees no target, or the choice 'source', has the first alone.
+Choosing by the target's validation labels would use what unsupervised adaptation does not have.
 """
 
 import dataclasses
@@ -22,6 +22,8 @@ from dakd_jax.models.segmenter import Segmenter, log_probabilities
 # 'consistency': agreement of the predictions for a picture and for its mirror image, as their mIoU.
 CRITERIA = ("entropy", "consistency", "neighbourhood")
 LAST = "last"
+SOURCE = "source"  # the mIoU on source pictures alone
+CHOICES = (*CRITERIA, SOURCE, LAST)  # of config.train.select
 
 SCORE = "selection"  # of a candidate, in rows of metrics.jsonl
 NEIGHBOURS = 512  # pixels of a picture that the density looks at, spread over the stride-8 grid
@@ -33,10 +35,10 @@ class Selection:
     """How the candidates of a stage are scored.
 
     Attributes:
-      by: one of CRITERIA.
+      by: one of CRITERIA, or 'source_miou'.
       model: the stage's network.
       source_batches: () -> one pass over labelled source pictures (image, label, mask, names).
-      target_batches: () -> one pass over unlabelled target pictures (image, mask); None for a stage without target.
+      target_batches: () -> one pass over unlabelled target pictures (image, mask); None where only the source counts.
     """
 
     by: str
@@ -45,7 +47,7 @@ class Selection:
     target_batches: Callable[[], Iterable[dict]] | None
 
     def score(self, variables: dict, on_batch: Callable[[int], None] = lambda pictures: None) -> dict[str, float]:
-        """What is logged of a candidate: 'source_miou', 'target_<criterion>' for all of them, and SCORE; all 0 to 1.
+        """What is logged of a candidate: 'source_miou', SCORE and, with a target, 'target_<criterion>' of all; 0 to 1.
 
         Args:
           on_batch: told the number of pictures of each batch; what it raises ends the scoring.
@@ -75,7 +77,7 @@ def rule(config, stage: paradigms.Stage, steps: int, feed) -> dict | None:
         return None
     pictures = config.train.select_pictures
     return {
-        "by": by if stage.adapt else "source_miou",
+        "by": by if stage.adapt and by != SOURCE else "source_miou",
         "source": feed.source_split,
         "every": every,
         "pictures": pictures,

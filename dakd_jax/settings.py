@@ -74,7 +74,7 @@ def check(config) -> None:
     _choose("loss.levels", config.loss.levels, LEVELS)
     _choose("train.on_nonfinite", config.train.on_nonfinite, ("stop", "skip"))
     _choose("train.precision", config.train.precision, PRECISIONS)
-    _choose("train.select", config.train.select, (*selection.CRITERIA, selection.LAST))
+    _choose("train.select", config.train.select, selection.CHOICES)
     _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
     evaluate.protocol(config.eval.protocol)
     _check_figures(config.figures)

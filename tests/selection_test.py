@@ -129,6 +129,7 @@ def test_where_there_is_no_choice(toy_city):
 
     assert rule("student")["by"] == "consistency" and rule("student")["source"] == "train"  # the game has no val
     assert rule("source_only")["by"] == "source_miou"
+    assert rule("student", **{"train.select": "source"})["by"] == "source_miou"
     assert rule("target_supervised") is None  # its validation labels are the target's
     for changes in ({"train.select": "last"}, {"train.eval_every": 0}, {"train.eval_every": 6}):
         assert rule("student", **changes) is None
@@ -174,6 +175,19 @@ def test_the_chosen_weights_are_the_finished_ones(by_two, workdir, planted):
     assert run_folder.verify(workdir, Console(file=io.StringIO()))
     records.write_json(folder / "record.json", record | {"weights_of_step": 5})
     assert not run_folder.verify(workdir, Console(file=io.StringIO()))
+
+
+def test_chosen_by_source_alone(by_two, workdir):
+    by_two.train.select = "source"
+    tiny_runs.run(by_two, workdir)
+    folder = tiny_runs.stage_folder(workdir, "student")
+    evaluations = [row for row in tiny_runs.metric_rows(folder) if row["kind"] == "eval"]
+    assert all(row["selection"] == row["source_miou"] for row in evaluations)
+    assert not any(name.startswith("target_") for row in evaluations for name in row)
+    best = max(evaluations, key=lambda row: (row["source_miou"], row["step"]))["step"]
+    assert json.loads((folder / "record.json").read_text())["weights_of_step"] == best
+    page = (workdir / "report_tiny" / "index.html").read_text()
+    assert "without any label of the target: by mIoU on source train" in page
 
 
 def test_a_damaged_choice_gives_way_to_the_next(by_two, workdir, planted, monkeypatch):
