@@ -1,7 +1,8 @@
-"""The golden weights and batches as Flax trees, in float64 (tests/golden data: see the shared folder's README)."""
+"""The golden weights and batches as Flax trees, in float64 (see tests/golden/README.md)."""
 
 import functools
 import importlib.util
+import re
 import sys
 
 import flax.traverse_util
@@ -64,3 +65,22 @@ def flat(tree):
 def nhwc(array):
     """PyTorch's [N, C, H, W] to [N, H, W, C] in float64."""
     return np.asarray(array, np.float64).transpose(0, 2, 3, 1)
+
+
+def nchw(array):
+    """[N, H, W, C] to PyTorch's [N, C, H, W]."""
+    return np.asarray(array).transpose(0, 3, 1, 2)
+
+
+def matched(stored, key, ours):
+    """(ours, reference) of a key that may be stored thinned out: KEY_every<n> flat, KEY_s<n> in rows and columns.
+
+    Args:
+      ours: the whole array, in PyTorch's layout.
+    """
+    (name,) = [name for name in stored if re.fullmatch(rf"{re.escape(key)}(_every\d+|_s\d+)?", name)]
+    thinned = re.search(r"_(every|s)(\d+)$", name.removeprefix(key))
+    if not thinned:
+        return ours, stored[name]
+    step = int(thinned[2])
+    return (ours.ravel()[::step] if thinned[1] == "every" else ours[..., ::step, ::step]), stored[name]

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import COMMITTED_GOLDEN
 
 from dakd_jax.models import preprocessing, resizing
 from dakd_jax.models.discriminator import Discriminator
@@ -29,6 +30,8 @@ def _apply(model, variables, images, train):
 @pytest.mark.parametrize("network", ["student", "teacher_cd", "teacher_f7"])
 @pytest.mark.parametrize("size", ["2x64x128", "1x128x256", "1x100x150"])
 def test_forward_equals_reference(golden_dir, network, size):
+    if golden_dir == COMMITTED_GOLDEN and size == "1x128x256":
+        pytest.skip("this size is in the full set of reference numbers only")
     stored = np.load(golden_dir / f"forward_{network}_{size}.npz")
     model = golden.NETWORKS[network]
     variables = golden.segmenter(golden_dir, model)
@@ -41,10 +44,8 @@ def test_forward_equals_reference(golden_dir, network, size):
         np.testing.assert_allclose(heads.main, golden.nhwc(stored[f"{mode}/logits2"]), atol=gap, rtol=0)
         assert tuple(stored[f"{mode}/out_hw"]) == full
         for level, logits in ((1, heads.auxiliary), (2, heads.main)):
-            ours, key = log_probabilities(logits, full), f"{mode}/logp{level}"
-            if key not in stored:
-                ours, key = ours[:, ::3, ::3], f"{key}_s3"
-            np.testing.assert_allclose(ours, golden.nhwc(stored[key]), atol=gap, rtol=0)
+            log_probs = golden.nchw(log_probabilities(logits, full))
+            np.testing.assert_allclose(*golden.matched(stored, f"{mode}/logp{level}", log_probs), atol=gap, rtol=0)
         if f"{mode}/margin2" not in stored:
             continue
         prediction = np.argmax(log_probabilities(heads.main, full), -1)
@@ -71,7 +72,7 @@ def test_every_layer_equals_reference(golden_dir, network):
     x = preprocessing.bgr_minus_mean(stored["image_u8"], jnp.float64)
     layers = DRN(model.arch).apply(variables, x, train=False)
     for i, ours in enumerate(layers):
-        expected = golden.nhwc(stored[f"eval/layer{i}"])
+        ours, expected = golden.matched(stored, f"eval/layer{i}", golden.nchw(ours))
         np.testing.assert_allclose(ours, expected, atol=2e-5 * max(1, np.abs(expected).max()), err_msg=f"layer{i}")
 
 
