@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import evaluate, metrics, records
+from dakd_jax import atomic_files, evaluate, metrics, records
 from dakd_jax.logs import METRICS, MetricLog, read_rows
 from dakd_jax.progress import StageProgress
 
@@ -88,7 +88,7 @@ class Evaluator:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, confusion=confusion, **arrays)
         content = buffer.getvalue()
-        records.write_bytes(path, content)
+        atomic_files.write_bytes(path, content)
         records.write_json(
             path.with_suffix(".json"),
             {

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from dakd_jax import records
+from dakd_jax import atomic_files, records
 
 _OF, _NAMES = "of", "arrays"  # of all that was kept: a damaged directory of a zip file may lack an entry
 
@@ -28,7 +28,7 @@ def keep(path: pathlib.Path, of: dict, arrays: dict[str, np.ndarray]) -> None:
     stream = io.BytesIO()
     texts = {_OF: json.dumps(of, sort_keys=True), _NAMES: json.dumps(sorted(arrays))}
     np.savez_compressed(stream, **{key: np.array(text) for key, text in texts.items()}, **arrays)
-    records.write_bytes(path, stream.getvalue())
+    atomic_files.write_bytes(path, stream.getvalue())
 
 
 def kept(path: pathlib.Path, of: dict) -> dict[str, np.ndarray] | None:

@@ -1,12 +1,11 @@
 """metrics.jsonl and TensorBoard: the numbers of a stage as they come."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
 
-from dakd_jax import metrics
+from dakd_jax import atomic_files, metrics
 from dakd_jax.event_files import EventFile
 from dakd_jax.report import colourise
 
@@ -24,9 +23,7 @@ class MetricLog:
     def __init__(self, folder: pathlib.Path, start_step: int):
         self._path = folder / METRICS
         kept = [row for row in read_rows(self._path) if row["step"] <= start_step]
-        temporary = self._path.with_name(".metrics.jsonl.tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        os.replace(temporary, self._path)
+        atomic_files.write_bytes(self._path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self._file = self._path.open("a")
         self._board = EventFile(folder / "tensorboard", start_step)
 

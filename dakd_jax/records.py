@@ -13,6 +13,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from dakd_jax import atomic_files
+
 PACKAGES = (
     "jax",
     "jaxlib",
@@ -26,23 +28,9 @@ PACKAGES = (
 )
 
 
-def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes under a temporary name, then renames: a reader sees the old file or the new one, never half.
-
-    Folders are made where they are missing.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: pathlib.Path, content: dict) -> None:
     """Writes a JSON file, whole or not at all."""
-    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+    atomic_files.write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_json(path: pathlib.Path) -> dict | None:

@@ -81,15 +81,16 @@ def rule(config, stage: paradigms.Stage, steps: int, feed) -> dict | None:
         "source": feed.source_split,
         "every": every,
         "pictures": pictures,
+        "batch_size": config.eval.batch_size,
         "data": feed.selection_fingerprint(pictures),
     }
 
 
-def from_rule(found: dict | None, model: Segmenter, feed, *, batch_size: int) -> Selection | None:
+def from_rule(found: dict | None, model: Segmenter, feed) -> Selection | None:
     """The Selection of a rule(); None for None."""
     if found is None:
         return None
-    kw = {"count": found["pictures"], "batch_size": batch_size}
+    kw = {"count": found["pictures"], "batch_size": found["batch_size"]}
     return Selection(
         by=found["by"],
         model=model,

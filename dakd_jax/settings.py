@@ -9,7 +9,7 @@ from dakd_jax.errors import UserError
 from dakd_jax.losses.adversarial import JUDGES
 from dakd_jax.losses.distillation import KL_REDUCTIONS
 from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
-from dakd_jax.models.drn import ARCHITECTURES, BOTTLENECK_EXPANSION, scaled_channels
+from dakd_jax.models.drn import ARCHITECTURES
 from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.preprocessing import TRUNK_NORMALISERS
 from dakd_jax.models.segmenter import Segmenter
@@ -127,8 +127,7 @@ def _check_numbers(config) -> None:
 
 def _tap_channels(network) -> int:
     """Channels under the auxiliary head."""
-    expansion = BOTTLENECK_EXPANSION if ARCHITECTURES[network.arch].bottleneck and network.auxiliary_layer == 6 else 1
-    return scaled_channels(network.width)[network.auxiliary_layer - 1] * expansion
+    return ARCHITECTURES[network.arch].tap_channels(network.width, network.auxiliary_layer)
 
 
 def segmenter(network, num_classes: int) -> Segmenter:

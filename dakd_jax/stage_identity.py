@@ -1,60 +1,139 @@
-"""What makes two stages the same: all that changes their numbers, and nothing else."""
+"""What makes two stages the same: every field of the config but those that cannot reach the stage's numbers.
+
+A field that is not named in EXEMPT counts. One that is added to configs/base.py later goes into ADDED_LATER with the
+value under which everything is as before, so that finished stages are reused. tests/stage_identity_test.py walks all.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from dakd_jax import paradigms, records, weights
 
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1
 
-DATA_FIELDS = ("batch_size", "mirror", "scale", "crop", "colour_jitter", "blur", "rare_class_temperature")
-ADVERSARIAL_FIELDS = ("adversarial", "levels", "adversarial_auxiliary", "adversarial_main")
-DISTILLATION_FIELDS = ("kl", "kl_reduction", "mse", "mse_on", "ce")
+# {field: value under which the numbers are those of before the field was there}; at that value it does not count.
+ADDED_LATER: dict[str, object] = {}
+
+Stage = paradigms.Stage
+
+
+class Exempt(NamedTuple):
+    """Fields that cannot reach the numbers of some kind of stage.
+
+    Attributes:
+      fields: names, or groups of them as 'eval.*'.
+      why: for people.
+      of: (config, stage) to whether it holds for that stage.
+    """
+
+    fields: tuple[str, ...]
+    why: str
+    of: Callable[[object, Stage], bool] = lambda config, stage: True
+
+
+def _distils(config, stage: Stage) -> bool:
+    """Whether any term of distillation has a weight other than 0."""
+    return stage.distil_source or (stage.distil_target and config.loss.target != 0)
+
+
+_ADVERSARIAL = ("adversarial", "levels", "adversarial_auxiliary", "adversarial_main")
+_DISTILLATION = ("kl", "kl_reduction", "mse", "mse_on", "ce")
+_FILES = ("root", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "source_list", "records_dir", "toy.*")
+
+EXEMPT = (
+    Exempt(("title", "workdir", "goal"), "say what is wanted and where it goes"),
+    Exempt(("table", "cluster.*"), "say which stages run where"),
+    Exempt(
+        ("eval.*", "figures.*"), "for what reads finished networks; eval.batch_size is a part of `selection` as well"
+    ),
+    Exempt(("replace.*",), "the weights that are put in count as parents, by their content"),
+    Exempt(("student.init_from",), "the stage that is started from counts, as `start` and as a parent"),
+    Exempt(("train.steps", "train.teacher_steps"), "the one that holds for the network counts as `steps`"),
+    Exempt(
+        ("train.select", "train.select_pictures", "train.eval_every"), "count as `selection` where there is a choice"
+    ),
+    Exempt(("train.log_every", "train.checkpoint_every"), "intervals of logging and saving"),
+    Exempt(("train.keep_checkpoints", "train.keep_every"), "what is kept besides the candidate that counts"),
+    Exempt(
+        ("train.max_skipped", "data.max_unreadable"), "limits that end a run and change nothing in one that ends well"
+    ),
+    Exempt(("loss.watch_inactive",), "computes values that are only logged"),
+    Exempt(tuple(f"data.{name}" for name in _FILES), "count by the content of the files behind them"),
+    Exempt(("data.loader", "data.num_parallel_calls"), "every loader gives the same bits"),
+    Exempt(("data.prefetch", "data.cache_mb"), "every loader gives the same bits"),
+    Exempt(("student.pretrained", "teacher.pretrained"), "count by content, as `trunk` or as a parent"),
+    Exempt(("data.source_size",), "nothing is learnt from the source", lambda c, s: s.labelled != "source"),
+    Exempt(
+        ("data.target_size",), "nothing is learnt from the target", lambda c, s: s.labelled == "source" and not s.adapt
+    ),
+    Exempt(("data.class_mix",), "only for pictures that are distilled on", lambda c, s: not s.distil_target),
+    Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
+    Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
+    Exempt(("teacher.statistics",), "how a frozen teacher is asked", lambda c, s: not s.distils),
+    Exempt(("discriminator.*", "optim.discriminator_learning_rate"), "there is none", lambda c, s: not s.adapt),
+    Exempt(tuple(f"loss.{name}" for name in _ADVERSARIAL), "nothing is adapted", lambda c, s: not s.adapt),
+    Exempt(tuple(f"loss.{name}" for name in _DISTILLATION), "nothing is distilled", lambda c, s: not _distils(c, s)),
+    Exempt(("loss.kl_reduction",), "its term has no weight", lambda c, s: c.loss.kl == 0),
+    Exempt(("loss.mse_on",), "its term has no weight", lambda c, s: c.loss.mse == 0),
+    Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),
+)
+
+# A term of this weight is as one that is not there.
+_WEIGHTS = (
+    "loss.kl", "loss.mse", "loss.ce", "loss.target", "loss.seg_auxiliary", "loss.adversarial_auxiliary",
+    "loss.adversarial_main", "data.class_mix",
+)  # fmt: skip
+
+
+def exempt(field: str, config, stage: Stage) -> str:
+    """Why a field of a config cannot reach the numbers of a stage; '' where it can.
+
+    Args:
+      field: by its path, as 'loss.kl'.
+    """
+    for rule in EXEMPT:
+        named = any(field == name or (name.endswith(".*") and field.startswith(name[:-1])) for name in rule.fields)
+        if named and rule.of(config, stage):
+            return rule.why
+    if field in _WEIGHTS:
+        group, name = field.split(".")
+        return "a term of weight 0" if config[group][name] == 0 else ""
+    return ""
+
+
+def counted(config, stage: Stage) -> dict:
+    """{field, by its path: value as plain data} of all fields that count for a stage."""
+    later = records.plain(ADDED_LATER)
+    return {
+        name: value
+        for name, value in records.flatten(records.plain(config)).items()
+        if not exempt(name, config, stage) and not (name in later and later[name] == value)
+    }
 
 
 def identity(
-    config, stage: paradigms.Stage, data_fingerprint: str, parents: dict[str, str], selection: dict | None = None
+    config, stage: Stage, data_fingerprint: str, parents: dict[str, str], selection: dict | None = None
 ) -> dict:
-    """The identity of a stage as plain data: paths, logging and fields that it does not use are left out.
+    """The identity of a stage as plain data.
 
     Args:
-      data_fingerprint: of the files behind it.
+      config: see configs/base.py; fields that are not there count as well.
+      data_fingerprint: of the files that the stage learns from.
       parents: {stage name: hash} of what it needs.
       selection: by what its weights are chosen among several, see selection.rule; None where the last ones count.
     """
-    network, loss = config[stage.network], config.loss
-    fields = {
+    network = config[stage.network]
+    found = {
         "numerics": NUMERICS_VERSION,
+        "fields": counted(config, stage),
         "labelled": stage.labelled,
         "adapt": stage.adapt,
         "distil": [stage.distil_source, stage.distil_target],
         "start": stage.start,
-        "network": weights.network_fields(network),
         "trunk": weights.hash_file(network.pretrained) if network.pretrained and not stage.start else "",
-        "seed": config.seed,
-        "data": _data(config.data, stage) | {"fingerprint": data_fingerprint},
-        "seg_auxiliary": loss.seg_auxiliary,
-        "optim": {k: v for k, v in config.optim.items() if stage.adapt or not k.startswith("discriminator_")},
+        "data": data_fingerprint,
         "steps": config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         "parents": parents,
     }
-    if stage.adapt:
-        fields["adversarial"] = {k: loss[k] for k in ADVERSARIAL_FIELDS} | {"width": config.discriminator.width}
-    if stage.distils:
-        fields["distillation"] = {k: loss[k] for k in DISTILLATION_FIELDS} | {
-            "target": loss.target if stage.distil_target else 0.0,
-            "teacher_statistics": config.teacher.statistics,
-            "teacher_auxiliary_layer": config.teacher.auxiliary_layer,
-            "teacher_normaliser": config.teacher.normaliser,
-        }
-    if selection:
-        fields["selection"] = selection
-    if config.train.on_nonfinite == "skip":
-        fields["max_skipped"] = config.train.max_skipped
-    if config.train.precision != "float32":
-        fields["precision"] = config.train.precision
-    return records.plain(fields)
-
-
-def _data(data, stage: paradigms.Stage) -> dict:
-    domains = {stage.labelled} | ({"target"} if stage.adapt else set())
-    fields = {k: data[k] for k in DATA_FIELDS} | {f"{domain}_size": data[f"{domain}_size"] for domain in domains}
-    return fields | ({"class_mix": data.class_mix} if stage.distil_target else {})
+    return records.plain(found | ({"selection": selection} if selection else {}))

@@ -193,12 +193,7 @@ class Experiment:
                 unreadable=unreadable,
             ),
             eval_batches=self.evaluator.batches if self.evaluator else None,
-            selection=selection.from_rule(
-                planned.identity.get("selection"),
-                chosen.models.segmenter,
-                self.feed,
-                batch_size=self.config.eval.batch_size,
-            ),
+            selection=selection.from_rule(planned.identity.get("selection"), chosen.models.segmenter, self.feed),
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),
             config=self.config,
             identity=planned.identity,

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from dakd_jax import records
+from dakd_jax import atomic_files, records
 from dakd_jax.errors import UserError
 from dakd_jax.progress import StageProgress
 from dakd_jax.protocols import definitions
@@ -83,7 +83,7 @@ class Submission:
             for batch in batches:
                 ((_, predictions),) = self._predictor.predictions(network.model, variables, batch)
                 for name, classes in zip(batch["names"], predictions, strict=True):
-                    records.write_bytes(self._file(name), png(label_ids[classes]))
+                    atomic_files.write_bytes(self._file(name), png(label_ids[classes]))
                 done += len(batch["names"])
                 progress.update(done)
 
@@ -121,12 +121,13 @@ class Submission:
     def _zip(self) -> pathlib.Path:
         path = self._archive
         if not path.exists():
-            temporary = path.with_name(f".{path.name}.tmp")
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # a PNG cannot be packed further
+            with (
+                atomic_files.replacing(path) as temporary,
+                zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,  # a PNG cannot be packed further
+            ):
                 for name in self.names:
                     file = self._file(name)
                     archive.writestr(zipfile.ZipInfo(file.name, _ZIP_TIME), file.read_bytes())
-            temporary.replace(path)
         return path
 
 

@@ -1,18 +1,22 @@
 """One run at a time in a workdir."""
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import pathlib
 import socket
-import time
 from collections.abc import Callable, Iterator
 
+from filelock import FileLock, Timeout
+
+from dakd_jax import atomic_files
 from dakd_jax.errors import UserError
 
 FILE = ".lock"
+HOLDER = ".lock.json"  # who holds it; a file of its own, since the lock's is emptied by whoever asks for it
 _POLL_SECONDS = 0.2
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
 
 @contextlib.contextmanager
@@ -26,36 +30,45 @@ def hold(
       say: told in one line when it waits.
 
     Raises:
-      UserError: another process holds it, and held it all that time.
+      UserError: another process holds it, and held it all that time; or the disk has no locks.
     """
-    with open(workdir / FILE, "a+") as file:
-        end = time.monotonic() + wait_seconds
-        if wait_seconds and not _taken(file):
+    # No fallback to a file that merely exists: it would outlive a killed process.
+    lock = FileLock(workdir / FILE, fallback_to_soft=False)
+    if not _taken(lock, workdir, 0):
+        if wait_seconds:
             say(f"{workdir} is in use by {_holder(workdir)}; waiting for its end, {wait_seconds:g} s at most")
-        while not _taken(file):
-            if time.monotonic() >= end:
-                raise UserError(
-                    f"{workdir} is in use by {_holder(workdir)}; wait for its end, stop it, or choose another --workdir"
-                )
-            time.sleep(_POLL_SECONDS)
-        file.truncate(0)
-        file.write(json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
-        file.flush()
-        yield
-
-
-def _taken(file) -> bool:
-    """Whether the lock is this process's now; it stays so if it was before."""
+        if not (wait_seconds and _taken(lock, workdir, wait_seconds)):
+            raise UserError(
+                f"{workdir} is in use by {_holder(workdir)}; wait for its end, stop it, or choose another --workdir"
+            )
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        told = {"process": os.getpid(), "host": socket.gethostname()}
+        atomic_files.write_bytes(workdir / HOLDER, json.dumps(told).encode())
+        yield
+    finally:
+        lock.release()
+
+
+def _taken(lock: FileLock, workdir: pathlib.Path, wait_seconds: float) -> bool:
+    """Whether the lock is this process's now."""
+    try:
+        lock.acquire(timeout=wait_seconds, poll_interval=_POLL_SECONDS)
+    except Timeout:
         return False
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        reason = getattr(error, "strerror", None) or "not implemented"
+        raise UserError(
+            f"{workdir}: this file system has no locks ({reason}), so that two runs in it would not notice each "
+            "other; mount it with locks, or choose a --workdir on another disk"
+        ) from None
     return True
 
 
 def _holder(workdir: pathlib.Path) -> str:
     try:
-        told = json.loads((workdir / FILE).read_text())
+        told = json.loads((workdir / HOLDER).read_text())
         return f"process {told['process']} on {told['host']}"
     except (OSError, ValueError, KeyError):  # it has not written yet
         return "another run"

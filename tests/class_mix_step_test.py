@@ -43,7 +43,7 @@ def test_known_labels_take_the_place_of_the_teachers_class(share):
         assert value == usual and (gradient == usual_gradient).all()
 
 
-SEGMENTER = Segmenter(arch="drn_d_22", num_classes=CLASSES, width=0.05)
+SEGMENTER = Segmenter(arch="tiny", num_classes=CLASSES)
 MODELS = train_step.StepModels(SEGMENTER, Discriminator(width=0.07), SEGMENTER)
 WEIGHTS = train_step.LossWeights(ce=0.7, distil_target=0.5)
 TARGET = (2, 36, 34)  # no multiples of 8: the outputs are cropped to the picture

@@ -14,7 +14,7 @@ from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from data_pipelines.feed import Feed
 
-MODEL = Segmenter(arch="drn_d_22", num_classes=19, width=0.05)
+MODEL = Segmenter(arch="tiny", num_classes=19)
 BGR_MEAN = np.array([104.00698793, 116.66876762, 122.67891434])
 
 

@@ -18,7 +18,7 @@ from dakd_jax import command_line, paradigms, records, run_folder, torch_files
 from dakd_jax import settings as config_settings
 from dakd_jax.errors import UserError
 from dakd_jax.logs import MetricLog, read_rows
-from dakd_jax.models.drn import scaled_channels
+from dakd_jax.models.drn import ARCHITECTURES
 from data_pipelines import label_spaces, loading
 from data_pipelines.domains import check_settings
 from data_pipelines.errors import DataError
@@ -87,7 +87,10 @@ def test_overrides_of_the_config(overrides):
         check_settings(config.data)
         for name in paradigms.STAGES:
             made = config_settings.stage_settings(config, paradigms.stage(name), 19)
-            assert made.steps > 0 and min(scaled_channels(made.models.segmenter.width)) > 0
+            assert (
+                made.steps > 0
+                and min(ARCHITECTURES[made.models.segmenter.arch].scaled_channels(made.models.segmenter.width)) > 0
+            )
 
 
 FLAGS = [

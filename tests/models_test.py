@@ -133,7 +133,7 @@ TRUNKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("arch", sorted(TRUNKS))
 def test_every_architecture_has_its_published_size_and_stride(arch):
     model = DRN(arch)
     x = jnp.zeros((1, 64, 96, 3))
@@ -141,6 +141,18 @@ def test_every_architecture_has_its_published_size_and_stride(arch):
     assert _parameters(variables) == TRUNKS[arch]
     assert [s.shape[1:3] for s in shapes[4:]] == [(8, 12)] * 5
     assert shapes[8].shape[-1] == 512
+
+
+def test_the_tiny_network_is_tiny_and_has_stride_dilation_and_taps_of_the_family():
+    assert set(ARCHITECTURES) == {"tiny", *TRUNKS}
+    assert _parameters(_shapes("tiny")) == 5_074
+    layers = jax.eval_shape(
+        lambda: DRN("tiny").init_with_output(jax.random.key(0), jnp.zeros((1, 64, 96, 3)), train=False)
+    )
+    assert [s.shape[1:3] for s in layers[0][4:]] == [(8, 12)] * 5
+    model = Segmenter(arch="tiny", num_classes=19, auxiliary_layer=7)
+    heads = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))[0]
+    assert heads.main.shape == heads.auxiliary.shape == (1, 4, 4, 19) and heads.features.shape == (1, 4, 4, 8)
 
 
 def test_width_multiplier_scales_channels():

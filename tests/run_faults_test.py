@@ -95,7 +95,7 @@ def test_labels_of_evaluation_missing(run_py, city, workdir):
 
 
 def tiny_weights(path, **changes):
-    settings = {"arch": "drn_d_22", "num_classes": 19, "width": 0.05, **changes}
+    settings = {"arch": "tiny", "num_classes": 19, **changes}
     blank = train_state.blank_segmenter(Segmenter(**settings))
     weights.save(path, blank)
     return path
@@ -104,9 +104,9 @@ def tiny_weights(path, **changes):
 @pytest.mark.parametrize(
     ("other", "part"),
     [
-        ({"num_classes": 7}, r"seg1.weight \(7, 26, 1, 1\) instead of \(19, 26, 1, 1\)"),
-        ({"arch": "drn_d_38"}, "unknown names"),
-        ({"width": 0.1}, "wrong shapes"),
+        ({"num_classes": 7}, r"seg1.weight \(7, 8, 1, 1\) instead of \(19, 8, 1, 1\)"),
+        ({"arch": "drn_d_38", "width": 0.05}, "unknown names"),
+        ({"width": 2.0}, "wrong shapes"),
     ],
     ids=str,
 )
@@ -125,7 +125,7 @@ def test_a_file_that_is_no_checkpoint(run_py, toy_city, workdir, tmp_path, conte
 
 
 def test_evaluation_of_another_architecture(run_py, toy_city, tmp_path):
-    path = tiny_weights(tmp_path / "x.pth", arch="drn_d_24")
+    path = tiny_weights(tmp_path / "x.pth", arch="drn_d_24", width=0.05)
     changes = {"eval.checkpoint": str(path)}
     tiny_runs.one_line(
         run_py([*tiny_runs.arguments(toy_city, tmp_path / "w", **changes), "--mode=evaluate"]), "x.pth does not fit"

@@ -26,7 +26,7 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.selection import Selection, best_step
 from data_pipelines.feed import Feed
 
-MODEL = Segmenter("drn_d_22", 19, width=0.05)
+MODEL = Segmenter("tiny", 19)
 
 
 @pytest.fixture

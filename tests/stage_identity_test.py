@@ -2,13 +2,15 @@
 
 import dataclasses
 import io
+import json
 import pathlib
 
 import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import paradigms
+from configs import base
+from dakd_jax import paradigms, records, stage_identity
 from dakd_jax.errors import UserError
 from dakd_jax.stages import Experiment
 
@@ -47,83 +49,134 @@ def changed_hashes(feed=None, **changes):
 EVERYTHING = set(paradigms.STAGES)
 ADAPTED = EVERYTHING - {"source_only", "target_supervised"}
 DISTILLED = {"case_a", "case_b", "case_c", "case_d"}
+ON_TARGET = DISTILLED - {"case_a"}
 STUDENTS = EVERYTHING - {"teacher"}
+OF_TEACHER = {"teacher"} | DISTILLED
+NONE = set()
+FILE = "FILE"  # stands for the path of a weights' file
+
+# Every field of configs/base.py: another value, and the stages whose numbers it can reach.
+WALK = {
+    "title": ("x", NONE), "goal": (tuple(reversed(paradigms.STAGES)), NONE), "workdir": ("elsewhere", NONE),
+    "seed": (1, EVERYTHING),
+    "data.name": ("gta5", EVERYTHING), "data.root": ("elsewhere", NONE), "data.cityscapes_dir": ("elsewhere", NONE),
+    "data.gta5_dir": ("elsewhere", NONE), "data.bdd100k_dir": ("elsewhere", NONE), "data.target_dir": ("x", NONE),
+    "data.source_list": ("x", NONE), "data.records_dir": ("elsewhere", NONE),
+    "data.source_size": ((96, 32), EVERYTHING - {"target_supervised"}),
+    "data.target_size": ((96, 32), EVERYTHING - {"source_only"}),
+    "data.batch_size": (3, EVERYTHING), "data.mirror": (True, EVERYTHING), "data.scale": ((0.5, 1.0), EVERYTHING),
+    "data.crop": ((64, 32), EVERYTHING), "data.colour_jitter": ((0.5, 0.0, 0.0, 0.0), EVERYTHING),
+    "data.blur": ((0.0, 1.0), EVERYTHING), "data.class_mix": (0.5, ON_TARGET),
+    "data.rare_class_temperature": (0.01, EVERYTHING), "data.loader": ("tf", NONE),
+    "data.num_parallel_calls": (1, NONE),
+    "data.prefetch": (0, NONE), "data.cache_mb": (0, NONE), "data.max_unreadable": (0, NONE),
+    "data.toy.source": ("bdd100k", NONE), "data.toy.seed": (1, NONE), "data.toy.size": ((64, 64), NONE),
+    "data.toy.num_train": (7, NONE), "data.toy.num_val": (7, NONE),
+    "student.arch": ("drn_d_24", STUDENTS), "student.width": (0.1, STUDENTS), "student.auxiliary_layer": (7, STUDENTS),
+    "student.normaliser": ("rgb_mean_std", STUDENTS), "student.pretrained": (FILE, STUDENTS),
+    "student.init_from": ("student", DISTILLED),
+    "teacher.arch": ("drn_d_38", OF_TEACHER), "teacher.width": (0.1, OF_TEACHER),
+    "teacher.auxiliary_layer": (7, OF_TEACHER), "teacher.normaliser": ("rgb_mean_std", OF_TEACHER),
+    "teacher.pretrained": (FILE, OF_TEACHER), "teacher.statistics": ("batch", DISTILLED),
+    "discriminator.width": (0.1, ADAPTED),
+    "loss.seg_auxiliary": (0.2, EVERYTHING), "loss.adversarial": ("least_squares", ADAPTED),
+    "loss.levels": ("single", ADAPTED), "loss.adversarial_main": (0.1, ADAPTED),
+    "loss.adversarial_auxiliary": (0.1, ADAPTED), "loss.kl": (0.4, DISTILLED), "loss.kl_reduction": ("sum", DISTILLED),
+    "loss.mse": (0.1, DISTILLED), "loss.mse_on": ("features", DISTILLED), "loss.ce": (0.5, DISTILLED),
+    "loss.target": (0.5, ON_TARGET), "loss.watch_inactive": (True, NONE),
+    "optim.learning_rate": (0.1, EVERYTHING), "optim.momentum": (0.8, EVERYTHING),
+    "optim.nesterov": (False, EVERYTHING),
+    "optim.weight_decay": (0.1, EVERYTHING), "optim.power": (1.0, EVERYTHING), "optim.decay_steps": (99, EVERYTHING),
+    "optim.discriminator_learning_rate": (0.1, ADAPTED),
+    "train.steps": (7, STUDENTS), "train.teacher_steps": (7, OF_TEACHER), "train.log_every": (7, NONE),
+    "train.eval_every": (2, NONE), "train.select": ("consistency", EVERYTHING - {"target_supervised"}),
+    "train.select_pictures": (7, NONE), "train.checkpoint_every": (7, NONE), "train.keep_checkpoints": (7, NONE),
+    "train.keep_every": (7, NONE), "train.precision": ("bfloat16", EVERYTHING),
+    "train.deterministic": (True, EVERYTHING),
+    "train.on_nonfinite": ("skip", EVERYTHING), "train.max_skipped": (7, NONE),
+    "eval.protocol": ("released", NONE), "eval.batch_size": (7, NONE), "eval.metric": ("miou_present", NONE),
+    "eval.pictures": (1, NONE), "eval.checkpoint": ("x", NONE), "eval.network": ("teacher", NONE),
+    "eval.scales": ((1.0,), NONE), "eval.split": ("test", NONE), "eval.submit_protocol": ("native", NONE),
+    "figures.select": (("random",), NONE), "figures.count": (1, NONE), "figures.pictures": (("x",), NONE),
+    "figures.case": ("case_a", NONE),
+    "replace.teacher": (FILE, OF_TEACHER), "replace.student": (FILE, {"student", "student_continued"}),
+    "replace.case_c": (FILE, {"case_c", "case_d"}),
+}  # fmt: skip
+
+
+def test_the_walk_is_over_every_field():
+    assert sorted(WALK) == sorted(records.flatten(base.get_config().to_dict()))
+
+
+@pytest.mark.parametrize("field", WALK)
+def test_a_field_changes_the_hash_of_the_stages_whose_numbers_it_can_reach(field, tmp_path):
+    value, expected = WALK[field]
+    if value == FILE:
+        value = str(tmp_path / "weights.pth")
+        pathlib.Path(value).write_bytes(b"weights")
+    assert changed_hashes(**{field: value}) == expected
+
+
+def test_a_field_of_a_users_own_config_counts():
+    assert "own.option" in stage_identity.counted(_with_own_option(1), paradigms.STAGES["student"])
+
+
+def _with_own_option(value):
+    config = tiny_runs.config("data")
+    with config.unlocked():
+        config.own = {"option": value}
+    return config
+
+
+def test_a_field_added_later_counts_only_when_it_departs_from_before(monkeypatch):
+    monkeypatch.setattr(stage_identity, "ADDED_LATER", {"own.option": (1, 2)})
+    counts = [
+        "own.option" in stage_identity.counted(_with_own_option(value), paradigms.STAGES["student"])
+        for value in ((1, 2), (1, 3))
+    ]
+    assert counts == [False, True]
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("without", "field", "value"),
     [
-        ({"seed": 1}, EVERYTHING),
-        ({"data.source_size": (96, 32)}, EVERYTHING - {"target_supervised"}),
-        ({"data.target_size": (96, 32)}, EVERYTHING - {"source_only"}),
-        ({"data.batch_size": 3}, EVERYTHING),
-        ({"data.mirror": True}, EVERYTHING),
-        ({"data.scale": (0.5, 1.0)}, EVERYTHING),
-        ({"data.crop": (64, 32)}, EVERYTHING),
-        ({"data.colour_jitter": (0.5, 0.0, 0.0, 0.0)}, EVERYTHING),
-        ({"data.blur": (0.0, 1.0)}, EVERYTHING),
-        ({"data.rare_class_temperature": 0.01}, EVERYTHING),
-        ({"data.class_mix": 0.5}, {"case_b", "case_c", "case_d"}),
-        ({"data.records_dir": "elsewhere"}, set()),
-        ({"data.max_unreadable": 0}, set()),
-        ({"student.width": 0.1}, STUDENTS),
-        ({"student.arch": "drn_d_24"}, STUDENTS),
-        ({"student.auxiliary_layer": 7}, STUDENTS),
-        ({"student.normaliser": "rgb_mean_std"}, STUDENTS),
-        ({"teacher.normaliser": "rgb_mean_std"}, {"teacher"} | DISTILLED),
-        ({"teacher.width": 0.1}, {"teacher"} | DISTILLED),
-        ({"teacher.arch": "drn_d_38"}, {"teacher"} | DISTILLED),
-        ({"teacher.statistics": "batch"}, DISTILLED),
-        ({"discriminator.width": 0.1}, ADAPTED),
-        ({"loss.seg_auxiliary": 0.2}, EVERYTHING),
-        ({"loss.adversarial": "least_squares"}, ADAPTED),
-        ({"loss.levels": "single"}, ADAPTED),
-        ({"loss.adversarial_main": 0.1}, ADAPTED),
-        ({"loss.adversarial_auxiliary": 0.1}, ADAPTED),
-        ({"loss.kl": 0.4}, DISTILLED),
-        ({"loss.kl_reduction": "sum"}, DISTILLED),
-        ({"loss.mse": 0.1}, DISTILLED),
-        ({"loss.mse_on": "features"}, DISTILLED),
-        ({"loss.ce": 0.5}, DISTILLED),
-        ({"loss.target": 0.5}, {"case_b", "case_c", "case_d"}),
-        ({"optim.learning_rate": 0.1}, EVERYTHING),
-        ({"optim.momentum": 0.8}, EVERYTHING),
-        ({"optim.nesterov": False}, EVERYTHING),
-        ({"optim.weight_decay": 0.1}, EVERYTHING),
-        ({"optim.power": 1.0}, EVERYTHING),
-        ({"optim.decay_steps": 99}, EVERYTHING),
-        ({"optim.discriminator_learning_rate": 0.1}, ADAPTED),
-        ({"train.select": "consistency"}, EVERYTHING - {"target_supervised"}),
-        ({"train.precision": "bfloat16"}, EVERYTHING),
-        ({"train.steps": 7}, STUDENTS),
-        ({"train.teacher_steps": 7}, {"teacher"} | DISTILLED),
-        ({"student.init_from": "student"}, DISTILLED),
+        ({"loss.kl": 0.0}, "loss.kl_reduction", "sum"),
+        ({"loss.mse": 0.0}, "loss.mse_on", "features"),
+        ({"loss.target": 0.0, "goal": ("case_b",)}, "loss.ce", 0.3),
     ],
-    ids=lambda value: str(value) if isinstance(value, dict) else f"{len(value)} stages",  # no set: its order varies
 )
-def test_what_changes_the_numbers_of_a_stage_changes_its_hash(changes, expected):
-    assert changed_hashes(**changes) == expected
+def test_a_term_of_weight_0_does_not_count(without, field, value):
+    name = without.pop("goal", ("case_c",))[0]
+    before, after = planned(**without), planned(**without, **{field: value})
+    assert before[name].hash == after[name].hash
+
+
+def test_a_weight_of_0_is_as_a_term_that_is_not_there():
+    config = tiny_runs.config("data", **{"loss.mse": 0.0})
+    assert not [name for name in stage_identity.counted(config, paradigms.STAGES["case_c"]) if "mse" in name]
+
+
+def test_a_finished_run_of_an_earlier_release_is_reused():
+    """Its record, with the fields of that time; those added since are at the values of today's base.py."""
+    found = json.loads((tiny_runs.PROJECT / "tests" / "fixtures" / "finished_records.json").read_text())
+    assert {record["stage"] for record in found} == {"teacher", "case_b"}
+    for record in found:
+        config = base.get_config()
+        with config.unlocked():
+            config.update_from_flattened_dict(records.flatten(record["config"]))
+        identity = stage_identity.identity(
+            config,
+            paradigms.stage(record["stage"], config.student.init_from),
+            record["data_fingerprint"],
+            record["identity"]["parents"],
+            record["identity"].get("selection"),
+        )
+        assert identity == record["identity"], "put the field into ADDED_LATER, or raise NUMERICS_VERSION"
+        assert records.hash_json(identity) == record["hash"]
 
 
 def test_other_files_change_every_hash():
     assert changed_hashes(feed=PaperFeed("other files")) == EVERYTHING
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"title": "x"}, {"workdir": "elsewhere"}, {"data.root": "elsewhere"}, {"data.name": "gta5"},
-        {"data.cityscapes_dir": "elsewhere"}, {"data.loader": "tf"}, {"data.num_parallel_calls": 1},
-        {"data.prefetch": 0}, {"data.cache_mb": 0}, {"train.log_every": 7}, {"train.eval_every": 2},
-        {"train.deterministic": True},
-        {"train.checkpoint_every": 7}, {"train.keep_checkpoints": 7}, {"loss.watch_inactive": True},
-        {"eval.batch_size": 7}, {"eval.protocol": "released"}, {"eval.pictures": 1}, {"eval.metric": "miou_present"},
-        {"goal": tuple(reversed(paradigms.STAGES))},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_paths_logging_and_evaluation_change_no_hash(changes):
-    assert changed_hashes(**changes) == set()
 
 
 @pytest.mark.parametrize(
@@ -132,6 +185,7 @@ def test_paths_logging_and_evaluation_change_no_hash(changes):
         ({"train.eval_every": 2}, EVERYTHING - {"target_supervised"}),
         ({"train.select_pictures": 7}, EVERYTHING - {"target_supervised"}),
         ({"train.select": "entropy"}, ADAPTED),
+        ({"eval.batch_size": 7}, EVERYTHING - {"target_supervised"}),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else f"{len(value)} stages",
 )

@@ -176,7 +176,7 @@ def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
 
 # From here on tiny networks in float32: what the golden trajectories do not cover.
 
-TINY = Segmenter(arch="drn_d_22", num_classes=5, width=0.05)
+TINY = Segmenter(arch="tiny", num_classes=5)
 TINY_D = Discriminator(width=0.07)
 DEFAULT = {
     "optimizer": optimizers.SegmenterOptimizer(),

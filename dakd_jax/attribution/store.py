@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dakd_jax import kept_arrays, records, stage_identity, weights
+from dakd_jax import kept_arrays, paradigms, records, stage_identity, weights
 from dakd_jax.attribution import Alignment, Attribution, NetworkCounts, collection
 
 FORMAT = 2  # raise it when the counting changes
@@ -38,7 +38,7 @@ def identity(experiment) -> dict:
             "size": evaluator.image_size,
             "data": fingerprint(),
             # Of the gradients' batches; where a stage trained here is compared its hash holds them too.
-            "training_data": {key: config.data[key] for key in stage_identity.DATA_FIELDS},
+            "training_data": stage_identity.counted(config, paradigms.STAGES["case_c"]),
             "sizes": [config.data.source_size, config.data.target_size],
             "gradient_batches": collection.GRADIENT_BATCHES,
         }

@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-from dakd_jax import records
+from dakd_jax import atomic_files
 from dakd_jax.attribution import Attribution, rates
 from dakd_jax.report import attribution_figures as figures
 from dakd_jax.report import attribution_tables as tables
@@ -74,7 +74,7 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
     for name, image in drawn.items():
         path = folder / "figures" / f"{name}.png"
         if image:
-            records.write_bytes(path, image.png)
+            atomic_files.write_bytes(path, image.png)
         else:
             path.unlink(missing_ok=True)  # of an earlier page
     texts = {
@@ -84,5 +84,5 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
         "index.html": page,
     }
     for name, text in texts.items():
-        records.write_bytes(folder / name, text.encode())
+        atomic_files.write_bytes(folder / name, text.encode())
     return folder / "index.html"

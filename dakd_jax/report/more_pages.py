@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dakd_jax import records
+from dakd_jax import atomic_files
 from dakd_jax.report import stamp
 from dakd_jax.report.page_parts import template
 
@@ -56,4 +56,4 @@ def update(report: Path) -> None:
     if report.exists() and (stages := stamp.stages(report)) is not None:
         text = report.read_text(encoding="utf-8")
         part = more_pages(report, stages)
-        records.write_bytes(report, re.sub(f"{_BEGIN}.*?{_END}", lambda _: part, text, flags=re.DOTALL).encode())
+        atomic_files.write_bytes(report, re.sub(f"{_BEGIN}.*?{_END}", lambda _: part, text, flags=re.DOTALL).encode())

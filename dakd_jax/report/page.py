@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dakd_jax import records
+from dakd_jax import atomic_files, records
 from dakd_jax.errors import UserError
 from dakd_jax.report import METRIC_NAMES, Experiment, Picture, checkpoints, curves, figures, protocols, seeds, tables
 from dakd_jax.report.headline import headline
@@ -43,7 +43,7 @@ def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
     files["index.html"] = render(experiment, images, more).encode()
     try:
         for name, content in files.items():
-            records.write_bytes(folder / name, content)
+            atomic_files.write_bytes(folder / name, content)
     except OSError as error:
         raise UserError(
             f"cannot write the report to {folder}: {error.strerror or error}; "
@@ -112,7 +112,7 @@ def write_seeds_report(
         "index.html": text,
     }
     for name, content in files.items():
-        records.write_bytes(folder / name, content.encode())
+        atomic_files.write_bytes(folder / name, content.encode())
     return folder / "index.html"
 
 
@@ -141,7 +141,7 @@ def write_protocols_report(study: protocols.ProtocolStudy, folder: str | os.Path
         "index.html": text,
     }
     for name, content in files.items():
-        records.write_bytes(folder / name, content.encode())
+        atomic_files.write_bytes(folder / name, content.encode())
     return folder / "index.html"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dakd_jax import records
+from dakd_jax import atomic_files, records
 from dakd_jax.report import METRIC_NAMES, paper_table
 from dakd_jax.report.page_parts import page_image, template
 from dakd_jax.report.paper_table import PaperTable
@@ -35,7 +35,7 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
         record=[(name, str(value)) for name, value in records.flatten(table.record).items()],
     )
     for image in filter(None, images.values()):
-        records.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
+        atomic_files.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
     texts = {
         "table.csv": paper_table.csv_table(table),
         "table.md": paper_table.markdown(table),
@@ -43,7 +43,7 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
         "index.html": page,
     }
     for name, text in texts.items():
-        records.write_bytes(folder / name, text.encode())
+        atomic_files.write_bytes(folder / name, text.encode())
     return folder / "index.html"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dakd_jax import records
+from dakd_jax import atomic_files
 from dakd_jax.qualitative import Comparison, Shown
 from dakd_jax.report import qualitative
 from dakd_jax.report.page_parts import page_image, template
@@ -40,11 +40,11 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
         images = []
         for name, (figure, alt) in grids.items():
             images.append(page_image(name, figure, alt, SCREEN_DPI))
-            records.write_bytes(folder / f"{name}.png", png_bytes(figure))
-            records.write_bytes(folder / f"{name}.pdf", pdf_bytes(figure))
+            atomic_files.write_bytes(folder / f"{name}.png", png_bytes(figure))
+            atomic_files.write_bytes(folder / f"{name}.pdf", pdf_bytes(figure))
         sections.append((title, *images, qualitative.pictures_table(found, selection)))
     _delete_others(folder, found)
-    records.write_bytes(folder / "scores.csv", qualitative.scores_csv(found).encode())
+    atomic_files.write_bytes(folder / "scores.csv", qualitative.scores_csv(found).encode())
     text = template("qualitative.html.j2").render(
         found=found,
         verdict=qualitative.verdict(found),
@@ -53,7 +53,7 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
         reference=found.titles[found.reference],
         case=found.titles[found.case],
     )
-    records.write_bytes(folder / "index.html", text.encode())
+    atomic_files.write_bytes(folder / "index.html", text.encode())
     return folder / "index.html"
 
 

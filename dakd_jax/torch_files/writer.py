@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dakd_jax import atomic_files
 from dakd_jax.errors import UserError
 from dakd_jax.torch_files.faults import shown
 from dakd_jax.torch_files.tensors import STORAGE_DTYPES
@@ -31,13 +32,9 @@ def write(path: str | os.PathLike, state_dict: Mapping[str, np.ndarray]) -> None
     arrays = {name: _checked(path, name, value) for name, value in state_dict.items()}
     if not arrays:
         raise UserError(f"{path} is not written: there are no tensors to write")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
+        with atomic_files.replacing(path) as temporary:
             _write_archive(temporary, arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}; choose a folder with room") from error
 

@@ -1,0 +1,81 @@
+"""Convolutions in float64 as one matrix product each, for tests: XLA's own are several times slower on a CPU.
+
+`float64_convolution_test.py` compares them with XLA's, values and gradients, for every kind that the networks use.
+"""
+
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+@contextlib.contextmanager
+def as_matrix_products(*compiled):
+    """Within it Flax's convolutions are `convolution`; `compiled` are jitted functions that must not outlive it."""
+    plain = lax.conv_general_dilated
+    for function in compiled:
+        function.clear_cache()
+    lax.conv_general_dilated = _in_place_of_xlas
+    try:
+        yield
+    finally:
+        lax.conv_general_dilated = plain
+        for function in compiled:
+            function.clear_cache()
+
+
+def _in_place_of_xlas(x, kernel, strides, padding, *, lhs_dilation, rhs_dilation, dimension_numbers, **more):
+    """What Flax calls, for square kernels, one padding for all sides, and no groups."""
+    (stride, height_stride), (dilation, height_dilation) = strides, rhs_dilation
+    if isinstance(padding, str):
+        assert kernel.shape[:2] == (1, 1)  # of the heads, for which no padding is the same as any
+        padding = ((0, 0), (0, 0))
+    ((before, after), others) = padding
+    assert stride == height_stride and dilation == height_dilation and set(lhs_dilation) == {1}
+    assert before == after and tuple(others) == (before, after) and kernel.shape[0] == kernel.shape[1]
+    assert more.get("feature_group_count", 1) == 1 and dimension_numbers.lhs_spec == (0, 3, 1, 2)
+    return convolution(x, kernel, stride, dilation, before)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def convolution(x, kernel, stride: int, dilation: int, padding: int):
+    """[N, H, W, C] and [k, k, C, D] to [N, H', W', D]; rows of patches times the kernel."""
+    size = tuple((side + 2 * padding - dilation * (kernel.shape[0] - 1) - 1) // stride + 1 for side in x.shape[1:3])
+    rows = _patches(x, kernel.shape[0], stride, dilation, padding, size)
+    return (rows @ kernel.reshape(-1, kernel.shape[-1])).reshape(x.shape[0], *size, -1)
+
+
+def _forward(x, kernel, stride, dilation, padding):
+    return convolution(x, kernel, stride, dilation, padding), (x, kernel)
+
+
+def _backward(stride, dilation, padding, kept, gradient):
+    (x, kernel), size = kept, kept[0].shape[1:3]
+    patches = _patches(x, kernel.shape[0], stride, dilation, padding, gradient.shape[1:3])
+    of_kernel = (patches.T @ gradient.reshape(-1, gradient.shape[-1])).reshape(kernel.shape)
+    # The input's: each output pixel goes back through the turned kernel, strides having left gaps between them.
+    reach = dilation * (kernel.shape[0] - 1)
+    spans = [(side - 1) * stride + 1 for side in gradient.shape[1:3]]
+    before = reach - padding
+    gaps = [(before, full + reach - before - span, stride - 1) for full, span in zip(size, spans, strict=True)]
+    spread = lax.pad(gradient, jnp.zeros((), gradient.dtype), [(0, 0, 0), *gaps, (0, 0, 0)])
+    turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+    rows = _patches(spread, kernel.shape[0], 1, dilation, 0, size)
+    return (rows @ turned.reshape(-1, turned.shape[-1])).reshape(x.shape), of_kernel
+
+
+convolution.defvjp(_forward, _backward)
+
+
+def _patches(x, kernel_size, stride, dilation, padding, size):
+    """[N * H' * W', k * k * C]: what each output pixel looks at."""
+    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    taps = np.arange(kernel_size) * dilation
+    rows = (np.arange(size[0]) * stride)[:, None, None, None] + taps[:, None]
+    columns = (np.arange(size[1]) * stride)[:, None, None] + taps
+    places = (rows * padded.shape[2] + columns).ravel()
+    flat = padded.reshape(x.shape[0], -1, x.shape[-1])
+    return jnp.take(flat, places, axis=1, mode="clip").reshape(-1, kernel_size**2 * x.shape[-1])
