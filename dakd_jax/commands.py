@@ -74,6 +74,7 @@ def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, c
 def _train(config, feed, workdir, console, name, command):
     """(what the report shows, its page) of one seed; (None, None) without pictures to score on."""
     experiment = _planned(config, feed, workdir, console)
+    _say_what_is_to_come(experiment, console)
     worked = experiment.run()
     if not experiment.evaluator:
         _say_where(experiment, console)
@@ -122,8 +123,14 @@ def _say_where(experiment: Experiment, console: Console) -> None:
 
 
 def plan(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:
-    """Prints the plan."""
-    _planned(config, feed, workdir, console)
+    """Prints the plan, having looked at all that its stages need."""
+    _say_what_is_to_come(_planned(config, feed, workdir, console), console)
+
+
+def _say_what_is_to_come(experiment: Experiment, console: Console) -> None:
+    """Before any work: what cannot work ends here, and how long the rest should take is said."""
+    if line := experiment.check():
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def evaluate(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str) -> None:

@@ -62,7 +62,8 @@ def from_state_dict(state_dict: dict, template: dict, *, name: str, optional=Non
       optional: predicate of PyTorch names that may be missing (they keep the template's values).
 
     Raises:
-      UserError: lists all unknown names, missing names and wrong shapes at once.
+      UserError: lists all unknown names, missing names and wrong shapes at once; or names the first tensor that holds
+        a value that is not finite.
     """
     flat = {c: flax.traverse_util.flatten_dict(tree) for c, tree in template.items()}
     wanted = _flatten(template)
@@ -81,6 +82,7 @@ def from_state_dict(state_dict: dict, template: dict, *, name: str, optional=Non
         else:
             flat[collection][path] = jnp.asarray(new, old.dtype)
     _complain(name, unknown, missing, shapes)
+    _refuse_nonfinite(name, {torch_name: state_dict[torch_name] for torch_name in wanted if torch_name in state_dict})
     return {c: flax.traverse_util.unflatten_dict(tree) for c, tree in flat.items()}
 
 
@@ -95,6 +97,16 @@ def _complain(name, unknown, missing, shapes):
             f"{name} does not fit this network: {'; '.join(problems)}. Choose the architecture, width and class "
             "count that the file was made with."
         )
+
+
+def _refuse_nonfinite(name: str, tensors: dict) -> None:
+    for torch_name, array in tensors.items():
+        finite = np.isfinite(np.asarray(array))
+        if not finite.all():
+            raise UserError(
+                f"{name}: {np.count_nonzero(~finite)} of {finite.size} values of {torch_name} are NaN or infinite: the file "
+                "of a training that diverged, or damaged; name that of a sound network"
+            )
 
 
 def read_state_dict(path: str) -> dict[str, np.ndarray]:

@@ -22,6 +22,15 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=max(console.width, TABLE_WIDTH))
 
 
+def duration(seconds: float) -> str:
+    """For people: '12 s', '3 min', '5.2 h', '4.1 days'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
 class StageProgress:
     """Progress of `total` units with ETA and pictures per second; a context manager."""
 

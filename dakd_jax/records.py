@@ -79,6 +79,12 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def hardware() -> dict:
+    """What this process computes on."""
+    device = jax.devices()[0]
+    return {"platform": device.platform, "device": device.device_kind, "cores": os.cpu_count()}
+
+
 def environment() -> dict:
     """Versions, hardware, git commit and command of this process."""
     versions = {}
@@ -87,12 +93,11 @@ def environment() -> dict:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    device = jax.devices()[0]
     return {
         "command": " ".join(sys.argv),
         "python": platform.python_version(),
         "versions": versions,
-        "hardware": {"platform": device.platform, "device": device.device_kind, "cores": os.cpu_count()},
+        "hardware": hardware(),
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),
     }

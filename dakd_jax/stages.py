@@ -10,7 +10,7 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import paradigms, records, selection, settings, stage_identity, weights, workdir_lock
+from dakd_jax import paradigms, preflight, records, selection, settings, stage_identity, weights, workdir_lock
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.train import Job, train
@@ -40,6 +40,11 @@ class PlannedStage:
         """Whether its weights are there."""
         record = records.read_json(self.folder / "record.json") or {}
         return bool(self.replaced_by) or (record.get("status") == "finished" and (self.folder / weights.FILE).exists())
+
+    @property
+    def steps_done(self) -> int:
+        """Step of the newest checkpoint, 0 without any."""
+        return max((int(path.name) for path in (self.folder / "checkpoints").glob("[0-9]*")), default=0)
 
     @property
     def status(self) -> str:
@@ -111,6 +116,21 @@ class Experiment:
                 planned.hash.removeprefix("file:")[:8],
             )
         return table
+
+    def check(self) -> str:
+        """Looks at what the stages to come need before any work begins; how long they should take, in a line.
+
+        Raises:
+          UserError: a file of weights that does not fit, a workdir that cannot be written, or a disk without room.
+        """
+        num_classes, planned = len(self.feed.class_names), self.plan.values()
+        preflight.check_files(self.config, planned, num_classes)
+        preflight.check_disk(self.config, planned, self.workdir, num_classes)
+        durations = preflight.Durations(self.workdir)
+        to_come = [one for one in planned if not one.finished]
+        steps = {one.name: self._settings(one).steps - one.steps_done for one in to_come}
+        seconds = {one.name: durations.seconds(self.config, one.stage, steps[one.name]) for one in to_come}
+        return preflight.whole_run(seconds)
 
     def run(self) -> bool:
         """Trains what is missing and evaluates everything; True when anything had to be done."""

@@ -9,6 +9,7 @@ import rich.table
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from dakd_jax import preflight
 from dakd_jax.errors import UserError
 from dakd_jax.stages import Experiment, PlannedStage
 from dakd_jax.tables_of_paper.rows import Row, Table
@@ -114,11 +115,14 @@ def make_plan(
             experiment = Experiment(made, feeds[_pair(row)], workdir, console)
             if experiment.evaluator is None:
                 raise UserError("a table needs labelled pictures of target val to score on; leave data.target_dir out")
+            preflight.check_files(made, experiment.plan.values(), len(experiment.feed.class_names))
             keys = _add_tasks(tasks, experiment, row, seed)
             cells[row.name, seed] = keys[row.stage]
             if row.name in names:
                 wanted |= dict.fromkeys(keys.values())
     ordered = sorted(wanted, key=list(tasks).index)
+    to_come = [tasks[key].planned for key in ordered]
+    preflight.check_disk(config, to_come, workdir, len(next(iter(feeds.values())).class_names))
     notes = [note for feed in feeds.values() for note in (*feed.domains.notes, *feed.audit({"source"}))]
     return TablePlan(table, seeds, tasks, cells, tuple(ordered), missing, tuple(dict.fromkeys(notes)))
 

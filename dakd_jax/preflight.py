@@ -1,0 +1,138 @@
+"""What can be known before the first step: files that do not fit, a disk without room, and how long it should take."""
+
+import functools
+import os
+import pathlib
+import shutil
+import statistics
+from collections.abc import Iterable
+
+import jax
+
+from dakd_jax import paradigms, pretrained, records, settings, train_state, weights
+from dakd_jax.errors import UserError
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.progress import duration
+
+GB = 1e9
+_SPARE = 1.02  # names, metadata and metrics beside the tensors
+NETWORK_SPEED = ("arch", "width", "auxiliary_layer")  # fields that a step's time depends on
+DATA_SPEED = ("source_size", "target_size", "crop", "batch_size")
+
+
+def check_files(config, planned: Iterable, num_classes: int) -> None:
+    """Opens every file of weights that the stages to come start from or are replaced by, and compares it.
+
+    Args:
+      planned: stages.PlannedStage of the plan.
+
+    Raises:
+      UserError: a file that is none, is cut, holds values that are not finite, or is of another network.
+    """
+    for one in planned:
+        network = config[one.stage.network]
+        model = settings.segmenter(network, num_classes)
+        if one.replaced_by:
+            _open(one.replaced_by, weights.hash_file(one.replaced_by), model, whole=True)
+        elif network.pretrained and not one.stage.start and not one.finished:
+            _open(network.pretrained, weights.hash_file(network.pretrained), model, whole=False)
+
+
+@functools.cache
+def _open(path: str, content_hash: str, model: Segmenter, *, whole: bool) -> None:
+    """Reads a file once for all stages and rows that name it; a bare trunk will do unless `whole`."""
+    if whole:
+        weights.load(path, model)
+    else:
+        pretrained.load_segmenter(weights.resolve(path), train_state.blank_segmenter(model))
+
+
+def check_disk(config, planned: Iterable, workdir: pathlib.Path, num_classes: int) -> None:
+    """Whether the disk has room for the checkpoints and weights to come.
+
+    Raises:
+      UserError: it has not, or the folder cannot be written.
+    """
+    there = next(folder for folder in (workdir.absolute(), *workdir.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to {there}; allow writing, or choose another --workdir")
+    needed = sum(_bytes_to_come(config, one, num_classes) for one in planned if not one.finished)
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise UserError(
+            f"{workdir} needs about {needed / GB:,.1f} GB for checkpoints and weights, and its disk has "
+            f"{free / GB:,.1f} GB free; make room, choose another --workdir, or lower --config.train.keep_checkpoints "
+            "(or raise --config.train.keep_every)"
+        )
+
+
+def _bytes_to_come(config, one, num_classes: int) -> int:
+    """Of one stage: the checkpoints that are kept, the one being written, and the finished weights."""
+    chosen = settings.stage_settings(config, one.stage, num_classes)
+    state = train_state.blank(chosen)
+    sizes = {
+        name: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+        for name, tree in {"state": state, "weights": (state.params, state.batch_stats)}.items()
+    }
+    train, often = config.train, chosen.steps // config.train.checkpoint_every
+    kept = min(train.keep_checkpoints, often + 1) + bool(one.identity.get("selection")) + 1
+    kept += chosen.steps // train.keep_every if train.keep_every else 0
+    there = sum(file.stat().st_size for file in (one.folder / "checkpoints").glob("[0-9]*/**/*") if file.is_file())
+    return max(0, int(_SPARE * (kept * sizes["state"] + sizes["weights"])) - there)
+
+
+class Durations:
+    """How long stages should take, from the records of finished ones of this machine.
+
+    Args:
+      workdir: its stages are looked at, and those of the folders beside it.
+    """
+
+    def __init__(self, workdir: pathlib.Path):
+        here, self._step_seconds = records.hardware(), {}
+        for file in sorted({*workdir.glob("stages/*/record.json"), *workdir.parent.glob("*/stages/*/record.json")}):
+            record = records.read_json(file) or {}
+            if record.get("status") == "finished" and record.get("hardware") == here:
+                self._note(record)
+
+    def _note(self, record: dict) -> None:
+        timing, stage = record.get("timing", {}), paradigms.STAGES.get(record.get("stage"))
+        steps = record["identity"].get("steps", 0) - timing.get("resumed_at_step", 0)
+        if stage and steps > 0 and timing.get("process_minutes"):
+            known = self._step_seconds.setdefault(_kind(record["config"], stage), [])
+            known.append(60 * timing["process_minutes"] / steps)
+
+    def seconds(self, config, stage: paradigms.Stage, steps: int) -> float | None:
+        """Of so many steps, evaluations and compilation included; None where no such stage was trained here."""
+        known = self._step_seconds.get(_kind(records.plain(config), stage))
+        return steps * statistics.median(known) if known else None
+
+
+def _kind(config: dict, stage: paradigms.Stage) -> str:
+    """What stages have in common whose steps take as long, as text."""
+    networks = (stage.network, *["teacher"] * stage.distils)
+    return records.hash_json(
+        {
+            "networks": [[config[network].get(field) for field in NETWORK_SPEED] for network in networks],
+            "discriminator": config["discriminator"],
+            "data": [config["data"].get(field) for field in DATA_SPEED],
+            "precision": config["train"].get("precision"),
+            "stage": [stage.adapt, stage.distil_source, stage.distil_target],
+        }
+    )
+
+
+def whole_run(seconds: dict[str, float | None]) -> str:
+    """One line on the stages to come; '' when there are none.
+
+    Args:
+      seconds: by stage, None where nothing is known of such a one.
+    """
+    known = [value for value in seconds.values() if value is not None]
+    unknown = [name for name, value in seconds.items() if value is None]
+    if not seconds:
+        return ""
+    if not known:
+        return "How long it should take: not measured here; each stage says it after its first steps."
+    total = f"It should take about {duration(sum(known))}, by earlier stages of this machine"
+    return f"{total}; not measured here: {', '.join(unknown)}." if unknown else f"{total}."

@@ -1,0 +1,134 @@
+"""What is wrong is said before the first step: files of weights, the folder, the disk; and how long it should take."""
+
+import collections
+import json
+
+import numpy as np
+import pytest
+import tiny_runs
+
+from dakd_jax import preflight, pretrained, train_state, weights
+from dakd_jax.errors import UserError
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.progress import duration
+
+
+def network(path, spoil=None, **changes):
+    """A .pth of zeros; `spoil`: {PyTorch name: value put into its first entry}."""
+    blank = train_state.blank_segmenter(Segmenter(**{"arch": "tiny", "num_classes": 19, **changes}))
+    state_dict = pretrained.to_state_dict(blank)
+    for name, value in (spoil or {}).items():
+        state_dict[name] = np.array(state_dict[name])
+        state_dict[name].flat[0] = value
+    pretrained.torch_files.write(path, state_dict)
+    return str(path)
+
+
+def html(path):
+    path.write_text("<!DOCTYPE html><html><body>Not found</body></html>")
+    return str(path)
+
+
+def cut(path):
+    network(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    return str(path)
+
+
+WRONG = {
+    "a page": (html, r"x\.pth"),
+    "cut": (cut, r"x\.pth"),
+    "another architecture": (
+        lambda path: network(path, arch="drn_d_22", width=0.05),
+        r"x\.pth does not fit this network",
+    ),
+    "other classes": (
+        lambda path: network(path, num_classes=7),
+        r"seg1.weight \(7, 8, 1, 1\) instead of \(19, 8, 1, 1\)",
+    ),
+    "not finite": (
+        lambda path: network(path, {"base.layer3.0.conv1.weight": np.nan}),
+        r"x\.pth: 1 of 288 values of base\.layer3\.0\.conv1\.weight are NaN or infinite",
+    ),
+    "infinite statistics": (
+        lambda path: network(path, {"base.layer3.0.bn1.running_var": np.inf}),
+        r"1 of 8 values of base\.layer3\.0\.bn1\.running_var are NaN or infinite",
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", ["plan", "train"])
+@pytest.mark.parametrize("field", ["student.pretrained", "replace.case_c", "replace.teacher"])
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_file_that_does_not_fit_is_noticed_before_any_work(toy_city, workdir, tmp_path, kind, field, mode):
+    make, message = WRONG[kind]
+    chosen = tiny_runs.config(toy_city, goal=("case_d",), **{field: make(tmp_path / "x.pth")})
+    with pytest.raises(UserError, match=message):
+        tiny_runs.run(chosen, workdir, mode)
+    assert not list(workdir.glob("stages/*"))
+
+
+def test_a_file_of_a_finished_stage_is_not_opened_again(toy_city, chain, monkeypatch):
+    monkeypatch.setattr(preflight, "_open", None)
+    assert "should take" not in tiny_runs.run(tiny_runs.config(toy_city, goal=("case_a",)), chain[0], "plan")
+
+
+def with_free(monkeypatch, free):
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage(0, 0, free))
+
+
+@pytest.mark.parametrize("mode", ["plan", "train"])
+def test_a_disk_without_room_for_the_checkpoints_to_come(toy_city, workdir, monkeypatch, mode):
+    with_free(monkeypatch, 10_000)
+    with pytest.raises(UserError, match=r"needs about .* GB for checkpoints .*lower --config.train.keep_checkpoints"):
+        tiny_runs.run(tiny_runs.config(toy_city, goal=("student",)), workdir, mode)
+    assert not list(workdir.glob("stages/*"))
+
+
+def test_the_room_that_is_asked_for_is_what_a_stage_takes(toy_city, chain, tmp_path, monkeypatch):
+    """A finished stage's folder is no larger, and not much smaller, than what was asked for."""
+    asked = {}
+    monkeypatch.setattr(preflight, "_SPARE", 1.0)
+    plain = preflight._bytes_to_come
+    monkeypatch.setattr(
+        preflight, "_bytes_to_come", lambda config, one, n: asked.setdefault(one.name, plain(config, one, n))
+    )
+    tiny_runs.run(tiny_runs.config(toy_city, goal=("student",)), tmp_path / "elsewhere", "plan")
+    state = tiny_runs.stage_folder(chain[0], "student") / "checkpoints" / str(tiny_runs.STEPS)
+    one = sum(file.stat().st_size for file in state.rglob("*") if file.is_file())
+    assert 2 * one < 2 * asked["student"] < 2 * 5 * one
+
+
+def test_a_folder_that_cannot_be_written(toy_city, workdir, monkeypatch):
+    monkeypatch.setattr(preflight.os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match=f"cannot write to {workdir}; allow writing, or choose another --workdir"):
+        tiny_runs.run(tiny_runs.config(toy_city, goal=("student",)), workdir / "new", "plan")
+
+
+def test_how_long_it_should_take_is_known_from_earlier_stages_of_this_machine(toy_city, chain, tmp_path):
+    chosen = tiny_runs.config(toy_city, goal=("student", "case_a"), **{"seed": 1})
+    (tmp_path / "there").symlink_to(chain[0])
+    assert "not measured here; each stage says it" in tiny_runs.run(chosen, tmp_path / "other" / "deeper", "plan")
+    text = tiny_runs.run(chosen, tmp_path / "new", "plan")
+    assert "It should take about" in text and "by earlier stages of this machine" in text and "not measured" not in text
+    records = [
+        json.loads((tiny_runs.stage_folder(chain[0], name) / "record.json").read_text())
+        for name in ("teacher", "student", "case_a")
+    ]
+    expected = sum(60 * record["timing"]["process_minutes"] for record in records)
+    assert f"about {duration(expected)}," in text
+    bigger = tiny_runs.config(toy_city, goal=("student", "teacher"), **{"seed": 1, "student.width": 2.0})
+    assert "not measured here: student." in tiny_runs.run(bigger, tmp_path / "new", "plan")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(12, "12 s"), (200, "3 min"), (7200, "2.0 h"), (400_000, "4.6 days")])
+def test_durations_for_people(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused_wherever_they_are_read(tmp_path, value):
+    path = network(tmp_path / "x.pth", {"seg2.bias": value})
+    with pytest.raises(UserError, match=r"x\.pth: 1 of 19 values of seg2\.bias are NaN or infinite"):
+        weights.load(path, Segmenter(arch="tiny", num_classes=19))
