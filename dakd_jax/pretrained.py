@@ -104,8 +104,8 @@ def _refuse_nonfinite(name: str, tensors: dict) -> None:
         finite = np.isfinite(np.asarray(array))
         if not finite.all():
             raise UserError(
-                f"{name}: {np.count_nonzero(~finite)} of {finite.size} values of {torch_name} are NaN or infinite: the file "
-                "of a training that diverged, or damaged; name that of a sound network"
+                f"{name}: {np.count_nonzero(~finite)} of {finite.size} values of {torch_name} are NaN or infinite: a "
+                "training that diverged, or a damaged file; name that of a sound network"
             )
 
 

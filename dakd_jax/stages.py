@@ -5,6 +5,7 @@ import functools
 import os
 import pathlib
 import tempfile
+import time
 
 import rich.box
 import rich.table
@@ -220,14 +221,17 @@ class Experiment:
             palette=self.feed.palette,
             unreadable=unreadable,
         )
+        began = time.monotonic()
         trained = train(job, self.console)
+        process_minutes = round((time.monotonic() - began) / 60, 4)
         weights.save(planned.folder / weights.FILE, trained.variables)
         self._loaded[planned.name] = trained.variables
         finished = {
             "status": "finished",
             "content_hash": weights.content_hash(trained.variables),
             "weights_of_step": trained.step,
-            "timing": trained.timing,
+            # With evaluations and compilation: what preflight.Durations expects of such stages.
+            "timing": trained.timing | {"process_minutes": process_minutes},
             **({"unreadable_examples": unreadable.reasons} if unreadable else {}),
         }
         records.write_json(planned.folder / "record.json", record | finished)
