@@ -22,6 +22,14 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=max(console.width, TABLE_WIDTH))
 
 
+def duration(seconds: float) -> str:
+    """For people: 40 s, 10 min, 2.0 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
 class StageProgress:
     """Progress of `total` units with ETA and pictures per second; a context manager."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from dakd_jax import progress
 from dakd_jax.tables_of_paper.engines import Ended, Engine, Running
 from dakd_jax.tables_of_paper.planning import Task
 from dakd_jax.tables_of_paper.processes import Job
@@ -136,7 +137,7 @@ class Schedule:
         whole = sum(statistics.mean(seconds) if seconds else every for seconds in kinds)
         whole -= sum(time.monotonic() - started.began for started in self._running)
         at_once = min(self._at_once, len(left))
-        return f"{len(left)} left, about {_duration(max(whole, 0) / at_once)}"
+        return f"{len(left)} left, about {progress.duration(max(whole, 0) / at_once)}"
 
     def _stop(self) -> None:
         """Asks the jobs to save and end, and waits; a second request, or too long a wait, ends them at once."""
@@ -162,13 +163,6 @@ def print_failures(failures: Sequence[Failure], console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if failures:
         console.print(f"{len(failures)} stages failed; the same command goes on with them", highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _short(path: str) -> str:
