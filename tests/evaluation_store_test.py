@@ -133,6 +133,8 @@ def test_a_file_that_is_not_whole_is_made_again(planned, passes):
     np.testing.assert_array_equal(evaluator().confusion(planned), passes[-1])
     same = evaluator()
     assert same.done(planned)
+    path.write_bytes(b"PK")
+    assert not same.done(planned)
     path.unlink()
     assert not same.done(planned)  # though it has seen it
 
