@@ -14,6 +14,10 @@ from dakd_jax.models import resizing
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 
+# Raise it when the code changes the numbers of an unchanged protocol, here or in protocols/, or what the classes are:
+# all that is kept of evaluations is then made anew.
+NUMERICS_VERSION = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:

@@ -1,15 +1,20 @@
-"""Evaluations of finished stages, made once per protocol and kept beside the weights."""
+"""Evaluations of finished stages, made once and kept beside the weights, under all that they depend on."""
 
-import hashlib
-import io
+import dataclasses
+import functools
 import pathlib
 
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import atomic_files, evaluate, metrics, records
+from dakd_jax import evaluate, kept_arrays, metrics, records
+from dakd_jax.errors import UserError
 from dakd_jax.logs import METRICS, MetricLog, read_rows
 from dakd_jax.progress import StageProgress
+
+CONFUSION = "confusion"
+OF = "of"  # in the JSON file: all that the evaluation depends on; earlier releases did not say it
+_PREDICTION = "prediction/"
 
 
 class Evaluator:
@@ -23,6 +28,7 @@ class Evaluator:
     def __init__(self, config, feed, console: Console):
         self.rules = evaluate.protocol(config.eval.protocol)
         self._config, self._feed, self._console = config, feed, console
+        self._read: dict[pathlib.Path, tuple[tuple, np.ndarray]] = {}
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -63,43 +69,70 @@ class Evaluator:
                 on_batch=count,
             )
 
-    def _file(self, folder: pathlib.Path) -> pathlib.Path:
-        key = {
+    @functools.cached_property
+    def identity(self) -> dict:
+        """All that predictions of target val depend on but the network: a protocol's rules, not its name."""
+        return records.plain(
+            {
+                "numerics": evaluate.NUMERICS_VERSION,
+                "rules": dataclasses.asdict(self.rules),
+                "size": self.image_size,
+                "classes": len(self._feed.class_names),
+                "data": self._feed.evaluation_fingerprint(),
+            }
+        )
+
+    def _of(self, planned) -> dict:
+        return self.identity | {"pictures": list(self.picture_names()), "network": planned.hash}
+
+    def _file(self, planned) -> pathlib.Path:
+        of = records.hash_json(self._of(planned))
+        return planned.folder / f"evaluation-{self._config.eval.protocol}-{of[:8]}.npz"
+
+    def _kept(self, planned) -> np.ndarray | None:
+        """int64 [C, C] of a stage that is evaluated; its file is read through once, and again when it was written."""
+        path = self._file(planned)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        state = (status.st_size, status.st_mtime_ns)
+        if self._read.get(path, (None,))[0] != state:
+            arrays = kept_arrays.kept(path, self._of(planned))
+            if arrays is None:
+                return None
+            self._read[path] = state, arrays[CONFUSION]
+        return self._read[path][1]
+
+    def _about(self, planned, confusion: np.ndarray) -> dict:
+        """What the JSON file says, derived from the arrays."""
+        return {
             "protocol": self._config.eval.protocol,
-            "size": self.image_size,
-            "pictures": self.picture_names(),
-            "data": self._feed.evaluation_fingerprint(),
+            "image_size": list(self.image_size),
+            "hash": planned.hash,
+            OF: self._of(planned),
+            "scores": records.plain(metrics.scores(confusion).as_dict()),
         }
-        return folder / f"evaluation-{self._config.eval.protocol}-{records.hash_json(records.plain(key))[:8]}.npz"
 
     def done(self, planned) -> bool:
-        """Whether a stage is evaluated under these rules."""
-        return self._file(planned.folder).exists()
+        """Whether a stage is evaluated under these rules, and both files are whole."""
+        confusion = self._kept(planned)
+        told = records.read_json(self._file(planned).with_suffix(".json"))
+        return confusion is not None and told == self._about(planned, confusion)
 
     def ensure(self, planned, model, variables) -> bool:
         """Evaluates a stage unless that is done; True when it had to. `variables` is called only then."""
         if self.done(planned):
             return False
-        path = self._file(planned.folder)
-        confusion, predictions = self.score(planned.stage.title, model, variables())
-        planned.folder.mkdir(parents=True, exist_ok=True)
-        self._log(planned, confusion, predictions)
-        arrays = {f"prediction/{name}": prediction for name, prediction in predictions.items()}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, confusion=confusion, **arrays)
-        content = buffer.getvalue()
-        atomic_files.write_bytes(path, content)
-        records.write_json(
-            path.with_suffix(".json"),
-            {
-                "protocol": self._config.eval.protocol,
-                "image_size": list(self.image_size),
-                "hash": planned.hash,
-                "npz": hashlib.sha256(content).hexdigest(),
-                "scores": metrics.scores(confusion).as_dict(),
-            },
-        )
-        return True
+        confusion = self._kept(planned)
+        if missing := confusion is None:
+            confusion, predictions = self.score(planned.stage.title, model, variables())
+            self._log(planned, confusion, predictions)
+            arrays = {f"{_PREDICTION}{name}": prediction for name, prediction in predictions.items()}
+            kept_arrays.keep(self._file(planned), self._of(planned), {CONFUSION: confusion, **arrays})
+        # A run that is killed before this line comes back to it.
+        records.write_json(self._file(planned).with_suffix(".json"), self._about(planned, confusion))
+        return missing
 
     def _log(self, planned, confusion, predictions) -> None:
         """Ends the stage's curves with its final scores, once: a later protocol leaves them alone."""
@@ -111,15 +144,26 @@ class Evaluator:
         log.close()
 
     def confusion(self, planned) -> np.ndarray:
-        """int64 [C, C] of an evaluated stage; its predictions are left on the disk."""
-        with np.load(self._file(planned.folder)) as stored:
-            return stored["confusion"]
+        """int64 [C, C] of an evaluated stage.
+
+        Raises:
+          UserError: the file is not there, or damaged since.
+        """
+        if (confusion := self._kept(planned)) is None:
+            raise self._lost(planned)
+        return confusion.copy()
 
     def stored(self, planned) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """(confusion, predictions) of an evaluated stage."""
-        with np.load(self._file(planned.folder)) as stored:
-            predictions = {k.removeprefix("prediction/"): stored[k] for k in stored.files if k != "confusion"}
-            return stored["confusion"], predictions
+        """(confusion, predictions) of an evaluated stage; raises as `confusion`."""
+        if (arrays := kept_arrays.kept(self._file(planned), self._of(planned))) is None:
+            raise self._lost(planned)
+        confusion = arrays.pop(CONFUSION)
+        return confusion, {name.removeprefix(_PREDICTION): array for name, array in arrays.items()}
+
+    def _lost(self, planned) -> UserError:
+        return UserError(
+            f"{self._file(planned)} is not there or damaged: the command that trains this stage makes it anew"
+        )
 
     def reference_pictures(self) -> list[tuple]:
         """(name, image, label) of picture_names()."""

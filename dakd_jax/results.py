@@ -43,7 +43,7 @@ def identity(experiment) -> dict:
     return {
         "config": records.plain(experiment.config),
         "stages": {stage: planned.hash for stage, planned in experiment.plan.items()},
-        "data": experiment.feed.evaluation_fingerprint(),
+        "evaluation": experiment.evaluator.identity,
     }
 
 

@@ -1,15 +1,13 @@
 """Is what lies in a run's folder what its records say, and what differs between two runs?"""
 
-import hashlib
 import pathlib
 from collections.abc import Iterator
 
-import numpy as np
 import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import kept_arrays, metrics, pretrained, records, weights
+from dakd_jax import kept_scores, pretrained, records, weights
 from dakd_jax.errors import UserError
 from dakd_jax.logs import METRICS, read_row
 
@@ -60,14 +58,7 @@ def _problems(folder: pathlib.Path) -> Iterator[str]:
     yield from _bad_rows(folder, record)
     if record["status"] == "finished":
         yield from _bad_weights(folder, record)
-    for path in sorted(folder.glob("evaluation-*.json")):
-        yield from _bad_evaluation(path, record)
-    for path in sorted(folder.glob("protocols-*.npz")):
-        found = kept_arrays.read(path)
-        if found is None:
-            yield f"{path.name} is damaged (--mode=protocols makes it anew)"
-        elif found[0]["network"] != record["hash"]:
-            yield f"{path.name} is of another stage"
+    yield from kept_scores.problems(folder, record["hash"])
 
 
 def _bad_rows(folder: pathlib.Path, record: dict) -> Iterator[str]:
@@ -100,22 +91,6 @@ def _bad_weights(folder: pathlib.Path, record: dict) -> Iterator[str]:
         yield f"{weights.FILE} does not hold the recorded weights"
 
 
-def _bad_evaluation(path: pathlib.Path, record: dict) -> Iterator[str]:
-    told, arrays = records.read_json(path), path.with_suffix(".npz")
-    if told is None or not arrays.exists():
-        yield f"{path.name} is not whole"
-        return
-    if told["hash"] != record["hash"]:
-        yield f"{path.name} is of another stage"
-    if "npz" in told and hashlib.sha256(arrays.read_bytes()).hexdigest() != told["npz"]:
-        yield f"{arrays.name} has changed"
-        return
-    with np.load(arrays) as stored:
-        scores = metrics.scores(stored["confusion"]).as_dict()
-    if records.plain(scores) != told["scores"]:
-        yield f"{path.name} does not hold the scores of its confusion matrix"
-
-
 def compare(first: pathlib.Path, second: pathlib.Path, console: Console) -> bool:
     """Prints what differs between the records and scores of two runs; True when nothing does.
 
@@ -144,10 +119,8 @@ def _facts(folder: pathlib.Path | None) -> dict:
     if folder is None:
         return {}
     record = {k: v for k, v in (records.read_json(folder / RECORD) or {}).items() if k not in _PASSING}
-    for path in sorted(folder.glob("evaluation-*.json")):
-        told = records.read_json(path) or {}
-        record[f"scores under {told.get('protocol')}"] = told.get("scores", {})
-    return records.flatten(record)
+    scores = {f"scores under {name}": of for name, of in kept_scores.evaluations(folder).items()}
+    return records.flatten(record | scores)
 
 
 def _differences(ours: dict, theirs: dict) -> list[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from dakd_jax import atomic_files, records
+from dakd_jax import atomic_files, evaluate, records
 from dakd_jax.errors import UserError
 from dakd_jax.progress import StageProgress
 from dakd_jax.protocols import definitions
@@ -88,8 +88,11 @@ class Submission:
                 progress.update(done)
 
     def _about(self) -> dict:
+        # Only where it departs: folders that earlier releases began are gone on with.
+        numerics = {"numerics": evaluate.NUMERICS_VERSION} if evaluate.NUMERICS_VERSION != 1 else {}
         return records.plain(
             {
+                **numerics,
                 "network": self._network.name,
                 "hash": self._network.hash,
                 "protocol": self._row.name,

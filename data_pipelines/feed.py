@@ -159,7 +159,9 @@ class Feed:
         loaded = [(name, reader.load(rows[name])) for name in names]
         return [(name, one.image, one.label) for name, one in loaded]
 
-    def protocol_batches(self, *, views, label_sizes, batch_size: int) -> Iterator[dict]:
+    def protocol_batches(
+        self, *, views, label_sizes, batch_size: int, skip: frozenset[str] = frozenset()
+    ) -> Iterator[dict]:
         """One pass over target val for many protocols at once, see protocol_pictures.batches."""
         return protocol_pictures.batches(
             self._evaluation.target_val,
@@ -167,6 +169,7 @@ class Feed:
             label_sizes=label_sizes,
             batch_size=batch_size,
             instances=not self.instances_problem(),
+            skip=skip,
         )
 
     def instances_problem(self) -> str:

@@ -11,6 +11,7 @@ import types
 import pytest
 
 from configs import table1
+from dakd_jax import progress
 from dakd_jax.errors import UserError
 from dakd_jax.tables_of_paper import engines, jobs, schedule
 from dakd_jax.tables_of_paper.processes import STARTED, Job, JobProcess
@@ -104,7 +105,7 @@ def test_what_is_left_and_for_how_long(tmp_path):
     tasks = [FakeTask(tmp_path, str(i), "time.sleep(0.2)") for i in range(3)]
     _, lines = run(tasks)
     assert "2 left, about " in lines[1] and lines[1].endswith(" s") and lines[-1].endswith("nothing left")
-    assert [schedule._duration(s) for s in (40, 600, 7200)] == ["40 s", "10 min", "2.0 h"]
+    assert [progress.duration(s) for s in (40, 600, 7200)] == ["40 s", "10 min", "2.0 h"]
 
 
 def test_an_end_without_a_result_is_a_failure(tmp_path):

@@ -1,5 +1,6 @@
 """What lies in a run's folder is what its records say, or it is told; two runs are compared; one at a time."""
 
+import hashlib
 import io
 import json
 import os
@@ -7,11 +8,12 @@ import re
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import kept_arrays, run_folder, workdir_lock
+from dakd_jax import kept_arrays, metrics, run_folder, workdir_lock
 from dakd_jax.errors import UserError
 
 
@@ -41,10 +43,38 @@ def edit(path, change):
     path.write_text(json.dumps(content))
 
 
-def flip(path, place=0.5):
-    content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 1
-    path.write_bytes(content)
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def edit_of(path, **changes):
+    """Makes kept arrays those of something else."""
+    of, arrays = kept_arrays.read(path)
+    kept_arrays.keep(path, of | changes, arrays)
+
+
+CONFUSION = np.eye(3, dtype=np.int64)
+
+
+def earlier(folder, **changes):
+    """An evaluation as earlier releases kept it."""
+    np.savez_compressed(folder / "evaluation-old-0.npz", confusion=CONFUSION)
+    told = {
+        "protocol": "old",
+        "hash": json.loads((folder / "record.json").read_text())["hash"],
+        "npz": hashlib.sha256((folder / "evaluation-old-0.npz").read_bytes()).hexdigest(),
+        "scores": metrics.scores(CONFUSION).as_dict(),
+    }
+    (folder / "evaluation-old-0.json").write_text(json.dumps(told | changes))
+
+
+def matrix_of(folder, **changes):
+    """Counts of --mode=protocols."""
+    of = {"network": json.loads((folder / "record.json").read_text())["hash"], "protocols": {"mirror": {}}}
+    kept_arrays.keep(folder / "protocols-0.npz", of, {"confusion/mirror": CONFUSION})
+    told = {"hash": of["network"], "scores": {"mirror": metrics.scores(CONFUSION).as_dict()}}
+    (folder / "protocols-0.json").write_text(json.dumps(told | changes))
 
 
 def one(folder, pattern):
@@ -77,14 +107,29 @@ DAMAGES = {
         ROWS.format(2, 1) + ROWS.format(6, 6)
     ),
     "metrics.jsonl ends at step 5 of 6": lambda folder: (folder / "metrics.jsonl").write_text(ROWS.format(5, 5)),
-    "evaluation-native-.*npz has changed": lambda folder: flip(one(folder, "evaluation-*.npz")),
+    "evaluation-native-.*npz is damaged": lambda folder: cut(one(folder, "evaluation-*.npz")),
+    "evaluation-native-.*npz is of another stage": lambda folder: shutil.copy(
+        one(tiny_runs.stage_folder(folder.parents[1], "case_a"), "evaluation-*.npz"), one(folder, "evaluation-*.npz")
+    ),
+    "evaluation-native-.*npz is not the evaluation that .*json is of": lambda folder: edit_of(
+        one(folder, "evaluation-*.npz"), numerics=0
+    ),
+    "evaluation-old-0.npz has changed": lambda folder: earlier(folder, npz="0" * 64),
+    "evaluation-old-0.json does not hold the scores": lambda folder: earlier(folder, scores={}),
     "evaluation-native-.*json does not hold the scores": lambda folder: edit(
         one(folder, "evaluation-*.json"), lambda told: told["scores"].update(miou=0.9)
     ),
     "evaluation-native-.*json is not whole": lambda folder: one(folder, "evaluation-*.npz").unlink(),
+    r"evaluation-native-\w*.json is not whole": lambda folder: one(folder, "evaluation-*.json").unlink(),
     "protocols-0.npz is damaged": lambda folder: (folder / "protocols-0.npz").write_bytes(b"PK"),
     "protocols-0.npz is of another stage": lambda folder: kept_arrays.keep(
-        folder / "protocols-0.npz", {"network": "0" * 64}, {}
+        folder / "protocols-0.npz", {"network": "0" * 64, "protocols": {}}, {}
+    ),
+    "protocols-0.json is not whole": lambda folder: kept_arrays.keep(
+        folder / "protocols-0.npz", {"network": folder.name, "protocols": {}}, {}
+    ),
+    "protocols-0.json does not hold the scores of its confusion matrix under mirror": lambda folder: matrix_of(
+        folder, scores={}
     ),
 }
 
@@ -96,6 +141,15 @@ def test_what_is_not_as_recorded_is_told(copied, problem):
     sound, text = told(run_folder.verify, copied)
     (line,) = [line for line in text.splitlines() if line.startswith(folder.name)]
     assert not sound and re.search(problem, line), text
+
+
+def test_files_of_earlier_releases_and_of_an_unfinished_pass_are_no_fault(copied):
+    folder = tiny_runs.stage_folder(copied, "case_b")
+    earlier(folder)
+    matrix_of(folder)
+    (folder / "unfinished-protocols-0.npz").write_bytes(b"PK")
+    sound, text = told(run_folder.verify, copied)
+    assert sound, text
 
 
 def test_nothing_to_verify(tmp_path):
@@ -113,6 +167,27 @@ def test_compare_lists_what_differs(chain, copied):
     same, text = told(run_folder.compare, chain[0], copied)
     assert not same and text.count("no difference") == 6
     assert "versions.jax" in text and "9.9" in text and "scores under native.miou" in text and "absent" in text
+
+
+def test_compare_knows_an_evaluation_by_its_rules(tmp_path):
+    def evaluated(name, *told):
+        folder = tmp_path / name / "stages" / "student-0"
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text("{}")
+        for number, one in enumerate(told):
+            (folder / f"evaluation-native-{number}.json").write_text(json.dumps({"protocol": "native", **one}))
+        return tmp_path / name
+
+    def now(miou, rules, pictures=()):
+        of = {"rules": rules, "pictures": list(pictures), "network": "0"}
+        return {"of": of, "scores": {"miou": miou}}
+
+    earlier_release = {"scores": {"miou": 0.1}}
+    first = evaluated("first", earlier_release, now(0.5, "new"))
+    assert told(run_folder.compare, first, evaluated("more pictures", now(0.5, "new"), now(0.5, "new", "ab")))[0]
+    assert not told(run_folder.compare, first, evaluated("earlier", earlier_release))[0]
+    same, text = told(run_folder.compare, first, evaluated("other rules too", now(0.5, "new"), now(0.6, "old")))
+    assert not same and text.count("scores under native (") == 2 and "0.6" in text
 
 
 def test_by_command(run_py, chain, copied):

@@ -34,8 +34,7 @@ def identity(experiment) -> dict:
             "stages": stages,
             "loss": config.loss.to_dict(),
             "seed": config.seed,
-            "protocol": config.eval.protocol,
-            "size": evaluator.image_size,
+            **evaluator.identity,
             "data": fingerprint(),
             # Of the gradients' batches; where a stage trained here is compared its hash holds them too.
             "training_data": stage_identity.counted(config, paradigms.STAGES["case_c"]),

@@ -36,41 +36,65 @@ class Counts:
         return {**metrics.scores(self.confusion).as_dict(), **means, **lists}
 
 
+@dataclasses.dataclass(eq=False)
+class Counted:
+    """What was counted of one network so far.
+
+    Attributes:
+      pictures: how many, from the first one on.
+      protocols: {protocol: Counts}.
+    """
+
+    pictures: int
+    protocols: dict[str, Counts]
+
+
+def nothing(predictor: Predictor, groups: Groups) -> Counted:
+    """Of no picture yet."""
+    size = len(groups.class_names)
+    found = {
+        name: Counts(np.zeros((size, size), np.int64), groups.counts() if row.label_size is None else None)
+        for name, row in predictor.rows.items()
+    }
+    return Counted(0, found)
+
+
 def score(
     networks: Mapping[str, tuple[Segmenter, dict]],
     batches: Iterable[dict],
     predictor: Predictor,
     groups: Groups,
+    found: Mapping[str, Counted],
     *,
-    on_batch: Callable[[int], None] = lambda pictures: None,
-) -> dict[str, dict[str, Counts]]:
-    """Counts everything in one pass.
+    on_count: Callable[[], None] = lambda: None,
+) -> None:
+    """Counts everything in one pass; each picture that a network has not counted yet.
 
     Args:
       networks: name to network and its weights; all of the classes of `groups`.
-      batches: of data_pipelines/protocol_pictures.py, with the predictor's views and label sizes.
-      on_batch: told the number of pictures of each batch.
+      batches: of data_pipelines/protocol_pictures.py, with the predictor's views and label sizes, from the first
+        picture on that one of the networks lacks.
+      found: of each network what was counted, by the same batches; grows in place.
+      on_count: called when a network has counted a batch, and `found` is whole; what it raises ends the pass.
 
-    Returns:
-      {network: {protocol: Counts}}.
+    Raises:
+      ValueError: a network's counts ended within a batch, so that pictures would count twice or not at all.
     """
-    found = {name: _nothing(predictor, groups) for name in networks}
+    place = min(counted.pictures for counted in found.values())
     for batch in batches:
         objects = [None if one is None else Objects(one) for one in batch["instances"]]
+        end = place + len(batch["names"])
         for name, (model, variables) in networks.items():
+            if found[name].pictures >= end:  # before an earlier stop
+                continue
+            if found[name].pictures != place:
+                raise ValueError(f"{name} was counted up to {found[name].pictures}, within {place} to {end}")
             for protocol, predictions in predictor.predictions(model, variables, batch):
                 labels = batch["labels"][predictor.rows[protocol].label_size]
-                _add(found[name][protocol], labels, predictions, objects, groups)
-        on_batch(len(batch["names"]))
-    return found
-
-
-def _nothing(predictor: Predictor, groups: Groups) -> dict[str, Counts]:
-    size = len(groups.class_names)
-    return {
-        name: Counts(np.zeros((size, size), np.int64), groups.counts() if row.label_size is None else None)
-        for name, row in predictor.rows.items()
-    }
+                _add(found[name].protocols[protocol], labels, predictions, objects, groups)
+            found[name].pictures = end
+            on_count()
+        place = end
 
 
 def _add(counts: Counts, labels, predictions: Sequence[np.ndarray], objects, groups: Groups) -> None:

@@ -1,24 +1,23 @@
-"""The matrix of finished networks, counted once and kept beside their weights."""
+"""The matrix of finished networks: counted once in one pass for all, which goes on where it was stopped."""
 
 import dataclasses
-import functools
-import pathlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
-import numpy as np
 from rich.console import Console
 
-from dakd_jax import kept_arrays, records
+from dakd_jax import evaluate, records
+from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.progress import StageProgress
-from dakd_jax.protocols import matrix
-from dakd_jax.protocols.cityscapes_scores import Groups, InstanceCounts
+from dakd_jax.protocols import cost, matrix
+from dakd_jax.protocols.cityscapes_scores import Groups
 from dakd_jax.protocols.definitions import Row
-from dakd_jax.protocols.matrix import Counts
+from dakd_jax.protocols.kept_counts import KeptCounts
+from dakd_jax.protocols.matrix import Counted, Counts
 from dakd_jax.protocols.networks import Network
 from dakd_jax.protocols.predicting import Predictor
 
-# Raise it when the code changes the numbers of an unchanged protocol: what is stored is then counted anew.
-NUMERICS_VERSION = 1
+KEEP_SECONDS = 60.0  # between two writings of what was counted: so much a SIGKILL may lose
 
 
 class MatrixStore:
@@ -28,76 +27,106 @@ class MatrixStore:
       config: see configs/base.py.
       feed: the data, see data_pipelines/feed.py.
       rows: the protocols by name.
+      clock: seconds.
     """
 
-    def __init__(self, config, feed, rows: dict[str, Row], console: Console):
+    def __init__(
+        self, config, feed, rows: dict[str, Row], console: Console, clock: Callable[[], float] = time.monotonic
+    ):
         self.groups = Groups(feed.class_names, feed.categories, feed.mean_instance_sizes)
         self.predictor = Predictor(rows, config.data.target_size)
-        self._config, self._feed, self._console = config, feed, console
+        self._config, self._feed, self._console, self._clock = config, feed, console, clock
+        self._files = KeptCounts(self._rules(), tuple(rows), self.groups, config.eval.batch_size)
 
-    def ensure(self, networks: Sequence[Network]) -> None:
-        """Counts what is not stored yet, in one pass for all networks."""
-        missing = [network for network in networks if self._kept(network) is None]
-        if not missing:
-            return
-        batches = self._feed.protocol_batches(
-            views=self.predictor.views,
-            label_sizes=self.predictor.label_sizes,
-            batch_size=self._config.eval.batch_size,
-        )
-        loaded = {network.name: (network.model, network.variables()) for network in missing}
-        total, done = len(self._feed.evaluation_names()), 0
-        title = f"{len(self.predictor.rows)} protocols, {len(missing)} network{'s' * (len(missing) > 1)}"
-        with StageProgress(self._console, title, total, unit="picture") as progress:
-
-            def count(pictures):
-                nonlocal done
-                done += pictures
-                progress.update(done)
-
-            found = matrix.score(loaded, batches, self.predictor, self.groups, on_batch=count)
-        for network in missing:
-            self._write(network, found[network.name])
-
-    def stored(self, network: Network) -> dict[str, Counts]:
-        """{protocol: Counts} of a network that was counted."""
-        arrays = self._kept(network)
-        return {name: _counts(arrays, name, len(self.groups.class_names)) for name in self.predictor.rows}
-
-    @functools.cached_property
     def _rules(self) -> dict:
         """All that the counts depend on but the network, as plain data."""
         return records.plain(
             {
-                "numerics": NUMERICS_VERSION,
+                "numerics": evaluate.NUMERICS_VERSION,
                 "protocols": {name: dataclasses.asdict(row.rules) for name, row in self.predictor.rows.items()},
                 "training_size": self._config.data.target_size,
                 "data": self._feed.protocol_fingerprint(),
             }
         )
 
-    def _file(self, network: Network) -> pathlib.Path:
-        return network.folder / f"protocols-{records.hash_json(self._rules)[:8]}.npz"
+    def stored(self, network: Network) -> dict[str, Counts]:
+        """{protocol: Counts} of a network that was counted."""
+        return self._files.finished(network)
 
-    def _kept(self, network: Network) -> dict[str, np.ndarray] | None:
-        return kept_arrays.kept(self._file(network), self._of(network))
+    def ensure(self, networks: Sequence[Network]) -> None:
+        """Counts what is not stored yet, in one pass for all networks, from where an earlier one was stopped.
 
-    def _of(self, network: Network) -> dict:
-        return self._rules | {"network": network.hash}
+        Raises:
+          Stopped: by a signal; what was counted is kept.
+        """
+        missing = []
+        for network in networks:
+            if (counts := self._files.finished(network)) is None:
+                missing.append(network)
+            else:
+                self._files.mend(network, counts)
+        if not missing:
+            return
+        with StopRequest() as stop:
+            found, took = self._count(missing, stop)
+            for network in missing:
+                self._files.keep(network, found[network.name].protocols, took)
+        if stop.made:
+            raise Stopped(stop.made)
 
-    def _write(self, network: Network, found: dict[str, Counts]) -> None:
-        arrays = {f"confusion/{name}": counts.confusion for name, counts in found.items()}
-        for name, counts in found.items():
-            if counts.instances is not None:
-                both = counts.instances.classes, counts.instances.categories
-                arrays[f"instances/{name}"] = np.concatenate(both, axis=1)
-        path = self._file(network)
-        kept_arrays.keep(path, self._of(network), arrays)
-        told = {name: counts.as_json(self.groups) for name, counts in found.items()}
-        records.write_json(path.with_suffix(".json"), {"hash": network.hash, "scores": told})
+    def _count(self, missing: Sequence[Network], stop: StopRequest) -> tuple[dict[str, Counted], dict]:
+        """(what was counted by the name of the network, what it took)."""
+        begun = {network.name: self._files.begun(network) for network in missing}
+        found = {name: there or matrix.nothing(self.predictor, self.groups) for name, there in begun.items()}
+        names, first = self._feed.evaluation_names(), min(counted.pictures for counted in found.values())
+        batches = self._feed.protocol_batches(
+            views=self.predictor.views,
+            label_sizes=self.predictor.label_sizes,
+            batch_size=self._config.eval.batch_size,
+            skip=frozenset(names[:first]),
+        )
+        loaded = {network.name: (network.model, network.variables()) for network in missing}
+        title = f"{len(self.predictor.rows)} protocols, {len(missing)} network{'s' * (len(missing) > 1)}"
+        if any(begun.values()):
+            self._say(f"{title}: goes on after picture {first} of {len(names)}, where it was stopped")
+        meter = self._meter(title, missing, sum(len(names) - counted.pictures for counted in found.values()))
+        with StageProgress(self._console, title, len(names), start=first, unit="picture") as progress:
+            on_count = self._on_count(title, missing, found, progress, meter, stop)
+            matrix.score(loaded, batches, self.predictor, self.groups, found, on_count=on_count)
+        return found, meter.as_json()
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _meter(self, title: str, missing: Sequence[Network], work: int) -> cost.Meter:
+        files = {path for network in missing for path in _beside(self._files.told(network))}
+        return cost.Meter(
+            work, cost.seconds_for_one(files), say=lambda line: self._say(f"{title}: {line}"), clock=self._clock
+        )
+
+    def _on_count(self, title, missing, found, progress, meter, stop) -> Callable[[], None]:
+        """What is done after each network's part of a batch: told, kept now and then, stopped where that is wanted."""
+        before, told = (of(counted.pictures for counted in found.values()) for of in (sum, min))
+        kept = self._clock()
+
+        def on_count() -> None:
+            nonlocal told, kept
+            done = min(counted.pictures for counted in found.values())
+            if done > told:
+                progress.update(done)
+                meter.update(sum(counted.pictures for counted in found.values()) - before)
+                told = done
+            if stop.made or self._clock() - kept >= KEEP_SECONDS:
+                for network in missing:
+                    self._files.keep_begun(network, found[network.name])
+                kept = self._clock()
+            if stop.made:
+                self._say(f"{title}: stopped after picture {done}; what was counted is kept")
+                raise Stopped(stop.made)
+
+        return on_count
 
 
-def _counts(arrays: dict[str, np.ndarray], name: str, num_classes: int) -> Counts:
-    both = arrays.get(f"instances/{name}")
-    instances = None if both is None else InstanceCounts(both[:, :num_classes], both[:, num_classes:])
-    return Counts(arrays[f"confusion/{name}"], instances)
+def _beside(path):
+    """This file of all networks of a workdir."""
+    return path.parent.parent.glob(f"*/{path.name}")

@@ -82,9 +82,7 @@ class Gallery:
                 "format": FORMAT,
                 "weights": weights.hash_file(planned.replaced_by or planned.folder),
                 "network": weights.network_fields(e.config[planned.stage.network]),
-                "rules": dataclasses.asdict(self._rules),
-                "size": e.evaluator.image_size,
-                "data": e.feed.evaluation_fingerprint(),
+                **e.evaluator.identity,
             }
         )
 
