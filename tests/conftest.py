@@ -1,7 +1,12 @@
 """Shared paths and fixtures of the tests."""
 
+import contextlib
+import ctypes
+import gc
 import os
 import pathlib
+import resource
+import sys
 import tempfile
 import time
 
@@ -11,6 +16,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest
 
+BEGAN, PEAKS = time.monotonic(), {}
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not WORKER:
     # What one worker, or a process that a test starts, has compiled is compiled for all. Removed when this one ends.
@@ -35,13 +41,46 @@ def pytest_collection_modifyitems(items):
             if name in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.xdist_group(name))
                 break
-    items.sort(key=lambda item: item.get_closest_marker("long") is not None)
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # so that no worker ends long after the other
 
 
-def pytest_runtest_setup(item):
-    late = time.time() > float(os.environ.get("DAKD_JAX_TEST_DEADLINE", "inf"))
-    if late and item.get_closest_marker("long"):
-        pytest.skip("this machine is too slow for CI's time: left out here, `make test` runs it")
+@pytest.fixture(autouse=True, scope="module")
+def forget_what_was_compiled():
+    """Programs of a module that is done, and the weights behind it, would fill gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+    if "golden" in sys.modules:
+        sys.modules["golden"].forget()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # of a C library that keeps what was freed
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def pytest_sessionfinish(session):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux tells kilobytes
+    if WORKER:
+        session.config.workeroutput["peak"] = peak
+    else:
+        PEAKS["this process"] = peak
+
+
+class Controller:
+    """What the process that starts the workers listens to."""
+
+    def pytest_testnodedown(self, node):
+        if "peak" in getattr(node, "workeroutput", {}):
+            PEAKS[node.gateway.id] = node.workeroutput["peak"]
+
+
+def pytest_configure(config):
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(Controller())
+
+
+def pytest_terminal_summary(terminalreporter):
+    peaks = ", ".join(f"{name} {peak:.2f} GB" for name, peak in sorted(PEAKS.items()))
+    terminalreporter.write_line(f"took {time.monotonic() - BEGAN:.0f} s; peak memory: {peaks}")
 
 
 @pytest.fixture(scope="session")

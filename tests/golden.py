@@ -29,6 +29,7 @@ def _weights_module(folder):
     return module
 
 
+@functools.cache  # making them takes seconds
 def state_dict(folder, which):
     """{PyTorch name: array} of 'student', 'teacher', 'D1' or 'D2'."""
     return _weights_module(folder).state_dict(which)
@@ -39,16 +40,20 @@ def _filled(shapes, weights, name):
     return pretrained.from_state_dict(weights, template, name=name)
 
 
+@functools.cache
 def segmenter(folder, model):
-    """Golden {'params', 'batch_stats'} of `model`, float64 when x64 is on."""
+    """Golden {'params', 'batch_stats'} of `model`, float64; x64 must be on. Not to be donated."""
+    assert jax.config.jax_enable_x64
     which = "student" if model.arch == "drn_d_22" else "teacher"
     picture = jnp.zeros((1, 32, 32, 3))
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), picture, train=False))
     return _filled(shapes, state_dict(folder, which), which)
 
 
+@functools.cache
 def discriminator(folder, which):
-    """Golden parameters of 'D1' or 'D2'."""
+    """Golden parameters of 'D1' or 'D2', float64; x64 must be on. Not to be donated."""
+    assert jax.config.jax_enable_x64
     shapes = jax.eval_shape(lambda: Discriminator().init(jax.random.key(0), jnp.zeros((1, 32, 32, 19))))
     return _filled(shapes, state_dict(folder, which), which)["params"]
 
@@ -84,3 +89,9 @@ def matched(stored, key, ours):
         return ours, stored[name]
     step = int(thinned[2])
     return (ours.ravel()[::step] if thinned[1] == "every" else ours[..., ::step, ::step]), stored[name]
+
+
+def forget():
+    """Lets go of the weights, hundreds of megabytes."""
+    for kept in (state_dict, segmenter, discriminator):
+        kept.cache_clear()

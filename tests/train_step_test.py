@@ -1,7 +1,11 @@
-"""Five whole optimisation steps against the released PyTorch code, in float64; and what must break them."""
+"""Five whole optimisation steps against the released PyTorch code, in float64; and what must break them.
+
+One trajectory of each setting is made by XLA's convolutions, the others by float64_convolution.py, twice as fast.
+"""
 
 import zlib
 
+import float64_convolution
 import golden
 import jax
 import jax.numpy as jnp
@@ -42,9 +46,16 @@ def x64():
 
 
 def _start(golden_dir, optimizer):
+    segmenter, discriminators = jax.tree.map(
+        lambda array: jnp.array(array, copy=True),  # the step eats them
+        (
+            golden.segmenter(golden_dir, golden.STUDENT),
+            {level: golden.discriminator(golden_dir, which) for which, level in LEVELS.items()},
+        ),
+    )
     return train_state.create(
-        golden.segmenter(golden_dir, golden.STUDENT),
-        {level: golden.discriminator(golden_dir, which) for which, level in LEVELS.items()},
+        segmenter,
+        discriminators,
         optimizer=optimizer,
         discriminator_optimizer=optimizers.DiscriminatorOptimizer(),
     )
@@ -113,18 +124,33 @@ def _segmenter(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
-# Neighbours differ in the step that is compiled: what one worker compiles, the other need not wait for or do again.
 TRAJECTORIES = [
     (case, settings, mode, golden.TEACHER) for case in CASES for settings in SETTINGS for mode in ("eval", "train")
 ] + [("c", "official", "train", golden.TEACHER_F7)]
-ALWAYS = ("c", "supplement", "train", golden.TEACHER)  # on however slow a machine
+BY_XLA = {("c", "supplement", "train"), ("c", "official", "eval")}
 
 
-@pytest.mark.parametrize(
-    ("case", "settings", "mode", "teacher"),
-    [pytest.param(*of, marks=[pytest.mark.long] * (of != ALWAYS)) for of in TRAJECTORIES],
-)
-def test_five_steps_equal_reference(golden_dir, case, settings, mode, teacher):
+def _in_groups(of):
+    """Those of one compiled step run in one worker, which compiles it once."""
+    case, settings, mode, teacher = of
+    if teacher is golden.TEACHER and (case, settings, mode) in BY_XLA:
+        return pytest.param(*of, marks=[pytest.mark.long, pytest.mark.xdist_group(f"xla {settings}")])
+    return pytest.param(*of, marks=[pytest.mark.long, pytest.mark.xdist_group(f"{settings} {mode} {teacher}")])
+
+
+@pytest.fixture
+def convolutions(request):
+    """Which convolutions a trajectory is made by."""
+    of = request.node.callspec.params
+    if of["teacher"] is golden.TEACHER and (of["case"], of["settings"], of["mode"]) in BY_XLA:
+        yield
+        return
+    with float64_convolution.as_matrix_products():
+        yield
+
+
+@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), map(_in_groups, TRAJECTORIES))
+def test_five_steps_equal_reference(golden_dir, convolutions, case, settings, mode, teacher):
     suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
     stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
     first, last, series = _run(golden_dir, case, settings, mode, teacher)
@@ -150,6 +176,8 @@ BROKEN = {
 
 
 @pytest.mark.long
+@pytest.mark.xdist_group(f"supplement eval {golden.TEACHER}")
+@float64_convolution.as_matrix_products()
 def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
     """Each lambda, changed on purpose, must be seen in the very first losses."""
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
@@ -161,6 +189,7 @@ def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
 
 
 @pytest.mark.long
+@float64_convolution.as_matrix_products()
 def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
     right = distillation.kl_divergence
     monkeypatch.setattr(
