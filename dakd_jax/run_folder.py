@@ -9,7 +9,7 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import kept_arrays, metrics, pretrained, records, weights
+from dakd_jax import checkpoint_files, kept_arrays, metrics, pretrained, records, weights
 from dakd_jax.errors import UserError
 from dakd_jax.logs import METRICS, read_row
 
@@ -60,6 +60,7 @@ def _problems(folder: pathlib.Path) -> Iterator[str]:
     yield from _bad_rows(folder, record)
     if record["status"] == "finished":
         yield from _bad_weights(folder, record)
+    yield from checkpoint_files.verify(folder / "checkpoints")
     for path in sorted(folder.glob("evaluation-*.json")):
         yield from _bad_evaluation(path, record)
     for path in sorted(folder.glob("protocols-*.npz")):
