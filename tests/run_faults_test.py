@@ -272,10 +272,11 @@ def test_reading_that_fails_leaves_the_checkpoints_and_the_same_command_goes_on(
 LOSE_ALL = """
 import dakd_jax.train as t
 plain = t._keep
-def keep(job, *rest):
+def keep(job, checkpoints, *rest):
+    checkpoints.wait()
     for about in job.folder.glob("checkpoints/*/about.json"):
         about.unlink()
-    return plain(job, *rest)
+    return plain(job, checkpoints, *rest)
 t._keep = keep
 """
 
