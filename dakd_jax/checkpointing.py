@@ -1,13 +1,14 @@
 """Training states on disk. The only file that knows orbax.
 
 A checkpoint is a folder named after its step: `state/` (orbax), and `about.json` with the format, the identity of the
-stage and a checksum of every tensor's bytes. It is written under a temporary name, then renamed.
+stage, a checksum of the tensors, and the size and hash of every file (checkpoint_files.py). It is written under a
+temporary name, then renamed.
 """
 
-import json
+import contextlib
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
@@ -15,14 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dakd_jax import disk_faults, records
+from dakd_jax import checkpoint_files, disk_faults, records
+from dakd_jax.checkpoint_files import DAMAGED, FORMAT, STATE, STATE_OF_FORMAT_1, Damaged
 from dakd_jax.errors import UserError
 from dakd_jax.named_leaves import named_leaves
 from dakd_jax.train_state import TrainState
 
-FORMAT = 2  # 1: the state under default/, without about.json
-ABOUT, STATE, STATE_OF_FORMAT_1 = "about.json", "state", "default"
-_UNFINISHED, _DAMAGED = ".unfinished-", "damaged-"
+_UNFINISHED, _REMOVED = ".unfinished-", ".removed-"
 MOST_DIFFERENCES = 8  # listed in one message
 
 
@@ -55,15 +55,16 @@ class Checkpoints:
         self._identity, self._report, self.best = identity or {}, report, best
         self.told: dict = {}  # what was saved beside the state that was restored
         self._folder.mkdir(parents=True, exist_ok=True)
-        for leftover in (*self._folder.glob(f"{_UNFINISHED}*"), *self._folder.glob("*.orbax-checkpoint-tmp*")):
-            shutil.rmtree(leftover)  # of a process that was killed
+        for pattern in (f"{_UNFINISHED}*", f"{_REMOVED}*", "*.orbax-checkpoint-tmp*"):
+            for leftover in self._folder.glob(pattern):
+                shutil.rmtree(leftover)  # of a process that was killed
         self._orbax = ocp.Checkpointer(ocp.StandardCheckpointHandler())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future | None = None
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that are whole, in order."""
-        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdecimal())
+        return checkpoint_files.steps(self._folder)
 
     def save(self, state: TrainState, told: dict | None = None) -> None:
         """Begins to save under the state's own step; does nothing if that step is saved already.
@@ -95,31 +96,41 @@ class Checkpoints:
             raise
 
     def restore(self, like: TrainState) -> TrainState | None:
-        """The newest state that is sound, None when there is none; `like` gives the shapes and dtypes.
+        """The newest state that is sound, None when there never was a checkpoint; `like` gives the shapes and dtypes.
 
         A damaged checkpoint is reported and set aside as damaged-STEP, and the one before it is used.
 
         Raises:
-          UserError: a checkpoint of another stage, network or format.
+          UserError: a checkpoint of another stage, network or format; or all are damaged.
+          UnreadableCheckpoint: a fault of the disk or of this process that stays; the checkpoint does as well.
+          others: from orbax on files that are as they were saved, memory that runs out for one.
         """
+        state = self.newest(like)
+        if state is None and (damaged := checkpoint_files.damaged(self._folder)):
+            which = f"all {len(damaged)} checkpoints" if damaged[1:] else "the only checkpoint"
+            raise UserError(
+                f"{which} of {self._folder} {'are' if damaged[1:] else 'is'} damaged ({', '.join(damaged)}): put the "
+                f"files back from a backup and rename {DAMAGED}STEP to STEP, or delete that folder to train this stage "
+                "anew"
+            )
+        return state
+
+    def newest(self, like: TrainState) -> TrainState | None:
+        """As restore(), but None also where all are damaged."""
         self.wait()
-        for step in reversed(self.steps()):
-            if (state := self.read(step, like)) is not None:
-                about = records.read_json(self._folder / str(step) / ABOUT) or {}
-                self.told = about.get("told", {})
+        with checkpoint_files.reading(self._folder):
+            steps = disk_faults.retried(self.steps)
+        for step in reversed(steps):
+            if found := self._sound(step, like):
+                state, self.told = found
                 return state
         return None
 
     def read(self, step: int, like: TrainState) -> TrainState | None:
         """The state of one of steps(); None when it is damaged, and then it is set aside. Raises as restore()."""
         self.wait()
-        try:
-            return self._read(self._folder / str(step), like)
-        except UserError:
-            raise
-        except Exception as error:  # whatever orbax raises on lost, cut or flipped bytes
-            self._set_aside(step, " ".join(str(error).split())[:160])
-            return None
+        found = self._sound(step, like)
+        return found and found[0]
 
     def close(self) -> None:
         """Waits for the save under way, and lets go of the folder. Raises OSError as wait() does."""
@@ -136,33 +147,54 @@ class Checkpoints:
         try:
             unfinished.mkdir()
             self._orbax.save(unfinished / STATE, args=ocp.args.StandardSave(state))
-            about = {"format": FORMAT, "step": step, "identity": self._identity, "checksum": checksum(state)}
-            records.write_json(unfinished / ABOUT, about | {"told": told})
+            about = {"step": step, "identity": self._identity, "checksum": checksum(state), "told": told}
+            checkpoint_files.write_about(unfinished, about)
             unfinished.rename(self._folder / str(step))
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         for old in self.steps()[: -self._keep]:
             if not (self._keep_every and old % self._keep_every == 0) and old != self.best:
-                shutil.rmtree(self._folder / str(old))
+                removed = (self._folder / str(old)).rename(self._folder / f"{_REMOVED}{old}")
+                shutil.rmtree(removed)  # under another name: half of it is no checkpoint
 
-    def _read(self, path: pathlib.Path, like: TrainState) -> TrainState:
-        """Raises UserError: of something else; ValueError and others: damaged."""
-        old = (path / STATE_OF_FORMAT_1).is_dir()
-        about = {} if old else json.loads((path / ABOUT).read_text())
-        if not old:
-            self._refuse_others(path, about)
-        stored = path / (STATE_OF_FORMAT_1 if old else STATE)
-        if difference := _difference(self._orbax.metadata(stored).item_metadata.tree, like):
+    def _sound(self, step: int, like: TrainState) -> tuple[TrainState, dict] | None:
+        """(state, what was told with it) of a checkpoint; None when it is damaged, and then it is set aside."""
+        path = self._folder / str(step)
+        try:
+            with checkpoint_files.reading(path):
+                return self._read(path, like)
+        except Damaged as damage:
+            self._set_aside(step, str(damage))
+            return None
+
+    def _read(self, path: pathlib.Path, like: TrainState) -> tuple[TrainState, dict]:
+        """(state, told). Raises UserError: of something else; Damaged; others: the disk, orbax."""
+        about = checkpoint_files.read_about(path)
+        self._refuse_others(path, about)
+        for problem in checkpoint_files.problems(path, about):
+            raise Damaged(problem)
+        stored = path / (STATE_OF_FORMAT_1 if about["format"] == 1 else STATE)
+        with _noted(path, about):
+            tree = disk_faults.retried(lambda: self._orbax.metadata(stored).item_metadata.tree)
+        if difference := _difference(tree, like):
             raise self._other(path, difference)
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        state = self._orbax.restore(stored, args=ocp.args.StandardRestore(abstract))
-        if not old and checksum(state) != about["checksum"]:
-            raise ValueError("its checksum is not that of what was saved")
-        return state
+        restore = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
+        with _noted(path, about):
+            state = disk_faults.retried(lambda: self._orbax.restore(stored, args=restore))
+        if about["format"] > 1 and checksum(state) != about["checksum"]:
+            if about["format"] == 2:  # without hashes of its files
+                raise Damaged("its checksum is not that of what was saved")
+            raise RuntimeError(
+                f"{path}: its files are those that were saved, but not the tensors read from them; that may be faulty "
+                "memory: try again, or delete that folder to go on from the one before"
+            )
+        return state, about.get("told", {})
 
     def _refuse_others(self, path: pathlib.Path, about: dict) -> None:
-        if about["format"] != FORMAT:
-            raise self._other(path, f"format {about['format']}, this version reads 1 and {FORMAT}")
+        if not checkpoint_files.is_known(about):
+            raise self._other(path, f"format {about['format']}, this version reads 1 to {FORMAT}")
+        if about["format"] == 1:  # says nothing of its stage
+            return
         there, here = records.flatten(about["identity"]), records.flatten(records.plain(self._identity))
         differences = [
             f"{name} is {there.get(name, 'absent')} in it, {here.get(name, 'absent')} here"
@@ -180,17 +212,33 @@ class Checkpoints:
         )
 
     def _set_aside(self, step: int, reason: str) -> None:
-        aside = self._folder / f"{_DAMAGED}{step}"
+        aside = self._folder / f"{DAMAGED}{step}"
         shutil.rmtree(aside, ignore_errors=True)
         (self._folder / str(step)).rename(aside)
         before = self.steps()
-        left = f"the newest one left is {before[-1]}" if before else "none is left, starting anew"
+        left = f"the newest one left is {before[-1]}" if before else "none is left"
         self._report(f"checkpoint {step} is damaged ({reason}): set aside as {aside}; {left}")
 
 
 def checksum(state: TrainState) -> str:
     """sha256 in hex over names, dtypes, shapes and bytes of all tensors."""
     return records.hash_arrays({name: np.asarray(leaf) for name, leaf in named_leaves(state).items()})
+
+
+@contextlib.contextmanager
+def _noted(path: pathlib.Path, about: dict) -> Iterator[None]:
+    """Adds to an exception of orbax which checkpoint it was, and what its files are known to be."""
+    try:
+        yield
+    except Exception as error:
+        if "files" in about:
+            error.add_note(f"checkpoint {path} was left where it is: its files are those that were saved")
+        else:
+            error.add_note(
+                f"checkpoint {path} is of format {about['format']}, which has no hashes of its files, and was left "
+                "where it is: if they are damaged, delete that folder to go on from the one before"
+            )
+        raise
 
 
 @jax.jit

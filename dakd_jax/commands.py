@@ -22,6 +22,7 @@ from dakd_jax import (
     workdir_lock,
 )
 from dakd_jax.attribution import collection, store
+from dakd_jax.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.progress import StageProgress
@@ -101,9 +102,14 @@ def _report(workdir: pathlib.Path, name: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _disk_faults(workdir: pathlib.Path):
-    """A full disk or one that may not be written is the user's to mend."""
+    """A full disk, one that may not be written, and one that cannot be read, are the user's to mend."""
     try:
         yield
+    except UnreadableCheckpoint as error:
+        raise UserError(
+            f"cannot read {error.filename}: {error.strerror}; the checkpoint is left where it is: give the same "
+            "command when it can be read again, or delete the checkpoint's folder to go on from the one before"
+        ) from error
     except OSError as error:
         if error.errno not in disk_faults.CODES:
             raise

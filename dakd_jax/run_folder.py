@@ -7,7 +7,7 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import kept_scores, pretrained, records, weights
+from dakd_jax import checkpoint_files, kept_scores, pretrained, records, weights
 from dakd_jax.errors import UserError
 from dakd_jax.logs import METRICS, read_row
 
@@ -58,6 +58,7 @@ def _problems(folder: pathlib.Path) -> Iterator[str]:
     yield from _bad_rows(folder, record)
     if record["status"] == "finished":
         yield from _bad_weights(folder, record)
+    yield from checkpoint_files.verify(folder / "checkpoints")
     yield from kept_scores.problems(folder, record["hash"])
 
 

@@ -83,7 +83,13 @@ def train(job: Job, console: Console) -> Trained:
 
     Raises:
       NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
+      UserError: the device's memory ran out; or see Checkpoints.restore.
     """
+    with device_memory.explained(lambda: _memory_plan(job)):
+        return _train(job, console)
+
+
+def _train(job, console):
     state = _first_state(job)
     checkpoints = Checkpoints(
         job.folder / "checkpoints",
@@ -101,8 +107,7 @@ def train(job: Job, console: Console) -> Trained:
         log = MetricLog(job.folder, int(state.step))
         checkpoints.best = _best(job, checkpoints)
         try:
-            with device_memory.explained(lambda: _memory_plan(job)):
-                state, timing = _loop(job, state, checkpoints, log, console)
+            state, timing = _loop(job, state, checkpoints, log, console)
             state = _chosen(job, state, checkpoints, console)
             return Trained({"params": state.params, "batch_stats": state.batch_stats}, int(state.step), timing)
         except BadStep as bad:
@@ -178,7 +183,7 @@ def _memory_plan(job):
 def _keep(job, checkpoints, bad_step):
     """Runs again from the last checkpoint to the step before the bad one, and keeps a bundle; returns the message."""
     state = _first_state(job)
-    state = checkpoints.restore(state) or state
+    state = checkpoints.newest(state) or state
     first, rates = int(state.step), _learning_rates(job.config.optim, job.settings.steps)
     batches = job.batches(first)
     for step in range(first, bad_step):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 
 import tiny_runs
@@ -36,7 +37,7 @@ MOMENTS = {
     ),
     "before an old checkpoint is removed": (
         "import shutil; plain = shutil.rmtree\n"
-        "def rmtree(path, **k):\n str(path).split('/')[-1].isdecimal() and die()\n return plain(path, **k)\n"
+        "def rmtree(path, **k):\n '.removed-' in str(path) and die()\n return plain(path, **k)\n"
         "shutil.rmtree = rmtree"
     ),
     "in the middle of a line of metrics": (
@@ -64,7 +65,7 @@ def outcome(workdir):
         record = json.loads((folder / "record.json").read_text())
         found[folder.name] = files, tiny_runs.metric_rows(folder), record["weights_of_step"]
         assert len(files) == 2 and len(found[folder.name][1]) > tiny_runs.STEPS
-        assert not [p.name for p in folder.rglob("*") if ".tmp" in p.name or ".unfinished" in p.name]
+        assert not [p.name for p in folder.rglob("*") if re.search(r"\.(tmp|unfinished|removed)", p.name)]
     return found
 
 

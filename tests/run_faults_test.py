@@ -209,3 +209,97 @@ def test_a_checkpoint_of_other_shapes_in_the_stage_s_folder(run_py, toy_city, wo
     shutil.copytree(tiny_runs.stage_folder(chain[0], "student") / "checkpoints", mine)
     ended = run_py(tiny_runs.arguments(toy_city, workdir, **FAST))
     tiny_runs.one_line(ended, "checkpoints/6 does not fit", "adapt is True in it, False here", "delete that folder")
+
+
+# Faults of reading what a run goes on from
+
+AT_STEP_5 = AT_STEP_4.replace("step == 4", "step == 5")
+NO_PAUSES = "import dakd_jax.disk_faults as d; d.PAUSES = (0.0,)\n"
+AT_READING = """
+import pathlib
+plain_open = pathlib.Path.open
+def open(self, *a, **k):
+    return fail() if "checkpoints/4/" in str(self) else plain_open(self, *a, **k)
+pathlib.Path.open = open
+"""
+AT_RESTORING = """
+import jax, orbax.checkpoint as ocp
+def restore(*args, **kwargs):
+    raise {error}
+ocp.Checkpointer.restore = restore
+"""
+FULL = "jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes.')"
+
+
+@pytest.fixture(scope="module")
+def stopped(run_py, toy_city, tmp_path_factory):
+    """Workdir of a run that a fault of the disk ended at step 5, with the checkpoints of steps 2 and 4."""
+    workdir = tmp_path_factory.mktemp("stopped")
+    fault = FAULT.format(code="ENOSPC", path="x") + AT_STEP_5
+    assert run_py(tiny_runs.arguments(toy_city, workdir, goal="source_only"), before=fault).code == 2
+    assert checkpoints_of(workdir) == ["2", "4"]
+    return workdir
+
+
+def checkpoints_of(workdir):
+    return sorted(p.name for p in (tiny_runs.stage_folder(workdir, "source_only") / "checkpoints").iterdir())
+
+
+def test_reading_that_fails_leaves_the_checkpoints_and_the_same_command_goes_on(
+    run_py, toy_city, tmp_path, stopped, chain, monkeypatch
+):
+    workdir = tmp_path / "w"
+    shutil.copytree(stopped, workdir)
+
+    def broken(before):
+        return run_py(tiny_runs.arguments(toy_city, workdir, goal="source_only"), before=NO_PAUSES + before)
+
+    for code, reason in (("EIO", "Input/output error"), ("EACCES", "Permission denied")):
+        ended = broken(FAULT.format(code=code, path="checkpoints/4/file") + AT_READING)
+        tiny_runs.one_line(ended, "cannot read checkpoints/4/file: .*" + reason, "left where it is", "same command")
+        assert checkpoints_of(workdir) == ["2", "4"]
+    tiny_runs.one_line(broken(AT_RESTORING.format(error=FULL)), "out of memory on .*: a step needs about")
+    ended = broken(AT_RESTORING.format(error="MemoryError"))
+    assert ended.code == 1 and "checkpoints/4 was left where it is" in ended.stderr
+    assert checkpoints_of(workdir) == ["2", "4"]
+    monkeypatch.setattr("dakd_jax.commands.write_report", lambda found, folder: folder / "index.html")
+    assert "goes on at step 4" in tiny_runs.run(tiny_runs.config(toy_city, goal=("source_only",)), workdir)
+    mine, theirs = (tiny_runs.stage_folder(w, "source_only") for w in (workdir, chain[0]))
+    assert (mine / weights.FILE).read_bytes() == (theirs / weights.FILE).read_bytes()
+    assert tiny_runs.metric_rows(mine) == tiny_runs.metric_rows(theirs)
+
+
+LOSE_ALL = """
+import dakd_jax.train as t
+plain = t._keep
+def keep(job, checkpoints, *rest):
+    checkpoints.wait()
+    for about in job.folder.glob("checkpoints/*/about.json"):
+        about.unlink()
+    return plain(job, checkpoints, *rest)
+t._keep = keep
+"""
+
+
+def test_a_bad_step_is_kept_though_all_checkpoints_are_damaged(run_py, toy_city, workdir):
+    """It is run up to again from the start."""
+    changes = {"goal": "source_only", "optim.learning_rate": 1e12, "train.checkpoint_every": 1, "train.eval_every": 0}
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes), before=LOSE_ALL)
+    tiny_runs.one_line(ended, "not finite", "--replay=", code=3)
+    assert all(name.startswith("damaged-") for name in checkpoints_of(workdir))
+    assert list(workdir.glob("stages/source_only-*/blackbox-*"))
+
+
+def test_all_checkpoints_damaged_ends_every_start_until_the_user_has_decided(run_py, toy_city, tmp_path, stopped):
+    workdir = tmp_path / "w"
+    shutil.copytree(stopped, workdir)
+    folder = tiny_runs.stage_folder(workdir, "source_only") / "checkpoints"
+    for step in ("2", "4"):
+        (folder / step / "about.json").unlink()
+    for _ in range(2):
+        ended = run_py(tiny_runs.arguments(toy_city, workdir, goal="source_only"))
+        tiny_runs.one_line(ended, f"all 2 checkpoints of {folder} are damaged", "damaged-2, damaged-4", "or delete")
+        assert checkpoints_of(workdir) == ["damaged-2", "damaged-4"]
+    shutil.rmtree(folder)
+    ended = run_py(tiny_runs.arguments(toy_city, workdir, goal="source_only"), before=NO_REPORT)
+    assert ended.code == 0 and "goes on" not in ended.stdout and checkpoints_of(workdir) == ["4", "6"]

@@ -121,6 +121,10 @@ DAMAGES = {
     ),
     "evaluation-native-.*json is not whole": lambda folder: one(folder, "evaluation-*.npz").unlink(),
     r"evaluation-native-\w*.json is not whole": lambda folder: one(folder, "evaluation-*.json").unlink(),
+    r"checkpoint 6: the bytes of state/.*manifest.ocdbt have changed": lambda folder: flip(
+        folder / "checkpoints" / "6" / "state" / "manifest.ocdbt"
+    ),
+    "checkpoint 4: about.json is missing": lambda folder: (folder / "checkpoints" / "4" / "about.json").unlink(),
     "protocols-0.npz is damaged": lambda folder: (folder / "protocols-0.npz").write_bytes(b"PK"),
     "protocols-0.npz is of another stage": lambda folder: kept_arrays.keep(
         folder / "protocols-0.npz", {"network": "0" * 64, "protocols": {}}, {}
