@@ -61,7 +61,7 @@ def test_values_and_gradients_are_xlas(kernel, stride, dilation, padding, size):
 def test_a_network_is_the_same_and_what_was_compiled_is_kept_apart():
     model = Segmenter(arch="tiny", num_classes=19)
     x = np.random.default_rng(0).normal(size=(1, 40, 48, 3))
-    variables = model.init(jax.random.key(0), x, train=False)
+    variables = jax.tree.map(np.float64, model.init(jax.random.key(0), x, train=False))
     forward = jax.jit(lambda v, x: model.apply(v, x, train=False).main)
     expected = forward(variables, x)
     with float64_convolution.as_matrix_products():

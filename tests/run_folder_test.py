@@ -48,6 +48,12 @@ def cut(path):
     path.write_bytes(content[: len(content) // 2])
 
 
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def edit_of(path, **changes):
     """Makes kept arrays those of something else."""
     of, arrays = kept_arrays.read(path)
