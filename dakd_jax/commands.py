@@ -100,11 +100,11 @@ def _report(workdir: pathlib.Path, name: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _disk_faults(workdir: pathlib.Path):
-    """A full disk or one that may not be written is the user's to mend."""
+    """A full disk, or a workdir that may not be written, is the user's to mend."""
     try:
         yield
     except OSError as error:
-        if error.errno not in disk_faults.CODES:
+        if not disk_faults.of_writing_to(error, workdir):
             raise
         raise UserError(
             f"cannot write {error.filename or workdir}: {error.strerror}; make room or choose another --workdir, "
@@ -209,7 +209,7 @@ def table(command, open_feed, console: Console, *, program: pathlib.Path, typed:
 
 def job(path: str, open_feed, console: Console) -> None:
     """One stage of a table, in a process that `table` started."""
-    with _disk_faults(pathlib.Path(path).parent):
+    with _disk_faults(jobs.workdir(path)):
         jobs.do(path, open_feed, console)
 
 

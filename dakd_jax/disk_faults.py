@@ -6,7 +6,8 @@ import pathlib
 import re
 import shutil
 
-CODES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # reading never ends in these
+CODES = _OF_WRITING | {errno.EACCES, errno.EPERM}
 _IN_TEXT = re.compile(r"os_error_code='(\d+)'")  # how tensorstore, under orbax, tells
 
 
@@ -17,6 +18,18 @@ def require_space(folder: pathlib.Path, num_bytes: int) -> None:
     """Raises OSError (ENOSPC) unless that many bytes and a little more fit on the folder's disk."""
     if shutil.disk_usage(folder).free < num_bytes + _HEADROOM:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def of_writing_to(error: OSError, workdir: pathlib.Path) -> bool:
+    """Whether an error is a fault of the disk that the workdir lies on, or of another one that was written to.
+
+    A permission that is missing elsewhere is none: it may be one to read.
+    """
+    if error.errno in _OF_WRITING:
+        return True
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    home = pathlib.Path(os.path.realpath(workdir))
+    return error.errno in CODES and any(pathlib.Path(os.path.realpath(name)).is_relative_to(home) for name in names)
 
 
 def find(error: BaseException | None, path: object) -> OSError | None:

@@ -85,10 +85,15 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def why_absent(path: Path) -> str:
-    """' (...)' where something else is in the place of what is missing, '' where nothing is."""
-    if os.path.islink(str(path)):
-        return f" (it is a link to {os.readlink(str(path))}, which is not there)"
-    return " (a file is in its place)" if os.path.isfile(str(path)) else ""
+    """' (...)' where a broken link or a file is in the place of what is missing or of a folder above, else ''."""
+    missing = Path(str(path))
+    for place in (missing, *missing.parents):
+        what = "it" if place == missing else str(place)
+        if os.path.islink(place) and not os.path.exists(place):
+            return f" ({what} is a link to {os.readlink(place)}, which is not there)"
+        if os.path.isfile(place):
+            return f" ({what} is a file)"
+    return ""
 
 
 def _named(folders: list[Path], pattern: str) -> list[Path]:
