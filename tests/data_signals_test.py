@@ -23,7 +23,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 def handlers():
     """Those of the tests' own process are put back."""
     before = {number: signal.getsignal(number) for number in CODES}
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)  # neither ignored nor the tests' own end
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -78,21 +78,58 @@ def test_output_that_fails_on_the_way_out_is_no_fault(capsys, error):
     assert capsys.readouterr().err == "stopped; give the same command to go on\n"
 
 
-def test_a_terminal_that_is_closed(tmp_path):
-    """The real thing: every write to it fails from then on, and the workers are hung up on as well."""
+def start_in_a_terminal(command):
+    """The process, and the terminal's end to close."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command, cwd=tiny_runs.PROJECT, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    return process, ours
+
+
+TALKING = """
+import sys, time
+from data_pipelines.command_line import main
+def run(values, console):
+    try:
+        print("working")
+        print("ready", file=sys.stderr)
+        while True:
+            time.sleep(0.01)
+            if sys.stdout.isatty():
+                print("working")
+    finally:
+        print("putting away")
+sys.exit(main(["command"], lambda values: None, run, "usage"))
+"""
+
+
+def test_output_to_a_terminal_that_is_closed_does_not_change_the_exit_code():
+    process, ours = start_in_a_terminal([sys.executable, "-c", TALKING])
+    assert os.read(ours, 7) == b"working"
+    os.close(ours)
+    assert process.wait(60) == CODES[signal.SIGHUP]
+
+
+def test_nor_does_output_to_a_pager_that_has_gone():
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    process = subprocess.Popen([sys.executable, "-c", TALKING], cwd=tiny_runs.PROJECT, env=buffered, **piped)
+    assert process.stderr.readline() == b"ready\n"  # there is output that waits to be written
+    process.stdout.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr.read() == b"stopped; give the same command to go on\n"
+    assert process.wait(60) == CODES[signal.SIGHUP]
+    process.stderr.close()
+
+
+def test_work_of_which_the_terminal_is_closed_goes_on_later(tmp_path):
     tiny.write_gta5(tmp_path / "gta5", 16)
     command = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=gta5", f"--source={tmp_path / 'gta5'}"]
     command += ["--size=3000x2000", "--shard_mb=1", "--num_workers=2", f"--output={tmp_path / 'out'}"]
-    ours, theirs = pty.openpty()
-
-    def take_terminal():
-        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-
-    process = subprocess.Popen(
-        command, cwd=tiny_runs.PROJECT, stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True, preexec_fn=take_terminal,
-    )  # fmt: skip
-    os.close(theirs)
+    process, ours = start_in_a_terminal(command)
     partial = tmp_path / "out" / "gta5-train-3000x2000.partial"
     while not list(partial.glob("shard-*.json")):
         assert process.poll() is None
