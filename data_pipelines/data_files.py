@@ -47,12 +47,18 @@ def not_of_the_file(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def reading(path: Path, kind: type[DataError] = AccessError, restore: str = "restore it") -> Iterator[None]:
-    """An OSError inside becomes a `kind` of DataError that names the path; `restore` as for explain."""
+    """An OSError inside becomes a `kind` of DataError that names the path; `restore` as for explain.
+
+    Raises:
+      kind: the path cannot be read; AccessError where the process has come to a limit of its own.
+    """
     try:
         yield
     except OSError as error:
         reason, advice = explain(path, error, restore)
-        raise kind(f"{path}: cannot be read ({reason}); {advice}") from None
+        raise (AccessError if not_of_the_file(error) else kind)(
+            f"{path}: cannot be read ({reason}); {advice}"
+        ) from None
 
 
 def is_folder(path: Path) -> bool:

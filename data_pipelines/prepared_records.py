@@ -173,13 +173,13 @@ class RecordSet:
             )
         return loaded
 
-    def _unreadable(self, shard: int, error: Exception) -> UnreadableFile:
+    def _unreadable(self, shard: int, error: Exception) -> DataError:
         """The error for a shard of which its reader has raised another one, perhaps for want of permission."""
         path = self._path(shard)
         try:
             with data_files.reading(path, UnreadableFile, self._anew), open(path, "rb"):
                 return UnreadableFile(f"{path}: damaged ({_one_line(error)}); {self._anew}")
-        except UnreadableFile as refused:
+        except DataError as refused:
             return refused
 
     @property

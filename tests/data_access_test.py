@@ -209,6 +209,16 @@ def test_a_limit_of_the_process_is_no_fault_of_a_picture(root, refuse, code):
     assert not isinstance(error.value, UnreadableFile)
 
 
+def test_nor_is_it_one_of_a_shard(root, refuse):
+    prepare_pair(root)
+    (records,) = open_domains(gta5(root)).source_train.records
+    (shard,) = records.folder.glob("shard-*")
+    shard.rename(shard.with_name("away"))
+    refuse(shard, "EMFILE")
+    with pytest.raises(AccessError, match=rf"{shard.name}: cannot be read \(Too many open files\); raise the limit"):
+        records.load("00001")
+
+
 @pytest.mark.parametrize("code", FAULTS)
 def test_a_toy_city_that_is_refused(root, refuse, code):
     city = ToyCity(seed=0, size=(64, 32), num_train=1, num_val=1)
