@@ -1,12 +1,10 @@
 """doctor and prepare end when they are asked to: by Ctrl-C, a polite kill, or a terminal that is closed."""
 
-import fcntl
 import os
 import pty
 import signal
 import subprocess
 import sys
-import termios
 import time
 
 import pytest
@@ -81,9 +79,11 @@ def test_output_that_fails_on_the_way_out_is_no_fault(capsys, error):
 def start_in_a_terminal(command):
     """The process, and the terminal's end to close."""
     ours, theirs = pty.openpty()
+    # The first terminal that the leader of a session opens is the one that it is hung up by.
+    take_it = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, sys.argv[1:])"
     process = subprocess.Popen(
-        command, cwd=tiny_runs.PROJECT, stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+        [sys.executable, "-c", take_it, *command], cwd=tiny_runs.PROJECT, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
     return process, ours
