@@ -102,7 +102,7 @@ def _report(workdir: pathlib.Path, name: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _disk_faults(workdir: pathlib.Path):
-    """A full disk, one that may not be written, and one that cannot be read, are the user's to mend."""
+    """A full disk, a workdir that may not be written, and a checkpoint that cannot be read, are the user's to mend."""
     try:
         yield
     except UnreadableCheckpoint as error:
@@ -111,7 +111,7 @@ def _disk_faults(workdir: pathlib.Path):
             "command when it can be read again, or delete the checkpoint's folder to go on from the one before"
         ) from error
     except OSError as error:
-        if error.errno not in disk_faults.CODES:
+        if not disk_faults.of_writing_to(error, workdir):
             raise
         raise UserError(
             f"cannot write {error.filename or workdir}: {error.strerror}; make room or choose another --workdir, "
@@ -222,7 +222,7 @@ def table(command, open_feed, console: Console, *, program: pathlib.Path, typed:
 
 def job(path: str, open_feed, console: Console) -> None:
     """One stage of a table, in a process that `table` started."""
-    with _disk_faults(pathlib.Path(path).parent):
+    with _disk_faults(jobs.workdir(path)):
         jobs.do(path, open_feed, console)
 
 

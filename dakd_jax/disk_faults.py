@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-CODES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # reading never ends in these
+CODES = _OF_WRITING | {errno.EACCES, errno.EPERM}
 # May be gone at the next try: a disk or network that hiccups, too many files that others hold open.
 TRANSIENT = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT}
 READING = TRANSIENT | {errno.EACCES, errno.EPERM, errno.ENOMEM}  # say nothing about the bytes on the disk
@@ -25,6 +26,18 @@ def require_space(folder: pathlib.Path, num_bytes: int) -> None:
     """Raises OSError (ENOSPC) unless that many bytes and a little more fit on the folder's disk."""
     if shutil.disk_usage(folder).free < num_bytes + _HEADROOM:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def of_writing_to(error: OSError, workdir: pathlib.Path) -> bool:
+    """Whether an error is a fault of the disk that the workdir lies on, or of another one that was written to.
+
+    A permission that is missing elsewhere is none: it may be one to read.
+    """
+    if error.errno in _OF_WRITING:
+        return True
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    home = pathlib.Path(os.path.realpath(workdir))
+    return error.errno in CODES and any(pathlib.Path(os.path.realpath(name)).is_relative_to(home) for name in names)
 
 
 def find(error: BaseException | None, path: object, codes: Collection[int] = CODES) -> OSError | None:

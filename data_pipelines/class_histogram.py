@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_pipelines import loading, parallel
+from data_pipelines import atomic_files, loading, parallel
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Example, Split
 from data_pipelines.label_spaces import NUM_CLASSES
@@ -77,15 +77,9 @@ def cache_file(split: Split, cache_dir: str | os.PathLike) -> Path:
 
 def save(histogram: ClassHistogram, file: Path) -> None:
     """Writes a cache file as a whole. Raises a DataError when that cannot be done."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "wb") as stream:
-                np.savez_compressed(stream, names=np.array(histogram.names), counts=histogram.counts)
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_files.replacing(file) as temporary, open(temporary, "wb") as stream:
+            np.savez_compressed(stream, names=np.array(histogram.names), counts=histogram.counts)
     except OSError as error:
         raise DataError(
             f"cannot write {file}: {error.strerror or error}; make room, allow writing or choose another folder"

@@ -1,5 +1,6 @@
-"""What the commands of this room share: absl flags, one-line mistakes, exit codes."""
+"""What the commands of this room share: absl flags, one-line mistakes, exit codes, an end when asked to."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,7 +11,15 @@ from rich.console import Console
 
 from data_pipelines.errors import DataError
 
-DONE, USER_MISTAKE, INTERRUPTED = 0, 2, 130
+DONE, USER_MISTAKE = 0, 2
+
+
+class Stopped(KeyboardInterrupt):
+    """The command was asked to stop by a signal, `number`."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
 
 
 def main(
@@ -28,24 +37,62 @@ def main(
       usage: printed for --help.
 
     Returns:
-      the exit code; a mistake of the user's is one line on stderr.
+      the exit code: 2 after a mistake of the user's, which is one line on stderr; when it was stopped 128 and the
+      signal's number, as shells have it: 130 by Ctrl-C, 143 by a polite kill, 129 by a terminal that was closed.
     """
     console = Console() if sys.stdout.isatty() else Console(width=110)
     if {"--help", "-h"} & set(arguments[1:]):
         print(usage.strip())
         return DONE
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends as Ctrl-C does
+    asked = _stop_when_asked()
     try:
         return run(_parse(arguments, define_flags), console) or DONE
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_MISTAKE
-    except KeyboardInterrupt:
-        print("stopped; give the same command to go on", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of the output, e.g. `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except (KeyboardInterrupt, DataError, OSError) as error:
+        if asked or isinstance(error, KeyboardInterrupt):  # with the terminal gone, any output on the way out fails
+            return _stopped(asked[0] if asked else signal.SIGINT)
+        if isinstance(error, DataError):
+            print(f"error: {error}", file=sys.stderr)
+            return USER_MISTAKE
+        if isinstance(error, BrokenPipeError):  # the reader of the output, e.g. `head`, has gone
+            _drop(sys.stdout)
+            return DONE
+        raise
+
+
+def _stop_when_asked() -> list[int]:
+    """From now on SIGTERM and SIGHUP end the command as Ctrl-C does; returns what the signals are noted in.
+
+    A SIGHUP that is ignored already stays so: the command was started with nohup, to outlive its terminal.
+    """
+    asked: list[int] = []
+
+    def stop(number, frame):
+        again = number in asked
+        asked.append(number)
+        if not (again and number == signal.SIGHUP):  # a closed terminal comes twice, from the system and the shell
+            raise Stopped(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
+    return asked
+
+
+def _stopped(number: int) -> int:
+    """Says so where that can be read; returns the exit code."""
+    for stream, line in ((sys.stdout, ""), (sys.stderr, "stopped; give the same command to go on\n")):
+        try:
+            stream.write(line)
+            stream.flush()
+        except OSError:
+            _drop(stream)
+    return 128 + number
+
+
+def _drop(stream) -> None:
+    """Nothing that is still to be written to a stream, of which the other end has gone, can fail any more."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parse(arguments: Sequence[str], define_flags: Callable[[flags.FlagValues], None]) -> flags.FlagValues:

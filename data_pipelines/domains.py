@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipelines import fingerprint, prepared_records
+from data_pipelines import data_files, fingerprint, prepared_records
 from data_pipelines.datasets import list_examples, restrict_split
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Split
@@ -181,9 +181,10 @@ def _named_folder(data: Any, root: Path, dataset: str) -> Path:
 def _folder(data: Any, root: Path, dataset: str) -> Path:
     """Where a dataset lies. Raises DataError if there is no folder."""
     folder = _named_folder(data, root, dataset)
-    if not folder.is_dir():
+    if not data_files.is_folder(folder):
+        why = data_files.why_absent(folder)
         raise DataError(
-            f"{dataset}: no folder {folder}; set --config.data.root to the folder that holds {dataset}/, "
+            f"{dataset}: no folder {folder}{why}; set --config.data.root to the folder that holds {dataset}/, "
             f"or --config.data.{dataset}_dir to the dataset itself"
         )
     return folder
@@ -201,14 +202,10 @@ def _list(data: Any, root: Path, dataset: str, split: str, *, list_file: str = "
       DataError: neither is there, or the split is incomplete.
     """
     sets = prepared_records.find(records_dir(data), dataset, split)
-    try:
-        folder = _folder(data, root, dataset)
-    except DataError:
-        if not sets:
-            raise
+    if sets and not data_files.is_folder(named := _named_folder(data, root, dataset)):
         whole = next((one for one in sets if one.description.labelled), sets[0])
-        found = whole.as_split(_named_folder(data, root, dataset), labelled=labelled)
-        return prepared_records.attach(restrict_split(found, list_file), sets)
+        return prepared_records.attach(restrict_split(whole.as_split(named, labelled=labelled), list_file), sets)
+    folder = _folder(data, root, dataset)
     return prepared_records.attach(list_examples(dataset, folder, split, list_file=list_file, labelled=labelled), sets)
 
 

@@ -15,6 +15,13 @@ class UnreadableFile(DataError):
     """
 
 
+class AccessError(DataError):
+    """The system refuses to look at a file or folder of the data: no permission, a disk's fault, a circle of links.
+
+    Nobody knows what is there, so that it may not be taken for missing.
+    """
+
+
 class MissingLabels(DataError):
     """Pictures of a split have no label. `all_missing`: none of them has one, the split is an unlabelled one."""
 

@@ -144,6 +144,14 @@ def colourise(train_ids: np.ndarray) -> np.ndarray:
     return table[train_ids]
 
 
+def no_train_ids(labels: np.ndarray) -> list[int]:
+    """The sorted values in labels uint8 [...] that are neither train ids nor 255; cheap where there are none."""
+    if not labels.size or (labels + np.uint8(1)).max() <= NUM_CLASSES:  # 255 + 1 is 0 in a byte
+        return []
+    values = np.unique(labels)
+    return values[(values >= NUM_CLASSES) & (values != IGNORE_LABEL)].tolist()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelEncoding:
     """How the pixel values of a label file are to be read.
@@ -154,6 +162,9 @@ class LabelEncoding:
       known: bool [256], values that are in the table.
       allows_colours: whether an RGB file is decoded by colour; otherwise it is an error.
       max_unknown: largest tolerated share of pixels outside the table; these become 255 and are counted.
+
+    Raises:
+      ValueError: a table that would let other values through than train ids and 255: nothing looks at them again.
     """
 
     name: str
@@ -161,6 +172,12 @@ class LabelEncoding:
     known: np.ndarray
     allows_colours: bool = False
     max_unknown: float = 0.0
+
+    def __post_init__(self):
+        if self.to_train_id.shape != (256,) or self.to_train_id.dtype != np.uint8 or no_train_ids(self.to_train_id):
+            raise ValueError(
+                f"{self.name}: expected a table of 256 bytes, each a train id 0..{NUM_CLASSES - 1} or {IGNORE_LABEL}"
+            )
 
 
 _KNOWN_LABEL_IDS = np.isin(np.arange(256), [row.label_id for row in LABEL_CLASSES])

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_pipelines import label_spaces
-from data_pipelines.errors import DataError, UnreadableFile
+from data_pipelines import data_files, label_spaces
+from data_pipelines.errors import AccessError, DataError, UnreadableFile
 from data_pipelines.examples import Example
 
 RESAMPLING = {
@@ -148,10 +148,16 @@ def sizes_differ(example: Example, image_size: tuple[int, int], label_size: tupl
     )
 
 
-def _unreadable(path: Path, error: Exception) -> UnreadableFile:
-    reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
-    line = f"{path}: cannot be read as a picture ({reason}); restore the file or remove it with its pair"
-    return UnreadableFile(line)
+def _unreadable(path: Path, error: Exception) -> DataError:
+    """The error for a file of which Pillow or the system has raised another one."""
+    restore = "restore the file or remove it with its pair"
+    if isinstance(error, OSError) and error.errno:
+        reason, advice = data_files.explain(path, error, restore)
+    else:
+        reason, advice = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__, restore
+    line = f"{path}: cannot be read as a picture ({reason}); {advice}"
+    # A process without memory or descriptors would leave out one sound picture after the other.
+    return AccessError(line) if data_files.not_of_the_file(error) else UnreadableFile(line)
 
 
 def _wrong_values(path: Path, encoding: label_spaces.LabelEncoding, values: np.ndarray, share: float) -> DataError:

@@ -56,7 +56,8 @@ def map_in_processes(
 
 
 def be_a_worker() -> None:
-    """For a process that works for another: leaves Ctrl-C to it, and ends when it does, however that comes about."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """For a process that works for another: leaves Ctrl-C and a closed terminal to it, and ends when it does."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):  # Linux has this
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,12 +1,12 @@
 """Writing a set of prepared records, shard by shard, so that a killed preparation goes on where it was.
 
-Everything is written to NAME.partial, a shard under a temporary name until it is whole, the description last; then the
-folder is renamed to NAME. What is called NAME is therefore whole.
+Everything is written to NAME.partial, every file under a temporary name until it is whole, the description last; then
+the folder is renamed to NAME. What is called NAME is therefore whole.
 """
 
 import contextlib
 import dataclasses
-import fcntl
+import errno
 import json
 import os
 import shutil
@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from data_pipelines import class_histogram, loading, prepared_records
+from data_pipelines import atomic_files, class_histogram, data_files, loading, prepared_records
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Example, Split
 from data_pipelines.label_spaces import NUM_CLASSES
@@ -24,6 +25,7 @@ from data_pipelines.prepared_records import RESAMPLE, Description
 
 NO_COUNTS = np.zeros(NUM_CLASSES + 1, np.int64)  # of a picture without a label
 COMPRESSIONS = {"none": "uncompressed", "zstd": "zstd:3"}
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,7 @@ def prepare(
 
 def is_done(preparation: Preparation) -> bool:
     """Whether the very set is there already."""
-    if not (preparation.folder / prepared_records.DESCRIPTION).exists():
+    if not data_files.is_file(preparation.folder / prepared_records.DESCRIPTION):
         return False
     there = Description.read(preparation.folder)
     wanted = _description(preparation, there.label_sizes)
@@ -105,14 +107,32 @@ def is_done(preparation: Preparation) -> bool:
 
 @contextlib.contextmanager
 def alone(preparation: Preparation) -> Iterator[None]:
-    """Keeps other preparations of the same set away. Raises DataError: one is under way."""
-    preparation.folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(preparation.folder.parent / f".{preparation.folder.name}.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{preparation.folder}: another preparation of it is under way; wait for its end") from None
+    """Keeps other preparations of the same set away; the system lets go of the lock when the process ends.
+
+    Raises:
+      DataError: one is under way, or the disk has no locks to find that out by.
+      OSError: the lock's file cannot be written.
+    """
+    folder = preparation.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # No fallback to a file that merely exists: it would outlive a killed process.
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DataError(f"{folder}: another preparation of it is under way; wait for its end") from None
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        reason = getattr(error, "strerror", None) or "not implemented"
+        raise DataError(
+            f"{folder.parent}: this file system has no locks ({reason}), so that two preparations of one set would "
+            "not notice each other; mount it with locks, or choose an --output on another disk and move the set here"
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def begin(preparation: Preparation) -> int:
@@ -126,9 +146,8 @@ def begin(preparation: Preparation) -> int:
     if not same:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _write(plan_file, json.dumps(plan).encode())
-    for leftover in folder.glob("*.writing-*"):
-        leftover.unlink()
+        atomic_files.write_bytes(plan_file, json.dumps(plan).encode())
+    atomic_files.remove_leftovers(folder)
     return len(preparation.split) - sum(len(job.examples) for job in preparation.jobs())
 
 
@@ -146,9 +165,8 @@ def write_shard(job: ShardJob) -> int:
     """
     from array_record.python.array_record_module import ArrayRecordWriter  # only where records are written
 
-    temporary = job.path.with_name(f"{job.path.name}.writing-{os.getpid()}")
     counts, sizes = [], []
-    try:
+    with atomic_files.replacing(job.path) as temporary:
         writer = ArrayRecordWriter(str(temporary), f"group_size:1,{COMPRESSIONS[job.compression]}")
         try:
             for example in job.examples:
@@ -158,11 +176,8 @@ def write_shard(job: ShardJob) -> int:
                 writer.write(prepared_records.pack(loaded if job.native_labels else _at_picture_size(loaded)))
         finally:
             _close(writer, temporary)
-        os.replace(temporary, job.path)
-    finally:
-        temporary.unlink(missing_ok=True)
     side = {"class_counts": np.array(counts).tolist(), "label_sizes": sizes}
-    _write(_side_file(job.path), json.dumps(side).encode())
+    atomic_files.write_bytes(_side_file(job.path), json.dumps(side).encode())
     return len(job.examples)
 
 
@@ -172,9 +187,11 @@ def finish(preparation: Preparation) -> Path:
     paths = [folder / prepared_records.shard_name(n, len(preparation.shards)) for n in range(len(preparation.shards))]
     sides = [json.loads(_side_file(path).read_text(encoding="utf-8")) for path in paths]
     counts = np.concatenate([np.array(side["class_counts"], np.int64) for side in sides])
-    np.save(folder / prepared_records.CLASS_COUNTS, counts)
+    with atomic_files.replacing(folder / prepared_records.CLASS_COUNTS) as temporary, open(temporary, "wb") as stream:
+        np.save(stream, counts)
     sizes = tuple(tuple(size) for side in sides for size in side["label_sizes"] if size)
-    _write(folder / prepared_records.DESCRIPTION, _description(preparation, sizes).to_json().encode())
+    description = _description(preparation, sizes).to_json().encode()
+    atomic_files.write_bytes(folder / prepared_records.DESCRIPTION, description)
     replaced = preparation.folder.with_name(f"{preparation.folder.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     if preparation.folder.exists():  # a set of other files, or of another format
@@ -225,10 +242,3 @@ def _close(writer, path: Path) -> None:
 
 def _side_file(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name, then renames it."""
-    temporary = path.with_name(f"{path.name}.writing-{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

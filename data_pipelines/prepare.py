@@ -9,7 +9,7 @@ training looks), --num_workers (processes), --compression (none or zstd), --shar
 --beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared).
 
 Training splits keep labels at the picture's size; val and test keep them at native size, for evaluation.
-Exit codes: 0 done; 2 a mistake in the command or the files; 130 stopped.
+Exit codes: 0 done; 2 a mistake in the command or the files; 130, 143, 129 stopped (Ctrl-C, SIGTERM, SIGHUP).
 """
 
 import os
@@ -30,11 +30,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from data_pipelines import command_line, preparation, preparation_runners
+from data_pipelines import command_line, data_files, preparation, preparation_runners
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import quick
 from data_pipelines.domains import check_size
-from data_pipelines.errors import DataError, MissingLabels
+from data_pipelines.errors import AccessError, DataError, MissingLabels
 from data_pipelines.examples import Split
 
 
@@ -83,12 +83,12 @@ def _write(planned: preparation.Preparation, values: flags.FlagValues, console: 
     try:
         with preparation.alone(planned):
             folder = _write_shards(planned, values, console)
+        num_bytes = sum(file.stat().st_size for file in folder.iterdir())
     except OSError as error:
         raise DataError(
             f"cannot write {error.filename or planned.folder}: {error.strerror or error}; make room or choose another "
             "--output, then give the same command to go on"
         ) from error
-    num_bytes = sum(file.stat().st_size for file in folder.iterdir())
     console.print(
         f"{folder}: {len(planned.split)} pictures, {len(planned.shards)} shards, {num_bytes / 2**20:,.1f} MiB",
         highlight=False,
@@ -135,13 +135,14 @@ def _show_progress(steps, planned: preparation.Preparation, done: int, console: 
 
 def _list_splits(dataset: str, source: Path, wanted: Sequence[str]) -> list[Split]:
     """The splits that are wanted, or those that training and evaluation read."""
-    if not source.is_dir():
-        raise DataError(f"--source={source}: no such folder; name the folder of {dataset}")
+    if not data_files.is_folder(source):
+        why = data_files.why_absent(source)
+        raise DataError(f"--source={source}: no such folder{why}; name the folder of {dataset}")
     found, problems = [], []
     for name in wanted or [split for split in LAYOUTS[dataset].splits if split != "test"]:
         try:
             found.append(_list(dataset, source, name))
-        except MissingLabels:
+        except (AccessError, MissingLabels):
             raise
         except DataError as error:
             if wanted:

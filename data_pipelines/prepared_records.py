@@ -7,6 +7,7 @@ label table, 0), the picture uint8 [H, W, 3] RGB and the label uint8 [H, W] of t
 """
 
 import dataclasses
+import io
 import json
 import re
 import struct
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines import data_files, label_spaces
 from data_pipelines.errors import DataError, UnreadableFile
 from data_pipelines.examples import Example, Split
 from data_pipelines.loading import LoadedExample
@@ -82,15 +84,17 @@ class Description:
     def read(cls, folder: Path) -> "Description":
         """Raises a DataError when the file is missing, damaged or of another format."""
         path = folder / DESCRIPTION
+        with data_files.reading(path, restore=f"delete {folder}, prepare anew"):
+            text = path.read_bytes()
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(text)
             if content.pop("format") != FORMAT:
                 raise ValueError(f"not of format {FORMAT}")
             pairs = ("label_sizes",)
             content |= {k: tuple(tuple(v) for v in content[k]) for k in pairs}
             content |= {k: tuple(v) for k, v in content.items() if isinstance(v, list)}
             return cls(**content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path}: no description of prepared records ({error}); delete {folder}, prepare anew"
             ) from None
@@ -143,22 +147,44 @@ class RecordSet:
             return False
         return all(known[name] == sample for name, sample in zip(names, split.file_samples, strict=True))
 
-    def load(self, name: str) -> LoadedExample:
+    def load(self, name: str, *, labelled: bool = True) -> LoadedExample:
         """The example of this name: image uint8 [H, W, 3], label uint8 [H, W] or None, read-only.
+
+        Args:
+          labelled: False passes over the label.
 
         Raises:
           UnreadableFile: the file is missing or damaged.
+          DataError: a label that holds other values than train ids and 255.
         """
         row = self._row[name]
         shard = int(np.searchsorted(self._starts, row, side="right")) - 1
         try:
-            return unpack(self._reader(shard).read([row - int(self._starts[shard])])[0])
+            loaded = unpack(self._reader(shard).read([row - int(self._starts[shard])])[0])
         except (RuntimeError, IndexError, ValueError, struct.error) as error:
             self._readers.pop(shard, None)  # it would fail for ever, though the file came back
-            reason = " ".join(str(error).split())[:200]
-            raise UnreadableFile(
-                f"{self._path(shard)}: damaged ({reason}); delete {self.folder} and prepare anew"
-            ) from None
+            raise self._unreadable(shard, error) from None
+        if not labelled:
+            return LoadedExample(loaded.image, None, 0)
+        if loaded.label is not None and (wrong := label_spaces.no_train_ids(loaded.label)):
+            raise DataError(
+                f"{self._path(shard)}: the label of {name} holds {', '.join(map(str, wrong[:8]))}, expected train ids "
+                f"0..{label_spaces.NUM_CLASSES - 1} and {label_spaces.IGNORE_LABEL}; {self._anew}"
+            )
+        return loaded
+
+    def _unreadable(self, shard: int, error: Exception) -> DataError:
+        """The error for a shard of which its reader has raised another one, perhaps for want of permission."""
+        path = self._path(shard)
+        try:
+            with data_files.reading(path, UnreadableFile, self._anew), open(path, "rb"):
+                return UnreadableFile(f"{path}: damaged ({_one_line(error)}); {self._anew}")
+        except DataError as refused:
+            return refused
+
+    @property
+    def _anew(self) -> str:
+        return f"delete {self.folder} and prepare anew"
 
     def label_size(self, name: str) -> tuple[int, int]:
         """(width, height) of the label of this name."""
@@ -167,11 +193,12 @@ class RecordSet:
     def class_counts(self, names: Sequence[str]) -> np.ndarray:
         """int64 [len(names), 20]: pixels at native size of the 19 train ids and of 255."""
         path = self.folder / CLASS_COUNTS
+        with data_files.reading(path, restore=self._anew):
+            content = path.read_bytes()
         try:
-            return np.load(path)[[self._row[name] for name in names]]
-        except (OSError, ValueError, EOFError, IndexError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{path}: damaged ({reason}); delete {self.folder} and prepare anew") from None
+            return np.load(io.BytesIO(content))[[self._row[name] for name in names]]
+        except (ValueError, EOFError, IndexError) as error:
+            raise DataError(f"{path}: damaged ({_one_line(error)}); {self._anew}") from None
 
     def as_split(self, root: Path, *, labelled: bool) -> Split:
         """The split that this was made from, for a machine that has only the records.
@@ -207,8 +234,13 @@ class RecordSet:
 def find(folder: Path, dataset: str, split: str) -> list[RecordSet]:
     """All sets of a split in a folder of sets, of any size; a broken one raises a DataError."""
     whole = re.compile(rf"{dataset}-{split}-\d+x\d+")  # not what is growing or being replaced
-    found = sorted(path.parent for path in folder.glob(f"{dataset}-{split}-*/{DESCRIPTION}"))
-    return [RecordSet(path) for path in found if whole.fullmatch(path.name)]
+    there = sorted(data_files.listing(folder)) if data_files.is_folder(folder) else []
+    named = [path for path in there if whole.fullmatch(path.name)]
+    return [RecordSet(path) for path in named if data_files.is_file(path / DESCRIPTION)]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def attach(split: Split, sets: Sequence[RecordSet]) -> Split:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import fingerprint, loaders, loading
+from data_pipelines import data_files, fingerprint, loaders, loading
 from data_pipelines.datasets import cityscapes
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Example, Split
@@ -48,7 +48,7 @@ def batches(
       DataError: a split with a problem or without files or labels; while iterating, a broken file.
     """
     split = usable(split, labelled=bool(label_sizes))
-    if not split.root.is_dir():
+    if not data_files.is_folder(split.root):
         raise DataError(
             f"{split.dataset}: no folder {split.root}; this reads the pictures at several sizes, so prepared records "
             "are not enough: restore the folder"
@@ -106,7 +106,7 @@ def instances_problem(split: Split) -> str:
     """Why the instances of a labelled split cannot be scored, '' when every picture has them."""
     if split.dataset != "cityscapes":
         return f"{split.dataset} has no instance labels"
-    missing = [path for path in instance_files(split) if not path.is_file()]
+    missing = [path for path in instance_files(split) if not data_files.is_file(path)]
     if not missing:
         return ""
     folder = missing[0].relative_to(split.root).parent.as_posix()

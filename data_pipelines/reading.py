@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from data_pipelines import loading
+from data_pipelines import data_files, loading
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Split
 from data_pipelines.loading import LoadedExample
@@ -40,8 +40,7 @@ class Reader:
         """The example at an index; UnreadableFile when its file or record is broken, DataError of a wrong label."""
         example, records = self.split.examples[index], self.records
         if records:
-            loaded = records.load(example.name)
-            loaded = loaded if self.labelled else LoadedExample(loaded.image, None, 0)
+            loaded = records.load(example.name, labelled=self.labelled)
         else:
             example = example if self.labelled else dataclasses.replace(example, label=None)
             loaded = loading.load_example(example, self.image_size, self.label_size, self.resample)
@@ -55,7 +54,7 @@ class Reader:
 
     def require(self) -> None:
         """Raises a DataError when neither the files are there nor records that hold just this."""
-        if self.records or self.split.root.is_dir():
+        if self.records or data_files.is_folder(self.split.root):
             return
         there = ", ".join(records.folder.name for records in self.split.records) or "none"
         width, height = self.image_size

@@ -55,3 +55,28 @@ def test_unknown_colours_are_255_and_not_known():
 def test_colourise_is_undone_by_decoding():
     train_ids = np.array([[0, 18, 255, 13]], np.uint8)
     np.testing.assert_array_equal(label_spaces.train_ids_from_colours(label_spaces.colourise(train_ids))[0], train_ids)
+
+
+def test_every_encoding_gives_train_ids_and_void_alone():
+    allowed = [*range(label_spaces.NUM_CLASSES), label_spaces.IGNORE_LABEL]
+    for encoding in (label_spaces.LABEL_IDS, label_spaces.TRAIN_IDS, label_spaces.GTA5_IDS):
+        assert np.isin(encoding.to_train_id, allowed).all()
+    every_colour = np.stack(np.meshgrid(*[np.arange(0, 256, 5, np.uint8)] * 3), axis=-1)
+    assert np.isin(label_spaces.train_ids_from_colours(every_colour)[0], allowed).all()
+
+
+@pytest.mark.parametrize("value", range(256))
+def test_what_is_no_train_id_is_found(value):
+    labels = np.full((4, 6), 18, np.uint8)
+    labels[0, 0], labels[3, 5] = 255, value
+    assert label_spaces.no_train_ids(labels) == ([value] if 19 <= value < 255 else [])
+    assert label_spaces.no_train_ids(labels[:0]) == []
+
+
+@pytest.mark.parametrize("value", [19, 34, 254])
+def test_a_table_to_another_space_is_refused(value):
+    """What it gave would count in the loss's mean as a pixel that is right."""
+    table = label_spaces.LABEL_ID_TO_TRAIN_ID.copy()
+    table[3] = value
+    with pytest.raises(ValueError, match=r"mine: expected a table of 256 bytes, each a train id 0\.\.18 or 255"):
+        label_spaces.LabelEncoding("mine", table, np.ones(256, bool))

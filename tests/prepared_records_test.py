@@ -6,6 +6,7 @@ import tiny_datasets as tiny
 from input_pipeline_test import AUGMENTED, assert_equal, take
 from prepared_sets import gta5, prepare_pair, run, write_domains
 
+from data_pipelines import prepared_records
 from data_pipelines.errors import DataError
 from data_pipelines.input_pipeline import eval_batches, open_domains
 
@@ -116,7 +117,8 @@ def test_a_damaged_shard_is_named(root, tmp_path, place):
         assert damaged[place] != content
         shard.write_bytes(damaged[place])
     domains = open_domains(gta5(root))
-    with pytest.raises(DataError, match=r"shard-00000-of-00001\.array_record: damaged .*prepare anew") as error:
+    said = {"middle": "damaged", "end": "damaged", "missing": r"cannot be read \(No such file"}
+    with pytest.raises(DataError, match=rf"shard-00000-of-00001\.array_record: {said[place]} .*prepare anew") as error:
         take(gta5(root), 8, domains=domains)
     assert "\n" not in str(error.value)
 
@@ -151,10 +153,50 @@ def test_records_alone_of_another_size_are_an_error_before_any_work(root, tmp_pa
         eval_batches(val, image_size=(16, 8), batch_size=2, resample="bilinear")
 
 
+WRONG = {"plain": {}, "augmented": AUGMENTED, "class-mix": {"class_mix": 1.0}, "rare": {"rare_class_temperature": 0.1}}
+
+
+@pytest.fixture
+def wrong_root(root, monkeypatch):
+    """Sets that another program has written, with bytes in the labels that are no train ids: checksums find nothing."""
+    pack = prepared_records.pack
+
+    def with_wrong_labels(loaded):
+        if loaded.label is not None:
+            label = loaded.label.copy()
+            label[0, 0], label[1, 1], label[2, 2] = 19, 254, 255
+            loaded = loaded._replace(label=label)
+        return pack(loaded)
+
+    monkeypatch.setattr(prepared_records, "pack", with_wrong_labels)
+    prepare_pair(root)
+    return root
+
+
+@pytest.mark.parametrize("loader", ["numpy", "tf"])
+@pytest.mark.parametrize("changes", WRONG.values(), ids=WRONG)
+def test_labels_of_no_class_are_refused_and_never_left_out(wrong_root, loader, changes):
+    if loader == "tf":
+        pytest.importorskip("tensorflow", reason="the tf.data loader needs tensorflow")
+    with pytest.raises(
+        DataError, match=r"shard-.*array_record: the label of 0000\d holds 19, 254, expected .*"
+    ) as error:
+        take(gta5(wrong_root, loader=loader, max_unreadable=99, **changes), 1)
+    assert "expected train ids 0..18 and 255; delete" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_labels_of_no_class_are_refused_in_evaluations_and_passed_over_where_none_is_read(wrong_root):
+    domains = open_domains(gta5(wrong_root))
+    with pytest.raises(DataError, match="holds 19, 254"):
+        list(eval_batches(domains.target_val, image_size=(16, 8), batch_size=2))
+    (records,) = domains.source_train.records
+    assert records.load("00001", labelled=False).label is None
+
+
 @pytest.mark.parametrize("damage", ["cut", "missing"])
 def test_damaged_class_counts_are_named(root, damage):
     prepare_pair(root)
     path = root / "prepared" / "gta5-train-20x12" / "class_counts.npy"
     path.write_bytes(path.read_bytes()[:40]) if damage == "cut" else path.unlink()
-    with pytest.raises(DataError, match=r"class_counts\.npy: damaged .*prepare anew"):
+    with pytest.raises(DataError, match=r"class_counts\.npy: (damaged|cannot be read) .*prepare anew"):
         take(gta5(root, rare_class_temperature=0.1), 1)

@@ -86,6 +86,25 @@ def test_sizes_of_picture_and_label_differ(run_py, city, workdir):
     tiny_runs.one_line(ended, label.name, "32x24 .* but .* is 64x48", "restore the pair or remove both")
 
 
+REFUSED = """
+import os
+plain = os.listdir
+def listdir(path="."):
+    if str(path) == {path!r}:
+        raise PermissionError(13, "Permission denied", str(path))
+    return plain(path)
+os.listdir = listdir
+"""
+
+
+def test_a_folder_of_the_data_that_may_not_be_read(run_py, city, workdir):
+    folder = city / "gta5" / "images"
+    ended = run_py(on_files(city, workdir), before=REFUSED.format(path=str(folder)))
+    tiny_runs.one_line(ended, rf"{folder}: cannot be read \(Permission denied\); allow this user to read it")
+    assert "--workdir" not in ended.stderr
+    tiny_runs.nothing_finished(workdir)
+
+
 def test_labels_of_evaluation_missing(run_py, city, workdir):
     shutil.rmtree(city / "cityscapes" / "gtFine")
     tiny_runs.one_line(run_py(on_files(city, workdir), before=NO_REPORT), "has no label", "gtFine")

@@ -21,7 +21,9 @@ def cross_entropy(log_probs: jax.Array, labels: jax.Array, *, ignore_label: int 
 
     Args:
       log_probs: [B, H, W, C] log-probabilities.
-      labels: [B, H, W] integers.
+      labels: [B, H, W] integers, each a class 0..C-1 or `ignore_label`. Nothing here checks it: any other value would
+        count as a pixel of loss 0 in the mean. data_pipelines refuses such labels where it reads them
+        (label_spaces.LabelEncoding, prepared_records.RecordSet.load); whoever feeds other batches must see to it.
     """
     valid = labels != ignore_label
     total = -jnp.sum(jnp.where(valid, pick(log_probs, labels), 0))

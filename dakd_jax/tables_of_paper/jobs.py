@@ -52,15 +52,21 @@ def do(path: str, open_feed: Callable, console: Console) -> None:
     if not told or not {"stage", "hash", "workdir", "config"} <= set(told):
         raise UserError(f"--job={path} is no job of a table; give the command of the table again")
     _stop_with_starter()
-    config, workdir = ConfigDict(_with_tuples(told["config"])), pathlib.Path(told["workdir"])
-    experiment = Experiment(config, open_feed(config.data), workdir, console)
+    config, folder = ConfigDict(_with_tuples(told["config"])), pathlib.Path(told["workdir"])
+    experiment = Experiment(config, open_feed(config.data), folder, console)
     if (planned := experiment.plan[told["stage"]]).hash != told["hash"]:
         raise UserError(
             f"{told['title']}: its data or parents have changed since the table was planned "
             f"({planned.hash[:8]}, not {told['hash'][:8]}); give the command of the table again"
         )
-    compilation_cache.enable(workdir)
+    compilation_cache.enable(folder)
     experiment.ensure(told["stage"], wait_seconds=WAIT_SECONDS)
+
+
+def workdir(path: str) -> pathlib.Path:
+    """The workdir of a job's file; the folder of the file where it tells none."""
+    told = records.read_json(pathlib.Path(path)) or {}
+    return pathlib.Path(str(told.get("workdir", pathlib.Path(path).parent)))
 
 
 def _with_tuples(content):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import label_spaces
+from data_pipelines import data_files, label_spaces
 from data_pipelines.errors import DataError, MissingLabels
 from data_pipelines.examples import Example
 
@@ -29,7 +29,7 @@ class LabelFiles(NamedTuple):
 
     def by_name(self) -> dict[str, Path]:
         """The files that are there, by example name; hidden files are passed over."""
-        files = sorted(p for p in self.folder.glob(self.pattern) if p.name[0] != ".")
+        files = (p for p in data_files.matching(self.folder, self.pattern) if p.name[0] != ".")
         return {path.name.removesuffix(self.ending): path for path in files}
 
 
@@ -53,14 +53,14 @@ class OnDisk(NamedTuple):
 
 def require_folder(dataset: str, folder: Path, way_out: str) -> Path:
     """Returns the folder, or raises a DataError that names it and the way out."""
-    if not folder.is_dir():
-        raise DataError(f"{dataset}: no folder {folder}; {way_out}")
+    if not data_files.is_folder(folder):
+        raise DataError(f"{dataset}: no folder {folder}{data_files.why_absent(folder)}; {way_out}")
     return folder
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """Picture files directly in the folder, by name; hidden files are passed over."""
-    files = (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != ".")
+    files = (p for p in data_files.listing(folder) if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != ".")
     return sorted(files)
 
 
@@ -85,7 +85,7 @@ def pair_with_labels(
     if label is None:
         return [Example(name(image), image) for image in images]
     examples = [Example(name(image), image, *label(image)) for image in images]
-    missing = [example for example in examples if not example.label.is_file()]
+    missing = [example for example in examples if not data_files.is_file(example.label)]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise MissingLabels(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import label_spaces
+from data_pipelines import data_files, label_spaces
 from data_pipelines.datasets import base
 from data_pipelines.examples import Example
 
@@ -40,7 +40,7 @@ def on_disk(root: Path, split: str, releases: Sequence[Release] = RELEASES) -> b
     Raises:
       DataError: missing folder.
     """
-    present = [r for r in releases if (root / r.images / split).is_dir()]
+    present = [r for r in releases if data_files.is_folder(root / r.images / split)]
     release = present[0] if present else releases[0]
     expected = " or ".join(f"{r.images}/{split}" for r in releases)
     folder = base.require_folder(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import label_spaces
+from data_pipelines import data_files, label_spaces
 from data_pipelines.datasets import base
 from data_pipelines.examples import Example
 
@@ -33,12 +33,12 @@ def on_disk(root: Path, split: str) -> base.OnDisk:
     def label(image: Path) -> tuple[Path, label_spaces.LabelEncoding]:
         stem = labels / image.parent.name / image.name.removesuffix(_IMAGE_SUFFIX)
         ids, train_ids = (stem.with_name(f"{stem.name}_gtFine_{kind}.png") for kind in ("labelIds", "labelTrainIds"))
-        if train_ids.is_file() and not ids.is_file():
+        if data_files.is_file(train_ids) and not data_files.is_file(ids):
             return train_ids, label_spaces.TRAIN_IDS
         return ids, label_spaces.LABEL_IDS
 
     return base.OnDisk(
-        images=sorted(folder.glob(f"*/*{_IMAGE_SUFFIX}")),
+        images=data_files.matching(folder, f"*/*{_IMAGE_SUFFIX}"),
         name=lambda p: p.name.removesuffix(_IMAGE_SUFFIX),
         label=label,
         label_files=tuple(

@@ -127,6 +127,8 @@ def _not_there(dataset: str, root: Path, split: str) -> dict[str, Outcome]:
 def _open(found: Inventory) -> Split | None:
     """The split as training opens it, None where it would not."""
     try:
-        return list_examples(found.dataset, found.root, found.split, labelled=found.labels == "yes")
+        split = list_examples(found.dataset, found.root, found.split, labelled=found.labels == "yes")
+        split.fingerprint  # noqa: B018  training begins with it, and it opens every file
     except DataError:
         return None  # the checks say why
+    return split

@@ -4,10 +4,11 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
+from data_pipelines import data_files
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.datasets.base import OnDisk
 from data_pipelines.domains import PAIRS
-from data_pipelines.errors import DataError
+from data_pipelines.errors import AccessError, DataError
 from data_pipelines.examples import Example, Split
 
 # The splits that training reads. A test split is looked at where there is one; its labels are kept back or blank.
@@ -50,13 +51,15 @@ def of_source(dataset: str, root: Path) -> dict[str, Inventory | None]:
     """Split name to what there is of it; None for one that training reads and that is not there.
 
     Raises:
-      DataError: no split at all.
+      DataError: no split at all, or a folder that cannot be looked into.
     """
     found: dict[str, Inventory | None] = {}
     problems = []
     for split in LAYOUTS[dataset].splits:
         try:
             found[split] = of_split_on_disk(dataset, root, split)
+        except AccessError:  # nobody knows what is there
+            raise
         except DataError as error:
             problems.append(error)
             if split in NEEDED:
@@ -77,9 +80,10 @@ def of_split_on_disk(dataset: str, root: Path, split: str) -> Inventory:
     examples, missing = [], []
     for name, image in zip(names, on_disk.images, strict=True):
         label, encoding = on_disk.label(image)
-        if not label.is_file():
+        there = data_files.is_file(label)
+        if not there:
             missing.append(label)
-        examples.append(Example(name, image, label if label.is_file() else None, encoding))
+        examples.append(Example(name, image, label if there else None, encoding))
     strays, gaps = _strays_and_gaps(on_disk, examples)
     times = Counter(names)
     return Inventory(

@@ -2,12 +2,12 @@
 
 import base64
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 
+from data_pipelines import atomic_files
 from data_pipelines.doctor import as_json, console, contact_sheet, fingerprints, histogram_plot
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
@@ -27,8 +27,8 @@ def write(audit: Audit, folder: Path) -> Path:
       DataError: they cannot be written.
     """
     try:
-        _write(folder / JSON, json.dumps(as_json.as_json(audit), indent=2) + "\n")
-        _write(folder / PAGE, render(audit))
+        atomic_files.write_bytes(folder / JSON, (json.dumps(as_json.as_json(audit), indent=2) + "\n").encode())
+        atomic_files.write_bytes(folder / PAGE, render(audit).encode())
     except OSError as error:
         raise DataError(
             f"cannot write {folder}: {error.strerror or error}; make room, allow writing or choose another --output"
@@ -70,14 +70,3 @@ def _css(colour: Sequence[int]) -> str:
 
 def _data_url(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file under a temporary name beside it, then renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from data_pipelines import data_files
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor import auditing, inventory, measuring
 from data_pipelines.doctor.audited import AuditedSplit
@@ -80,7 +81,7 @@ def _audited(split: Split) -> AuditedSplit:
 
 def _measure(split: Split) -> list[Facts]:
     """Facts from headers, and of a sample from its pixels; nothing of files that were looked at before."""
-    if not split.root.is_dir():  # prepared records alone: all files were decoded to make these
+    if not data_files.is_folder(split.root):  # prepared records alone: all files were decoded to make these
         return [_unknown(example) for example in split.examples]
     jobs = auditing.sampled(split.examples, SAMPLE)
     with ThreadPoolExecutor(4) as pool:  # Pillow decodes side by side

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_pipelines import label_spaces, loading
+from data_pipelines import data_files, label_spaces, loading
 from data_pipelines.datasets import LAYOUTS
-from data_pipelines.errors import DataError
 from data_pipelines.examples import Example
 from data_pipelines.tfds_builders.archives import Member
 
@@ -62,10 +61,8 @@ class _Content(io.BytesIO):
     """The bytes of a file, which `loading` opens and names in messages as it does the file."""
 
     def __init__(self, file: Path | Member):
-        try:
+        with data_files.reading(file, restore="restore the file"):
             super().__init__(file.read_bytes())
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror or error}); restore the file") from None
         self.name = Path(str(file)).name
         self._file = str(file)
 

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines import label_spaces
 from data_pipelines.datasets import LAYOUTS
-from data_pipelines.errors import DataError, MissingLabels
+from data_pipelines.errors import AccessError, DataError, MissingLabels
 from data_pipelines.examples import Example
 from data_pipelines.loaders import map_ahead
 from data_pipelines.tfds_builders import beam
@@ -128,6 +128,8 @@ class OnDiskBuilder(ExamplesBuilder, skip_registration=True):
     def _list_unlabelled(self, root: Path | ArchivePath, split: str) -> list[Example]:
         try:
             return self._find(root, split, False)
+        except AccessError:
+            raise
         except DataError:  # no such folder
             return []
 

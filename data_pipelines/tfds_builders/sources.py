@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from data_pipelines import data_files
 from data_pipelines.errors import DataError
 from data_pipelines.tfds_builders.archives import ArchivePath, open_archives
 
@@ -21,7 +22,7 @@ class Archives(NamedTuple):
 
     def found_in(self, folder: Path) -> list[list[Path]]:
         """The archives of each kind in a folder."""
-        return [sorted(path for glob in globs for path in folder.glob(glob)) for globs in self.kinds]
+        return [sorted(path for glob in globs for path in data_files.matching(folder, glob)) for globs in self.kinds]
 
 
 def find_source(

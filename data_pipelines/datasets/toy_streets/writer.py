@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,11 +12,12 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from data_pipelines import atomic_files, data_files
 from data_pipelines.datasets.toy_streets.city import ToyCity
 from data_pipelines.datasets.toy_streets.layouts import SAVERS
 from data_pipelines.datasets.toy_streets.looks import LOOKS
 from data_pipelines.datasets.toy_streets.render import RENDERER_VERSION, render
-from data_pipelines.errors import DataError
+from data_pipelines.errors import AccessError, DataError
 
 MANIFEST = "toy_city.json"
 WORTH_A_POOL = 200  # pictures; fewer are done before a second process has started
@@ -46,7 +46,7 @@ def ensure(root: str | os.PathLike, city: ToyCity, *, progress: Progress | None 
     root = Path(root)
     if _is_there(root, city):
         return root
-    partial_folder = root.parent / f".{root.name}.partial-{uuid.uuid4().hex[:8]}"
+    partial_folder = atomic_files.beside(root, "partial")
     try:
         partial_folder.mkdir(parents=True)
         # Closed before the folder is removed, so that no worker writes into it any more.
@@ -54,7 +54,7 @@ def ensure(root: str | os.PathLike, city: ToyCity, *, progress: Progress | None 
             for done, total in steps:
                 if progress:
                     progress(done, total)
-        (partial_folder / MANIFEST).write_text(json.dumps(_manifest(city), indent=2) + "\n")
+        (partial_folder / MANIFEST).write_text(json.dumps(_manifest(city), indent=2) + "\n", encoding="utf-8")
         _publish(partial_folder, root, city)
     except OSError as error:
         raise DataError(
@@ -83,14 +83,20 @@ def _manifest(city: ToyCity) -> dict:
 
 def _is_there(root: Path, city: ToyCity) -> bool:
     """Whether `root` holds exactly this city; False when it is absent or empty."""
-    try:
-        found = json.loads((root / MANIFEST).read_text())
-    except FileNotFoundError:
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise DataError(f"{root}: holds files but no {MANIFEST}; choose another folder for the toy city") from None
+    manifest = root / MANIFEST
+    if not data_files.is_file(manifest):
+        if data_files.is_folder(root) and data_files.listing(root):
+            raise DataError(f"{root}: holds files but no {MANIFEST}; choose another folder for the toy city")
+        if why := data_files.why_absent(root):
+            raise DataError(f"{root}: no folder{why}; choose another folder for the toy city")
         return False
-    except (OSError, ValueError) as error:
-        raise DataError(f"{root / MANIFEST}: unreadable ({error}); delete the folder {root}") from error
+    try:
+        with data_files.reading(manifest):
+            found = json.loads(manifest.read_text(encoding="utf-8"))
+    except AccessError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{manifest}: unreadable ({error}); delete the folder {root}") from error
     if found != _manifest(city):
         raise DataError(
             f"{root}: holds another toy city ({_difference(found, _manifest(city))}); "
