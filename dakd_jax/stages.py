@@ -13,7 +13,8 @@ from rich.console import Console
 from dakd_jax import paradigms, records, selection, settings, stage_identity, weights, workdir_lock
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
-from dakd_jax.train import Job, train
+from dakd_jax.stage_job import Job
+from dakd_jax.train import train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +215,7 @@ class Experiment:
             "weights_of_step": trained.step,
             "timing": trained.timing,
             **({"unreadable_examples": unreadable.reasons} if unreadable else {}),
+            **({"skipped_steps": trained.skipped} if trained.skipped else {}),
         }
         records.write_json(planned.folder / "record.json", record | finished)
 
