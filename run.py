@@ -21,8 +21,8 @@ stage and a process of its own: --jobs=N at a time, --rows="KL 0.4,vi" for a par
   compare   A B: lists what differs between two runs' folders, in records and scores
 
 Exit codes: 0 done; 1 verify or compare found a difference; 2 a mistake in the command, config or files; 3 a loss became
-NaN or infinite; 4 stages of a table failed; 130 stopped by Ctrl-C, 143 by SIGTERM, both after saving: the same command
-goes on.
+NaN or infinite; 4 stages of a table failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal;
+ignored under nohup), all after saving: the same command goes on.
 """
 
 import logging
@@ -34,7 +34,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-from dakd_jax import command_line, deterministic
+from dakd_jax import command_line, deterministic, lasting_output
 from dakd_jax.errors import NonFiniteLoss, UserError
 from dakd_jax.tables_of_paper import processes
 from data_pipelines.errors import DataError
@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
 
     # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    interruption.stop_on_sigterm()
+    interruption.stop_on_signals()
     console = progress.make_console()
     if command.replay:
         return DONE if commands.replay(command.replay, console) else DIVERGED
@@ -102,4 +102,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    lasting_output.install()
     sys.exit(main(sys.argv[1:]))

@@ -58,8 +58,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.keep_checkpoints = 2  # the newest ones
     config.train.precision = "float32"  # of the networks' computing; or 'bfloat16': less memory, faster on a GPU
     config.train.deterministic = False  # the same bits from run to run on a GPU too, for a price; a CPU has them anyway
-    config.train.on_nonfinite = "stop"  # or 'skip': leave the step out that gives a value that is not finite
-    config.train.max_skipped = 10  # such steps before the run stops all the same
+    config.train.on_nonfinite = "stop"  # or 'skip': leave a step out that gives a value that is not finite
+    config.train.max_skipped = 10  # so many at most, and never all of a stage: the next one ends the run (exit code 3)
     config.train.keep_every = 0  # also keep those at multiples of so many steps; 0 = none
 
     config.eval = ConfigDict()

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import zipfile
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -18,50 +19,82 @@ from dakd_jax.named_leaves import named_leaves
 from dakd_jax.train_step import LearningRates
 
 ABOUT = "about.json"
+MOST_NAMES = 6  # of values in one line
 
 
 class BadStep(Exception):
-    """A step whose loss, gradient or parameters are not finite. `step`: its number, from 1."""
+    """A step whose loss, gradient or parameters are not finite.
 
-    def __init__(self, step: int):
+    Attributes:
+      step: its number, from 1.
+      values: losses and norms that were not finite, by name.
+      left_out: how many such steps before it were left out.
+    """
+
+    def __init__(self, step: int, values: Mapping[str, float] | None = None, left_out: int = 0):
         super().__init__(step)
-        self.step = step
+        self.step, self.values, self.left_out = step, dict(values or {}), left_out
+
+    @property
+    def names(self) -> str:
+        """What was not finite, for people: the first names with their values."""
+        shown = [f"{name} ({value})" for name, value in list(self.values.items())[:MOST_NAMES]]
+        more = len(self.values) - len(shown)
+        return (", ".join(shown) or "something") + f" and {more} more" * (more > 0)
+
+    def __str__(self) -> str:
+        before = f", and {self.left_out} before it were left out, which is as many as may be" if self.left_out else ""
+        return f"step {self.step}: {self.names} not finite{before}"
 
 
 class FiniteWatch:
     """The steps' own verdicts, read when the device has them anyway.
 
     Args:
-      most_skipped: how many steps may be left out; None where the first one ends the run.
+      most: how many steps may be left out, never more; None where the first one ends the run.
       skipped: how many were, before the run was stopped and went on.
+
+    Attributes:
+      skipped: how many steps were left out so far.
+      newest: the newest step that was not finite, as an exception that may not have been raised; None for none.
     """
 
-    def __init__(self, most_skipped: int | None, skipped: int = 0):
+    def __init__(self, most: int | None, skipped: int = 0):
         self._waiting: deque = deque()
-        self._most, self.skipped = most_skipped, skipped
+        self.most, self.skipped = most, skipped
+        self.newest: BadStep | None = None
 
-    def add(self, step: int, finite: jax.Array) -> None:
-        """Notes the verdict of a step; waits for nothing."""
-        self._waiting.append((step, finite))
+    def add(self, step: int, finite: jax.Array, values: Mapping[str, jax.Array] | None = None) -> None:
+        """Notes the verdict of a step, and its values until that is read; waits for nothing."""
+        self._waiting.append((step, finite, values or {}))
 
     def check(self, step: int) -> None:
         """Reads the verdicts up to a step. Raises BadStep for the first that ends the run."""
         due = []
         while self._waiting and self._waiting[0][0] <= step:
             due.append(self._waiting.popleft())
-        for number, finite in zip([d[0] for d in due], jax.device_get([d[1] for d in due]), strict=True):
+        verdicts = jax.device_get([finite for _, finite, _ in due])
+        for (number, _, values), finite in zip(due, verdicts, strict=True):
             if finite:
                 continue
+            self.newest = BadStep(number, _not_finite(values), self.skipped)
+            if self.most is None or self.skipped >= self.most:
+                raise self.newest
             self.skipped += 1
-            if self._most is None or self.skipped > self._most:
-                raise BadStep(number)
+
+
+def _not_finite(values: Mapping[str, jax.Array]) -> dict[str, float]:
+    found = {name: float(value) for name, value in jax.device_get(dict(values)).items()}
+    return {name: value for name, value in found.items() if not np.isfinite(value)}
 
 
 class Bundle(NamedTuple):
     """A bundle that was read.
 
     Attributes:
-      about: 'step', 'stage', 'config', 'rates', 'num_classes'.
+      about: 'step', 'stage', 'config', 'rates', 'num_classes'; 'values' that were not finite when it happened, as text,
+        'first_met_at_step' of them, and 'came_again': whether anything was not finite when the steps were repeated (an
+        earlier version tells none of the three).
       state: arrays by name, see `fill`.
       batch: arrays by name.
       teacher: arrays by name, {} for none.
@@ -82,15 +115,18 @@ def save(folder: pathlib.Path, about: dict, rates: LearningRates, state, batch: 
     """Writes a bundle, whole or not at all."""
     unfinished = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    np.savez(unfinished / "state.npz", **flatten(state))
-    np.savez(unfinished / "batch.npz", **{name: np.asarray(array) for name, array in batch.items()})
-    if teacher is not None:
-        np.savez(unfinished / "teacher.npz", **flatten(teacher))
-    told = about | {"rates": [float(rates.segmenter), float(rates.discriminator)]}
-    records.write_json(unfinished / ABOUT, records.plain(told))
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    try:
+        unfinished.mkdir(parents=True)
+        np.savez(unfinished / "state.npz", **flatten(state))
+        np.savez(unfinished / "batch.npz", **{name: np.asarray(array) for name, array in batch.items()})
+        if teacher is not None:
+            np.savez(unfinished / "teacher.npz", **flatten(teacher))
+        told = about | {"rates": [float(rates.segmenter), float(rates.discriminator)]}
+        records.write_json(unfinished / ABOUT, records.plain(told))
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load(folder: str | pathlib.Path) -> Bundle:

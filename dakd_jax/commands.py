@@ -300,6 +300,8 @@ def replay(path: str, console: Console) -> bool:
     console.print(f"step {bundle.about['step']} of {name}, from {path}", highlight=False, soft_wrap=True)
     for term, value in values.items():
         console.print(f"  {term:<44} {value:.6g}", highlight=False)
+    if bundle.about.get("came_again") is False:
+        console.print(f"  {_met_before(bundle.about)}", highlight=False, soft_wrap=True)
     if not found:
         bad = [term for term, value in values.items() if not np.isfinite(value)]
         console.print(f"first not finite: {bad[0] if bad else 'nothing'}", highlight=False)
@@ -308,6 +310,12 @@ def replay(path: str, console: Console) -> bool:
     for place in found[1:MOST_PLACES]:
         console.print(f"  then {place}", highlight=False)
     return False
+
+
+def _met_before(about: dict) -> str:
+    """Of a step that was kept though it did not go wrong again."""
+    values = ", ".join(f"{term} ({value})" for term, value in about["values"].items())
+    return f"not finite when it was first made: {values}; made again before it was kept, all was finite"
 
 
 MOST_PLACES = 10  # that a replay lists

@@ -56,6 +56,7 @@ def _stage_result(experiment, planned) -> StageResult:
         "network": f"{network.arch} x{network.width:g}",
         "parameters": sum(array.size for array in variables.values()),
         "steps": record.get("identity", {}).get("steps"),
+        "skipped_steps": record.get("skipped_steps"),
         "starts from": planned.replaced_by or record.get("starts_from"),
         **record.get("timing", {}),
     }

@@ -14,7 +14,8 @@ from rich.console import Console
 from dakd_jax import paradigms, preflight, records, selection, settings, stage_identity, weights, workdir_lock
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
-from dakd_jax.train import Job, train
+from dakd_jax.stage_job import Job
+from dakd_jax.train import train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +234,7 @@ class Experiment:
             # With evaluations and compilation: what preflight.Durations expects of such stages.
             "timing": trained.timing | {"process_minutes": process_minutes},
             **({"unreadable_examples": unreadable.reasons} if unreadable else {}),
+            **({"skipped_steps": trained.skipped} if trained.skipped else {}),
         }
         records.write_json(planned.folder / "record.json", record | finished)
 

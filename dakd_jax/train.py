@@ -1,15 +1,12 @@
 """The loop of one stage: state, data, step, evaluation, checkpoints, logs."""
 
-import dataclasses
-import pathlib
-from collections.abc import Callable, Sized
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import black_box, device_memory, evaluate, optimizers, records, train_state
+from dakd_jax import device_memory, evaluate, going_back, optimizers, train_state
 from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
@@ -19,48 +16,12 @@ from dakd_jax.errors import NonFiniteLoss
 from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.logs import METRICS, MetricLog, read_rows
 from dakd_jax.progress import StageProgress
-from dakd_jax.selection import Selection, best_step
-from dakd_jax.settings import StageSettings
+from dakd_jax.selection import best_step
+from dakd_jax.stage_job import Job
 from dakd_jax.train_step import FINITE, LearningRates, train_step
 from dakd_jax.training_log import Row, TrainingLog
 
 _SKIPPED, _UNREADABLE = "skipped_steps", "unreadable"  # what a checkpoint tells beside the state
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One stage to train.
-
-    Attributes:
-      title, stage, folder: what it is called, by people and in paradigms.STAGES, and where everything about it goes.
-      settings: networks, losses, optimisers, steps.
-      segmenter, discriminators: weights that it starts from.
-      teacher: frozen {'params', 'batch_stats'}, or None.
-      batches: start step -> endless iterator of training batches.
-      eval_batches: () -> one pass over target val; None when there is none.
-      selection: scores the candidates, one at each evaluation, of which the best one counts; None: the last step does.
-      show: names of the pictures whose predictions go to TensorBoard.
-      config: for optim.*, train.* and eval.*.
-      identity: of the stage, stored in its checkpoints.
-      palette: uint8 [C, 3].
-      unreadable: the training pictures that could not be read, see data_pipelines/unreadable.py; () for none.
-    """
-
-    title: str
-    stage: str
-    folder: pathlib.Path
-    settings: StageSettings
-    segmenter: dict
-    discriminators: dict
-    teacher: dict | None
-    batches: Callable
-    eval_batches: Callable | None
-    selection: Selection | None
-    show: tuple[str, ...]
-    config: object
-    identity: dict
-    palette: np.ndarray
-    unreadable: Sized = ()
 
 
 class Trained(NamedTuple):
@@ -71,11 +32,13 @@ class Trained(NamedTuple):
       step: that they are of.
       timing: what this process took: {'images_per_second', 'minutes', 'data_wait_percent'}, 'energy_joules' and
         'energy_from' where a counter tells, and 'resumed_at_step' where it began later than the stage.
+      skipped: how many steps were left out because something was not finite.
     """
 
     variables: dict
     step: int
     timing: dict
+    skipped: int
 
 
 def train(job: Job, console: Console) -> Trained:
@@ -83,6 +46,7 @@ def train(job: Job, console: Console) -> Trained:
 
     Raises:
       NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
+      Stopped: it was asked for; in the loop after saving.
       UserError: the device's memory ran out; or see Checkpoints.restore.
     """
     with device_memory.explained(lambda: _memory_plan(job)):
@@ -90,7 +54,7 @@ def train(job: Job, console: Console) -> Trained:
 
 
 def _train(job, console):
-    state = _first_state(job)
+    state, stop = _first_state(job), StopRequest()
     checkpoints = Checkpoints(
         job.folder / "checkpoints",
         keep=job.config.train.keep_checkpoints,
@@ -107,13 +71,15 @@ def _train(job, console):
         log = MetricLog(job.folder, int(state.step))
         checkpoints.best = _best(job, checkpoints)
         try:
-            state, timing = _loop(job, state, checkpoints, log, console)
+            state, timing, skipped = _loop(job, state, checkpoints, log, console, stop)
             state = _chosen(job, state, checkpoints, console)
-            return Trained({"params": state.params, "batch_stats": state.batch_stats}, int(state.step), timing)
-        except BadStep as bad:
-            raise NonFiniteLoss(_keep(job, checkpoints, bad.step)) from None
+            return Trained({"params": state.params, "batch_stats": state.batch_stats}, int(state.step), timing, skipped)
+        except BadStep as error:
+            bad = error.with_traceback(None)  # its frames hold a state and batches on the device
         finally:
             log.close()
+        with stop:
+            raise NonFiniteLoss(going_back.explain(bad, job, _steps_again(job, checkpoints), stop, console))
     finally:
         checkpoints.close()
 
@@ -180,46 +146,53 @@ def _memory_plan(job):
     return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=batch)
 
 
-def _keep(job, checkpoints, bad_step):
-    """Runs again from the last checkpoint to the step before the bad one, and keeps a bundle; returns the message."""
-    state = _first_state(job)
-    state = checkpoints.newest(state) or state
-    first, rates = int(state.step), _learning_rates(job.config.optim, job.settings.steps)
-    batches = job.batches(first)
-    for step in range(first, bad_step):
-        rate, batch = _rate(rates, step), next(batches)
-        if step + 1 < bad_step:
-            state, _ = _step(job, state, batch, rate)
-    folder = job.folder / f"blackbox-{bad_step:07d}"
-    about = {
-        "step": bad_step,
-        "stage": job.stage,
-        "config": records.plain(job.config),
-        "num_classes": job.settings.models.segmenter.num_classes,
-    }
-    black_box.save(folder, about, rate, state, batch, job.teacher)
-    _, losses = _step(job, state, batch, rate)
-    bad = [name for name, value in jax.device_get(losses).items() if not np.isfinite(value)]
-    return (
-        f"step {bad_step}: {', '.join(bad) or 'something'} not finite; lower --config.optim.learning_rate, "
-        f"or look with python run.py --replay={folder}"
+def _steps_again(job, checkpoints) -> going_back.Steps:
+    """The steps of the loop, for the way to a bad one."""
+    rates = _learning_rates(job.config.optim, job.settings.steps)
+
+    def start():
+        first = _first_state(job)
+        return checkpoints.newest(first) or first
+
+    return going_back.Steps(
+        start=start,
+        watch=lambda: _watch(job, checkpoints),
+        rate=lambda number: _rate(rates, number),
+        make=lambda state, batch, number: _step(job, state, batch, _rate(rates, number)),
     )
+
+
+def _watch(job, checkpoints) -> FiniteWatch:
+    """Lets as many steps be left out as train.max_skipped says, but never all: a stage without any is not trained.
+
+    Raises:
+      NonFiniteLoss: the restored state, of an earlier version, is the last one and none of its steps counted.
+    """
+    steps, skips = job.settings.steps, job.settings.options.skip_nonfinite
+    watch = FiniteWatch(
+        min(job.config.train.max_skipped, steps - 1) if skips else None, checkpoints.told.get(_SKIPPED, 0)
+    )
+    if watch.skipped >= steps:
+        raise NonFiniteLoss(
+            f"all {steps} steps were left out, because something was not finite in each: nothing was trained; lower "
+            "--config.optim.learning_rate"
+        )
+    return watch
 
 
 class _Abandoned(Exception):
     """An evaluation was given up, because the run is to stop; it is made when the run goes on."""
 
 
-def _loop(job, state, checkpoints, log, console):
-    """(state of the last step, timing) of the steps from `state` on."""
+def _loop(job, state, checkpoints, log, console, stop):
+    """(state of the last step, timing, how many steps were left out) of the steps from `state` on."""
     settings, config, first = job.settings, job.config.train, int(state.step)
 
     def say(line):
         console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
 
     rates, wait, losses = _learning_rates(job.config.optim, settings.steps), DataWait(), {}
-    most_skipped = config.max_skipped if settings.options.skip_nonfinite else None
-    watch = FiniteWatch(most_skipped, checkpoints.told.get(_SKIPPED, 0))
+    watch = _watch(job, checkpoints)
     rows = TrainingLog(
         log,
         pictures=(2 if settings.options.adapt else 1) * job.config.data.batch_size,
@@ -231,13 +204,14 @@ def _loop(job, state, checkpoints, log, console):
     batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
     with (
         StageProgress(console, job.title, settings.steps, first) as progress,
-        StopRequest() as stop,
+        stop,
         EnergyMeter(jax.devices()[0]) as energy,
     ):
 
         def stop_now(step):
             checkpoints.wait()
-            console.print(f"{job.title}: stopped at step {step} and saved", highlight=False)
+            left_out = f" ({watch.skipped} skipped so far)" if watch.skipped else ""
+            say(f"stopped at step {step} and saved{left_out}")
             raise Stopped(stop.made)
 
         if first and _evaluated(job, first) and not _has_evaluation(job, first):
@@ -249,13 +223,15 @@ def _loop(job, state, checkpoints, log, console):
             rate = _rate(rates, step)
             state, losses = _step(job, state, wait.next(batches, next(iter(losses.values()), None)), rate)
             done = step + 1
-            watch.add(done, losses.pop(FINITE))
+            watch.add(done, losses.pop(FINITE), losses)
             last = done == settings.steps
             if done % config.log_every == 0 or last:
                 waited = wait.lap()
                 rows.add(Row(done, losses, rate, waited, len(job.unreadable)))
                 advice.add(waited)
-                progress.update(done, f"{rows.clock.rate:6.1f} images/s")
+                if last:
+                    rows.flush()  # for the line that stays
+                progress.update(done, rows.note)
             if candidate := _evaluated(job, done):
                 rows.flush()
                 watch.check(done)
@@ -274,12 +250,13 @@ def _loop(job, state, checkpoints, log, console):
                 stop_now(done)
     resumed = {"resumed_at_step": first} if first else {}
     if first == settings.steps:  # nothing was left to time
-        return state, resumed
-    return state, resumed | energy.record() | {
+        return state, resumed, watch.skipped
+    timing = energy.record() | {
         "images_per_second": round(rows.clock.overall, 1),
         "minutes": round(rows.clock.seconds / 60, 2),
         "data_wait_percent": round(100 * wait.share, 2),
     }
+    return state, resumed | timing, watch.skipped
 
 
 def _evaluated(job, step) -> bool:

@@ -53,6 +53,7 @@ class TrainingLog:
         self._log, self._watch, self._discriminators, self._say = log, watch, discriminators, say
         self.clock = Throughput(pictures)
         self._pending: Row | None = None
+        self._told = watch.skipped  # how many skipped steps were spoken of, or an earlier process had
 
     def add(self, row: Row) -> None:
         """Writes the row before this one. Raises BadStep."""
@@ -67,6 +68,7 @@ class TrainingLog:
         values = {name: float(value) for name, value in jax.device_get(row.losses).items()}
         self.clock.tick(row.step)  # now the step is done, not merely dispatched
         self._watch.check(row.step)
+        self._tell_of_skipped()
         if self._watch.skipped:
             values = {name: value if np.isfinite(value) else None for name, value in values.items()}
             values["skipped_steps"] = self._watch.skipped
@@ -79,6 +81,24 @@ class TrainingLog:
         self._log.row(row.step, "train", values | ({"unreadable_examples": row.unreadable} if row.unreadable else {}))
         for line in self._discriminators.add(values) if self._discriminators else ():
             self._say(line)
+
+    @property
+    def note(self) -> str:
+        """For the line of the progress: speed, and how many steps were left out."""
+        skipped = self._watch.skipped
+        count = f"  {skipped} step{'s' * (skipped > 1)} skipped" if skipped else ""
+        return f"{self.clock.rate:6.1f} images/s{count}"
+
+    def _tell_of_skipped(self) -> None:
+        """At most once a row, from the second step on that was left out: one may be chance."""
+        watch, before = self._watch, self._told
+        self._told = watch.skipped
+        if watch.skipped > max(before, 1):
+            self._say(
+                f"warning: {watch.skipped} steps left out so far, the newest step {watch.newest.step} "
+                f"({watch.newest.names} not finite); {watch.most} may be, the next one ends the run: lower "
+                "--config.optim.learning_rate, or look: on_nonfinite=stop keeps the first one for --replay"
+            )
 
 
 class Throughput:

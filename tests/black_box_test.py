@@ -207,10 +207,4 @@ def test_skipping_up_to_the_limit_then_the_run_stops(run_py, toy_city, workdir):
         "train.on_nonfinite": "skip", "train.max_skipped": 2,
     }  # fmt: skip
     ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes))
-    tiny_runs.one_line(ended, "not finite", code=3)
-    changes["train.max_skipped"] = 100
-    ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes))
-    assert ended.code == 0
-    folder = max(workdir.glob("stages/source_only-*"), key=lambda f: (f / "model.pth").exists())
-    rows = tiny_runs.metric_rows(folder)
-    assert any(row.get("skipped_steps") for row in rows)
+    tiny_runs.one_line(ended, "step 3: .* not finite, and 2 before it were left out", code=3)

@@ -61,7 +61,17 @@ def score_table(experiment: Experiment) -> TextTable:
         if any(row.paper and row.paper[2] == SECOND_HAND for row in rows):
             caption += " ~: quoted second-hand, not read in the paper."
     names = [Cell(row.title) for row in rows]
-    return TextTable("", tuple(headers), tuple(zip(names, *columns, strict=True)), caption)
+    return TextTable("", tuple(headers), tuple(zip(names, *columns, strict=True)), caption + _skipped(experiment))
+
+
+def _skipped(experiment: Experiment) -> str:
+    """A sentence about the networks that were trained with less than all of their steps; '' without any."""
+    counts = [
+        f"{result.title} {result.info['skipped_steps']} of {result.info['steps']}"
+        for result in experiment.ordered()
+        if result.info.get("skipped_steps")
+    ]
+    return f" Steps left out, since a value was not finite: {', '.join(counts)}." if counts else ""
 
 
 def _paper_columns(rows: list[NetworkRow]) -> list[list[Cell]]:

@@ -52,7 +52,7 @@ def paper_table(plan: TablePlan, config: ConfigDict, command: str) -> PaperTable
         class_names=task.experiment.feed.class_names,
         metric=config.eval.metric,
         reference=SHORT_NAMES[rows_of_tables.REFERENCES[config.student.init_from]],
-        notes=_notes(plan, config),
+        notes=_notes(plan, config) + _skipped(plan),
         record=_record(plan, task.experiment.config),
     )
 
@@ -67,6 +67,12 @@ def _notes(plan: TablePlan, config: ConfigDict) -> list[str]:
     notes += [f"{row.name}: {row.paper.note}." for row in plan.table.rows if row.paper and row.paper.note]
     reasons = dict.fromkeys(plan.missing.values())
     return notes + [f"Skipped: {', '.join(n for n, why in plan.missing.items() if why == r)}: {r}" for r in reasons]
+
+
+def _skipped(plan: TablePlan) -> list[str]:
+    """One sentence for each stage that was trained with less than all of its steps."""
+    counts = {task.title: _told(task.planned.folder).get("skipped_steps") for task in plan.tasks.values() if task.done}
+    return [f"{title}: {n} steps left out, since a value was not finite." for title, n in counts.items() if n]
 
 
 def _which_weights(plan: TablePlan, config: ConfigDict) -> str:

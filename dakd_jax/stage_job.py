@@ -1,0 +1,46 @@
+"""One stage to train, as data."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sized
+
+import numpy as np
+
+from dakd_jax.selection import Selection
+from dakd_jax.settings import StageSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One stage to train.
+
+    Attributes:
+      title, stage, folder: what it is called, by people and in paradigms.STAGES, and where everything about it goes.
+      settings: networks, losses, optimisers, steps.
+      segmenter, discriminators: weights that it starts from.
+      teacher: frozen {'params', 'batch_stats'}, or None.
+      batches: start step -> endless iterator of training batches.
+      eval_batches: () -> one pass over target val; None when there is none.
+      selection: scores the candidates, one at each evaluation, of which the best one counts; None: the last step does.
+      show: names of the pictures whose predictions go to TensorBoard.
+      config: for optim.*, train.* and eval.*.
+      identity: of the stage, stored in its checkpoints.
+      palette: uint8 [C, 3].
+      unreadable: the training pictures that could not be read, see data_pipelines/unreadable.py; () for none.
+    """
+
+    title: str
+    stage: str
+    folder: pathlib.Path
+    settings: StageSettings
+    segmenter: dict
+    discriminators: dict
+    teacher: dict | None
+    batches: Callable
+    eval_batches: Callable | None
+    selection: Selection | None
+    show: tuple[str, ...]
+    config: object
+    identity: dict
+    palette: np.ndarray
+    unreadable: Sized = ()
