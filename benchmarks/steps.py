@@ -27,8 +27,28 @@ class Steps(NamedTuple):
     step: Callable
 
 
-def make(network: str, size: tuple[int, int], *, stage: str, precision: str = "float32", batch_size: int = 2) -> Steps:
-    """A stage (a key of paradigms.STAGES) of the networks of NETWORKS; `size`: (width, height) of both domains."""
+class Prepared(NamedTuple):
+    """The arguments of train_step.train_step.
+
+    Attributes:
+      given: state at step 0 (it is used up), teacher or None, batch, weights of the losses, learning rates.
+      fixed: what shapes the compiled step, by name.
+    """
+
+    given: tuple
+    fixed: dict
+
+
+def prepare(
+    network: str,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    *,
+    stage: str,
+    precision: str = "float32",
+    batch_size: int = 2,
+) -> Prepared:
+    """A stage (a key of paradigms.STAGES) of the networks of NETWORKS; `source`, `target`: width, height."""
     config = NETWORKS[network]()
     config.train.precision = precision
     chosen = settings.stage_settings(config, paradigms.stage(stage), NUM_CLASSES)
@@ -39,23 +59,33 @@ def make(network: str, size: tuple[int, int], *, stage: str, precision: str = "f
         discriminator_optimizer=chosen.discriminator_optimizer,
     )
     teacher = weights.start(chosen.models.teacher, config.teacher, 0, "teacher") if chosen.models.teacher else None
+    batch = jax.device_put(_made_up_batch(batch_size, source, target))
+    rates = LearningRates(np.float32(1e-3), np.float32(1e-4))
+    return Prepared(
+        (state, teacher, batch, chosen.weights, rates),
+        {
+            "models": chosen.models,
+            "options": chosen.options,
+            "optimizer": chosen.optimizer,
+            "discriminator_optimizer": chosen.discriminator_optimizer,
+        },
+    )
+
+
+def _made_up_batch(batch_size, source, target):
     draw = np.random.default_rng(0)
-    shape = (batch_size, size[1], size[0])
-    batch = {
+    shape = (batch_size, source[1], source[0])
+    return {
         "source_image": draw.integers(0, 256, (*shape, 3), dtype=np.uint8),
         "source_label": draw.integers(0, NUM_CLASSES, shape, dtype=np.uint8),
-        "target_image": draw.integers(0, 256, (*shape, 3), dtype=np.uint8),
+        "target_image": draw.integers(0, 256, (batch_size, target[1], target[0], 3), dtype=np.uint8),
     }
-    batch = jax.device_put(batch)
-    rates = LearningRates(np.float32(1e-3), np.float32(1e-4))
 
-    def step(state):
-        return train_step(
-            state, teacher, batch, chosen.weights, rates, models=chosen.models, options=chosen.options,
-            optimizer=chosen.optimizer, discriminator_optimizer=chosen.discriminator_optimizer,
-        )[0]  # fmt: skip
 
-    return Steps(state, step)
+def make(network: str, size: tuple[int, int], *, stage: str, precision: str = "float32", batch_size: int = 2) -> Steps:
+    """`prepare` with pictures of one size in both domains, as steps from state to state."""
+    (state, *others), fixed = prepare(network, size, size, stage=stage, precision=precision, batch_size=batch_size)
+    return Steps(state, lambda state: train_step(state, *others, **fixed)[0])
 
 
 def machine() -> dict:
