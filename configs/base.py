@@ -52,7 +52,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.teacher_steps = 100_000
     config.train.log_every = 50
     config.train.eval_every = 5_000  # on target val, and candidates to choose from; 0 = at the end only
-    config.train.select = "entropy"  # the candidate that counts, see dakd_jax/selection.py; or 'source', 'last'
+    config.train.select = "source"  # the candidate that counts, see dakd_jax/selection.py; or 'entropy', ..., 'last'
     config.train.select_pictures = 100  # of source val, and of target train, that it is chosen by
     config.train.checkpoint_every = 1_000
     config.train.keep_checkpoints = 2  # the newest ones

@@ -1,7 +1,8 @@
 """Which checkpoint counts: candidates are scored without a label of the target domain.
 
-The score of a candidate is the mean of its mIoU on labelled source pictures (val; train where there is no val) and of a
-criterion on unlabelled target pictures; a stage that sees no target, or the choice 'source', has the first alone.
+The score of a candidate is its mIoU on labelled source pictures (val; train where there is no val): the choice 'source', the
+default, which measured best (docs/RESULTS.md). The other choices take the mean of that and of a criterion on unlabelled
+target pictures; a stage that sees no target has the first alone.
 Choosing by the target's validation labels would use what unsupervised adaptation does not have.
 """
 

@@ -19,6 +19,8 @@ import pytest
 BEGAN, PEAKS = time.monotonic(), {}
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not WORKER:
+    # For the workers: big arrays go back to the system when they are freed, instead of staying in pools of the C library.
+    os.environ |= {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4000000"}
     # What one worker, or a process that a test starts, has compiled is compiled for all. Removed when this one ends.
     _compiled = tempfile.TemporaryDirectory(prefix="dakd_jax_tests_", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
@@ -44,6 +46,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("long") is None)  # so that no worker ends long after the other
 
 
+def release_memory():
+    """Gives back what is no longer used: a C library keeps what was freed."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_what_was_compiled():
     """Programs of a module that is done, and the weights behind it, would fill gigabytes."""
@@ -52,9 +61,7 @@ def forget_what_was_compiled():
         sys.modules["jax"].clear_caches()
     if "golden" in sys.modules:
         sys.modules["golden"].forget()
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # of a C library that keeps what was freed
-        ctypes.CDLL(None).malloc_trim(0)
+    release_memory()
 
 
 def pytest_sessionfinish(session):
@@ -74,7 +81,7 @@ class Controller:
 
 
 def pytest_configure(config):
-    if config.pluginmanager.hasplugin("dsession"):
+    if not WORKER and config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Controller())
 
 

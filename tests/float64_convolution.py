@@ -51,18 +51,38 @@ def _forward(x, kernel, stride, dilation, padding):
 
 
 def _backward(stride, dilation, padding, kept, gradient):
-    (x, kernel), size = kept, kept[0].shape[1:3]
+    x, kernel = kept
     patches = _patches(x, kernel.shape[0], stride, dilation, padding, gradient.shape[1:3])
     of_kernel = (patches.T @ gradient.reshape(-1, gradient.shape[-1])).reshape(kernel.shape)
-    # The input's: each output pixel goes back through the turned kernel, strides having left gaps between them.
+    of_input = _of_input if stride == 1 else _of_input_with_strides
+    return of_input(x.shape, kernel, stride, dilation, padding, gradient), of_kernel
+
+
+def _of_input(shape, kernel, stride, dilation, padding, gradient):
+    """Each output pixel goes back through the turned kernel."""
     reach = dilation * (kernel.shape[0] - 1)
-    spans = [(side - 1) * stride + 1 for side in gradient.shape[1:3]]
     before = reach - padding
-    gaps = [(before, full + reach - before - span, stride - 1) for full, span in zip(size, spans, strict=True)]
+    gaps = [(before, side + reach - before - out, 0) for side, out in zip(shape[1:3], gradient.shape[1:3], strict=True)]
     spread = lax.pad(gradient, jnp.zeros((), gradient.dtype), [(0, 0, 0), *gaps, (0, 0, 0)])
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    rows = _patches(spread, kernel.shape[0], 1, dilation, 0, size)
-    return (rows @ turned.reshape(-1, turned.shape[-1])).reshape(x.shape), of_kernel
+    rows = _patches(spread, kernel.shape[0], 1, dilation, 0, shape[1:3])
+    return (rows @ turned.reshape(-1, turned.shape[-1])).reshape(shape)
+
+
+def _of_input_with_strides(shape, kernel, stride, dilation, padding, gradient):
+    """The gradients of all patches, each tap of them added where it was taken from: no work for the gaps."""
+    size, taps = kernel.shape[0], kernel.reshape(-1, kernel.shape[-1])
+    rows = gradient.reshape(-1, gradient.shape[-1]) @ taps.T
+    rows = rows.reshape(*gradient.shape[:3], size, size, shape[-1])
+    height, width = (side + 2 * padding for side in shape[1:3])
+    spans = [(side - 1) * stride + 1 for side in gradient.shape[1:3]]
+    total = 0
+    for i in range(size):
+        for j in range(size):
+            top, left = i * dilation, j * dilation
+            places = [(top, height - top - spans[0], stride - 1), (left, width - left - spans[1], stride - 1)]
+            total += lax.pad(rows[:, :, :, i, j], jnp.zeros((), rows.dtype), [(0, 0, 0), *places, (0, 0, 0)])
+    return total[:, padding : height - padding, padding : width - padding]
 
 
 convolution.defvjp(_forward, _backward)

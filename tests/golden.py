@@ -29,7 +29,6 @@ def _weights_module(folder):
     return module
 
 
-@functools.cache  # making them takes seconds
 def state_dict(folder, which):
     """{PyTorch name: array} of 'student', 'teacher', 'D1' or 'D2'."""
     return _weights_module(folder).state_dict(which)
@@ -93,5 +92,5 @@ def matched(stored, key, ours):
 
 def forget():
     """Lets go of the weights, hundreds of megabytes."""
-    for kept in (state_dict, segmenter, discriminator):
+    for kept in (segmenter, discriminator):
         kept.cache_clear()

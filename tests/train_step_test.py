@@ -1,8 +1,11 @@
 """Five whole optimisation steps against the released PyTorch code, in float64; and what must break them.
 
-One trajectory of each setting is made by XLA's convolutions, the others by float64_convolution.py, twice as fast.
+One trajectory is made by train_step itself with XLA's convolutions; the others by the functions that it consists of,
+with those of float64_convolution.py and a teacher that is asked once for all of them: a quarter of the time.
 """
 
+import functools
+import unittest.mock
 import zlib
 
 import float64_convolution
@@ -12,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from conftest import release_memory
 
 from dakd_jax import optimizers, train_state, train_step
 from dakd_jax.losses import distillation
@@ -40,54 +44,120 @@ STEPS = 5
 
 
 @pytest.fixture(autouse=True)
-def x64():
+def x64(request):
     with jax.enable_x64(True):
         yield
+    if request.node.get_closest_marker("long"):
+        release_memory()
 
 
 def _start(golden_dir, optimizer):
-    segmenter, discriminators = jax.tree.map(
-        lambda array: jnp.array(array, copy=True),  # the step eats them
-        (
-            golden.segmenter(golden_dir, golden.STUDENT),
-            {level: golden.discriminator(golden_dir, which) for which, level in LEVELS.items()},
-        ),
-    )
     return train_state.create(
-        segmenter,
-        discriminators,
+        golden.segmenter(golden_dir, golden.STUDENT),
+        {level: golden.discriminator(golden_dir, which) for which, level in LEVELS.items()},
         optimizer=optimizer,
         discriminator_optimizer=optimizers.DiscriminatorOptimizer(),
     )
 
 
-def _run(golden_dir, case, settings, teacher_mode, teacher_model=golden.TEACHER, steps=STEPS, **changes):
-    """(initial state, final state, {term: values of every step}) of a golden trajectory."""
-    optimizer, discriminator_rate = SETTINGS[settings]
-    inputs = np.load(golden_dir / "traj_inputs.npz")
-    teacher = golden.segmenter(golden_dir, teacher_model)
-    source, target = CASES[case]
-    weights = train_step.LossWeights(distil_source=source, distil_target=target, watch_inactive=True)
-    weights = weights.replace(**changes)
-    statics = {
+@jax.jit
+def _copied(tree):
+    """New buffers: the step eats them, and the golden weights are kept."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+def _by_train_step(state, teacher, batch, weights, rates, *, models, options, optimizer, discriminator_optimizer):
+    """The very function that trains."""
+    return train_step.train_step(
+        state, teacher, batch, weights, rates, models=models, options=options, optimizer=optimizer,
+        discriminator_optimizer=discriminator_optimizer,
+    )  # fmt: skip
+
+
+_ask = jax.jit(train_step._teacher_forward, static_argnames=("model", "options"))
+_apply = jax.jit(train_step._apply, static_argnums=(5, 6))
+
+
+@functools.cache
+def _answers(golden_dir, teacher_model, options, i):
+    """What the teacher says to a step's pictures in any trajectory: {domain: (log-probabilities, features)}."""
+    teacher, batch = golden.segmenter(golden_dir, teacher_model), _batch(golden_dir, i)
+    weights = _weights("c")
+    asked = {
+        domain: _ask(teacher, batch[f"{domain}_image"], 1.0, weights, model=teacher_model, options=options)
+        for domain in ("source", "target")
+    }
+    return jax.tree.map(np.asarray, asked)
+
+
+@functools.partial(jax.jit, static_argnames=("models",))
+def _gradients(state, answers, batch, weights, *, models):
+    """train_step.losses_and_gradients with the teacher's answers given: one program for all trajectories."""
+    used = []
+
+    def given(teacher, images, *unused, **how):
+        used.append("source" if images is batch["source_image"] else "target")
+        return jax.lax.stop_gradient(answers[used[-1]])
+
+    with unittest.mock.patch.object(train_step, "_teacher_forward", given):
+        options = train_step.StepOptions()
+        found = train_step.losses_and_gradients(state, None, batch, weights, models=models, options=options)
+    assert used == ["source", "target"]
+    return found
+
+
+def _by_its_halves(state, answers, batch, weights, rates, *, models, optimizer, discriminator_optimizer, **unused):
+    """What train_step consists of, in programs that serve many trajectories."""
+    grads, judged, stats, losses = _gradients(state, answers, batch, weights, models=models)
+    return _apply(state, grads, judged, stats, rates, optimizer, discriminator_optimizer), losses
+
+
+def _statics(settings, teacher_mode, teacher_model):
+    return {
         "models": train_step.StepModels(golden.STUDENT, Discriminator(), teacher_model),
         "options": train_step.StepOptions(teacher_statistics={"train": "batch", "eval": "running"}[teacher_mode]),
-        "optimizer": optimizer,
+        "optimizer": SETTINGS[settings][0],
         "discriminator_optimizer": optimizers.DiscriminatorOptimizer(),
     }
-    decay = optimizers.polynomial_decay(1.0, horizon=50_000, power=0.9, steps=STEPS)
-    first, state, losses = _start(golden_dir, optimizer), _start(golden_dir, optimizer), []
-    for i in range(steps):
-        batch = {
+
+
+def _weights(case, **changes):
+    source, target = CASES[case]
+    weights = train_step.LossWeights(distil_source=source, distil_target=target, watch_inactive=True)
+    return weights.replace(**changes)
+
+
+def _batch(golden_dir, i):
+    with np.load(golden_dir / "traj_inputs.npz") as inputs:
+        return {
             "source_image": inputs["source_u8"][i],
             "source_label": inputs["source_label"][i],
             "target_image": inputs["target_u8"][i],
         }
+
+
+def _run(golden_dir, case, settings, teacher_mode, teacher_model, step):
+    """(initial state, final state, {term: values of every step}) of a golden trajectory."""
+    optimizer, discriminator_rate = SETTINGS[settings]
+    weights, statics = _weights(case), _statics(settings, teacher_mode, teacher_model)
+
+    def teacher(i):
+        if step is _by_train_step:
+            return golden.segmenter(golden_dir, teacher_model)
+        return _answers(golden_dir, teacher_model, statics["options"], i)
+
+    decay = optimizers.polynomial_decay(1.0, horizon=50_000, power=0.9, steps=STEPS)
+    first = _start(golden_dir, optimizer)
+    state, losses = _copied(first), []
+    for i in range(STEPS):
         rates = train_step.LearningRates(2.5e-4 * decay[i], discriminator_rate * decay[i])
-        state, metrics = train_step.train_step(state, teacher, batch, weights, rates, **statics)
+        state, metrics = step(state, teacher(i), _batch(golden_dir, i), weights, rates, **statics)
         losses.append(metrics)
-    series = {name: np.array([float(m[f"loss/{name}"]) for m in losses]) for name in TERMS.values()}
-    return first, state, series
+    return first, state, _series(losses)
+
+
+def _series(losses):
+    return {name: np.array([float(m[f"loss/{name}"]) for m in losses]) for name in TERMS.values()}
 
 
 def _worst_loss(stored, series):
@@ -100,8 +170,9 @@ def _worst_loss(stored, series):
     return gaps[worst], worst
 
 
+@functools.cache
 def _signs(name, n):
-    return np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF).randint(0, 2, n) * 2 - 1
+    return (np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF).randint(0, 2, n) * 2 - 1).astype(np.int8)
 
 
 def _assert_changes(stored, group, before, after):
@@ -127,33 +198,37 @@ def _segmenter(state):
 TRAJECTORIES = [
     (case, settings, mode, golden.TEACHER) for case in CASES for settings in SETTINGS for mode in ("eval", "train")
 ] + [("c", "official", "train", golden.TEACHER_F7)]
-BY_XLA = {("c", "supplement", "train"), ("c", "official", "eval")}
+BY_XLA = [("c", "supplement", "train")]
+
+
+def _by_xla(case, settings, mode, teacher):
+    return teacher is golden.TEACHER and (case, settings, mode) in BY_XLA
 
 
 def _in_groups(of):
     """Those of one compiled step run in one worker, which compiles it once."""
-    case, settings, mode, teacher = of
-    if teacher is golden.TEACHER and (case, settings, mode) in BY_XLA:
-        return pytest.param(*of, marks=[pytest.mark.long, pytest.mark.xdist_group(f"xla {settings}")])
-    return pytest.param(*of, marks=[pytest.mark.long, pytest.mark.xdist_group(f"{settings} {mode} {teacher}")])
+    _, _, mode, teacher = of
+    group = "by XLA" if _by_xla(*of) else f"{mode} {teacher}"
+    return pytest.param(*of, marks=[pytest.mark.long, pytest.mark.xdist_group(group)])
 
 
 @pytest.fixture
-def convolutions(request):
-    """Which convolutions a trajectory is made by."""
+def step(request):
+    """How a trajectory's steps are made."""
     of = request.node.callspec.params
-    if of["teacher"] is golden.TEACHER and (of["case"], of["settings"], of["mode"]) in BY_XLA:
-        yield
+    if _by_xla(of["case"], of["settings"], of["mode"], of["teacher"]):
+        yield _by_train_step
+        jax.clear_caches()
         return
     with float64_convolution.as_matrix_products():
-        yield
+        yield _by_its_halves
 
 
 @pytest.mark.parametrize(("case", "settings", "mode", "teacher"), map(_in_groups, TRAJECTORIES))
-def test_five_steps_equal_reference(golden_dir, convolutions, case, settings, mode, teacher):
+def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teacher):
     suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
     stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
-    first, last, series = _run(golden_dir, case, settings, mode, teacher)
+    first, last, series = _run(golden_dir, case, settings, mode, teacher, step)
     gap, term = _worst_loss(stored, series)
     assert gap <= 1e-8, f"{term} differs by {gap:.1e}"
     assert _assert_changes(stored, "student", _segmenter(first), _segmenter(last)) >= 129
@@ -161,6 +236,27 @@ def test_five_steps_equal_reference(golden_dir, convolutions, case, settings, mo
         before, after = ({"params": s.discriminators[level]} for s in (first, last))
         assert _assert_changes(stored, which, before, after) == 10
     assert int(last.step) == STEPS
+
+
+def _first_losses(golden_dir):
+    """A function of changed lambdas to the losses of case (c)'s first step, without gradients."""
+    state, teacher = _start(golden_dir, SETTINGS["supplement"][0]), golden.segmenter(golden_dir, golden.TEACHER)
+    statics, batch = _statics("supplement", "eval", golden.TEACHER), _batch(golden_dir, 0)
+    how = {name: statics[name] for name in ("models", "options")}
+
+    @jax.jit
+    def losses(state, teacher, batch, weights):
+        _, (source, source_logp, stats) = train_step._source_loss(
+            state.params, state.batch_stats, teacher, batch, weights, **how
+        )
+        _, (target, target_logp, _) = train_step._target_loss(
+            state.params, stats, state.discriminators, teacher, batch, weights, **how
+        )
+        _, judged = train_step._discriminator_loss(state.discriminators, source_logp, target_logp, **how)
+        domains = {"source": source, "target": target, "discriminator": judged}
+        return {f"loss/{domain}/{name}": value for domain, terms in domains.items() for name, value in terms.items()}
+
+    return lambda **changes: _series([losses(state, teacher, batch, _weights("c", **changes))])
 
 
 BROKEN = {
@@ -176,16 +272,14 @@ BROKEN = {
 
 
 @pytest.mark.long
-@pytest.mark.xdist_group(f"supplement eval {golden.TEACHER}")
 @float64_convolution.as_matrix_products()
 def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
     """Each lambda, changed on purpose, must be seen in the very first losses."""
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
-    _, _, series = _run(golden_dir, "c", "supplement", "eval", steps=1)
-    assert _worst_loss(stored, series)[0] <= 1e-8
+    losses = _first_losses(golden_dir)
+    assert _worst_loss(stored, losses())[0] <= 1e-8
     for name, value in BROKEN.items():
-        _, _, series = _run(golden_dir, "c", "supplement", "eval", steps=1, **{name: value})
-        assert _worst_loss(stored, series)[0] > 1e-7, f"a wrong {name} went unnoticed"
+        assert _worst_loss(stored, losses(**{name: value}))[0] > 1e-7, f"a wrong {name} went unnoticed"
 
 
 @pytest.mark.long
@@ -195,11 +289,8 @@ def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
     monkeypatch.setattr(
         distillation, "kl_divergence", lambda student, teacher, reduction: right(teacher, student, reduction=reduction)
     )
-    train_step.train_step.clear_cache()
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
-    _, _, series = _run(golden_dir, "c", "supplement", "eval", steps=1)
-    train_step.train_step.clear_cache()
-    gap, term = _worst_loss(stored, series)
+    gap, term = _worst_loss(stored, _first_losses(golden_dir)())
     assert gap > 1e-3 and "kl" in term
 
 
