@@ -196,6 +196,7 @@ def _loop(job, state, checkpoints, log, console, stop):
     rows = TrainingLog(
         log,
         pictures=(2 if settings.options.adapt else 1) * job.config.data.batch_size,
+        steps=settings.steps,
         watch=watch,
         discriminators=_discriminator_watch(settings, config),
         say=say,

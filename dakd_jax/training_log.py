@@ -10,7 +10,12 @@ import numpy as np
 from dakd_jax.black_box import FiniteWatch
 from dakd_jax.discriminator_watch import DiscriminatorWatch
 from dakd_jax.logs import MetricLog
+from dakd_jax.progress import duration
 from dakd_jax.train_step import LearningRates
+
+
+TIMED_STEPS = 20  # at least, before it is said how long the rest should take
+WORTH_SAYING = 120  # seconds; of less the bar tells enough
 
 
 class Row(NamedTuple):
@@ -36,6 +41,7 @@ class TrainingLog:
 
     Args:
       pictures: of a step.
+      steps: of the stage.
       watch: told of the steps that are done.
       discriminators: looks at the discriminators' losses; None without any.
       say: told in one line what should be known.
@@ -46,6 +52,7 @@ class TrainingLog:
         log: MetricLog,
         *,
         pictures: int,
+        steps: int,
         watch: FiniteWatch,
         discriminators: DiscriminatorWatch | None,
         say: Callable[[str], None],
@@ -53,6 +60,7 @@ class TrainingLog:
         self._log, self._watch, self._discriminators, self._say = log, watch, discriminators, say
         self.clock = Throughput(pictures)
         self._pending: Row | None = None
+        self._steps, self._said_how_long = steps, False
         self._told = watch.skipped  # how many skipped steps were spoken of, or an earlier process had
 
     def add(self, row: Row) -> None:
@@ -69,6 +77,7 @@ class TrainingLog:
         self.clock.tick(row.step)  # now the step is done, not merely dispatched
         self._watch.check(row.step)
         self._tell_of_skipped()
+        self._tell_how_long(row.step)
         if self._watch.skipped:
             values = {name: value if np.isfinite(value) else None for name, value in values.items()}
             values["skipped_steps"] = self._watch.skipped
@@ -81,6 +90,19 @@ class TrainingLog:
         self._log.row(row.step, "train", values | ({"unreadable_examples": row.unreadable} if row.unreadable else {}))
         for line in self._discriminators.add(values) if self._discriminators else ():
             self._say(line)
+
+    def _tell_how_long(self, step: int) -> None:
+        """Once, after the first steps that are timed."""
+        if self._said_how_long or self.clock.steps < TIMED_STEPS:
+            return
+        self._said_how_long = True
+        left = self._steps - step
+        seconds = left * self.clock.seconds / self.clock.steps
+        if seconds > WORTH_SAYING:
+            self._say(
+                f"the {left:,} steps to come should take about {duration(seconds)}, by the first "
+                f"{self.clock.steps}; evaluations and saves come on top"
+            )
 
     @property
     def note(self) -> str:
@@ -106,14 +128,14 @@ class Throughput:
 
     def __init__(self, pictures: int):
         self._pictures, self._last, self._step = pictures, time.monotonic(), None
-        self.rate, self.seconds, self._steps = 0.0, 0.0, 0
+        self.rate, self.seconds, self.steps = 0.0, 0.0, 0
 
     def tick(self, step: int) -> None:
         """A step is done."""
         now = time.monotonic()
         if self._step is not None:
             self.rate = self._pictures * (step - self._step) / max(now - self._last, 1e-9)
-            self.seconds, self._steps = self.seconds + now - self._last, self._steps + step - self._step
+            self.seconds, self.steps = self.seconds + now - self._last, self.steps + step - self._step
         self._last, self._step = now, step
 
     def restart(self, step: int) -> None:
@@ -123,4 +145,4 @@ class Throughput:
     @property
     def overall(self) -> float:
         """Pictures per second of all intervals."""
-        return self._pictures * self._steps / self.seconds if self.seconds else 0.0
+        return self._pictures * self.steps / self.seconds if self.seconds else 0.0

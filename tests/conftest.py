@@ -19,7 +19,7 @@ import pytest
 BEGAN, PEAKS = time.monotonic(), {}
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not WORKER:
-    # For the workers: big arrays go back to the system when they are freed, instead of staying in pools of the C library.
+    # For the workers: what is freed goes back to the system, instead of staying in pools of the C library.
     os.environ |= {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4000000"}
     # What one worker, or a process that a test starts, has compiled is compiled for all. Removed when this one ends.
     _compiled = tempfile.TemporaryDirectory(prefix="dakd_jax_tests_", ignore_cleanup_errors=True)

@@ -102,7 +102,12 @@ def test_skipped_steps_are_counted_in_the_progress_and_told_from_the_second_on(t
 def test_one_line_for_all_that_an_interval_left_out():
     watch, said = FiniteWatch(9), []
     log = TrainingLog(
-        types.SimpleNamespace(row=lambda *row: None), pictures=2, watch=watch, discriminators=None, say=said.append
+        types.SimpleNamespace(row=lambda *row: None),
+        pictures=2,
+        steps=8,
+        watch=watch,
+        discriminators=None,
+        say=said.append,
     )
     for step in range(1, 9):
         watch.add(step, jnp.asarray(step > 6), {BAD: jnp.float32(math.inf)})
