@@ -1,6 +1,7 @@
 """How well each criterion chooses a checkpoint: python -m benchmarks.selection_criteria WORKDIR [METRIC]
 
-Reads the curves of a run's finished stages that had a choice, and prints JSON: for each criterion, with and without the
+Reads the curves of a run's finished stages that had a choice under one of the criteria (--config.train.select=entropy
+logs all of them; the default, 'source', none), and prints JSON: for each criterion, with and without the
 mIoU on source, and for 'last', over the stages: the mean Spearman correlation with METRIC (default miou) on target val,
 and how many points its choice is behind the best candidate in hindsight (mean and worst).
 """

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -20,7 +19,7 @@ from dakd_jax import checkpoint_files, disk_faults, records
 from dakd_jax.checkpoint_files import DAMAGED, FORMAT, STATE, STATE_OF_FORMAT_1, Damaged
 from dakd_jax.errors import UserError
 from dakd_jax.named_leaves import named_leaves
-from dakd_jax.train_state import TrainState
+from dakd_jax.train_state import TrainState, copied
 
 _UNFINISHED, _REMOVED = ".unfinished-", ".removed-"
 MOST_DIFFERENCES = 8  # listed in one message
@@ -81,7 +80,7 @@ class Checkpoints:
             return
         # Asked beforehand: orbax fails from several threads at once, each with a page on stderr.
         disk_faults.require_space(self._folder, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
-        self._pending = self._thread.submit(self._write, step, _copy(state), told or {})
+        self._pending = self._thread.submit(self._write, step, copied(state), told or {})
 
     def wait(self) -> None:
         """Waits for the save under way. Raises OSError: no space or no permission."""
@@ -239,12 +238,6 @@ def _noted(path: pathlib.Path, about: dict) -> Iterator[None]:
                 "where it is: if they are damaged, delete that folder to go on from the one before"
             )
         raise
-
-
-@jax.jit
-def _copy(state: TrainState) -> TrainState:
-    """New buffers: the step that follows eats those of the state."""
-    return jax.tree.map(jnp.copy, state)
 
 
 def _difference(stored, like: TrainState) -> str:

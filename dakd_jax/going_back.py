@@ -9,7 +9,6 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 from rich.console import Console
 
 from dakd_jax import black_box, records
@@ -18,7 +17,7 @@ from dakd_jax.device_prefetch import prefetch_to_device
 from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.progress import StageProgress
 from dakd_jax.stage_job import Job
-from dakd_jax.train_state import TrainState
+from dakd_jax.train_state import TrainState, copied
 from dakd_jax.train_step import FINITE, LearningRates
 
 _MOST_LETTERS = 400  # of another fault's message: the runtime's fill pages when memory runs out
@@ -81,7 +80,7 @@ def _repeat(bad, job, state, steps, stop, progress):
     with contextlib.closing(prefetch_to_device(job.batches(int(state.step)))) as batches:
         for number in range(int(state.step) + 1, bad.step + 1):
             _raise_if_made(stop)
-            before, batch = _copy(state), next(batches)  # the step eats its state, and may be the bad one already
+            before, batch = copied(state), next(batches)  # the step eats its state, and may be the bad one already
             state, losses = steps.make(state, batch, number - 1)
             watch.add(number, losses.pop(FINITE), losses)
             try:
@@ -128,8 +127,3 @@ def _message(bad: BadStep, found: BadStep | None, first: int, folder: pathlib.Pa
             f"--config.optim.learning_rate, or {replay}"
         )
     return f"{bad}; lower --config.optim.learning_rate, or {replay}"
-
-
-@jax.jit
-def _copy(state: TrainState) -> TrainState:
-    return jax.tree.map(jax.numpy.copy, state)

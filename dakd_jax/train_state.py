@@ -99,3 +99,9 @@ def create(
         discriminators=discriminators,
         discriminators_opt_state={level: tx.init(params) for level, params in discriminators.items()},
     )
+
+
+@jax.jit
+def copied(state: TrainState) -> TrainState:
+    """New buffers on the device: the step that follows eats those of the state."""
+    return jax.tree.map(jnp.copy, state)

@@ -13,7 +13,6 @@ from dakd_jax.logs import MetricLog
 from dakd_jax.progress import duration
 from dakd_jax.train_step import LearningRates
 
-
 TIMED_STEPS = 20  # at least, before it is said how long the rest should take
 WORTH_SAYING = 120  # seconds; of less the bar tells enough
 

@@ -60,12 +60,6 @@ def _start(golden_dir, optimizer):
     )
 
 
-@jax.jit
-def _copied(tree):
-    """New buffers: the step eats them, and the golden weights are kept."""
-    return jax.tree.map(jnp.copy, tree)
-
-
 def _by_train_step(state, teacher, batch, weights, rates, *, models, options, optimizer, discriminator_optimizer):
     """The very function that trains."""
     return train_step.train_step(
@@ -148,7 +142,7 @@ def _run(golden_dir, case, settings, teacher_mode, teacher_model, step):
 
     decay = optimizers.polynomial_decay(1.0, horizon=50_000, power=0.9, steps=STEPS)
     first = _start(golden_dir, optimizer)
-    state, losses = _copied(first), []
+    state, losses = train_state.copied(first), []
     for i in range(STEPS):
         rates = train_step.LearningRates(2.5e-4 * decay[i], discriminator_rate * decay[i])
         state, metrics = step(state, teacher(i), _batch(golden_dir, i), weights, rates, **statics)
