@@ -1,7 +1,7 @@
 """Which checkpoint counts: candidates are scored without a label of the target domain.
 
 The score of a candidate is its mIoU on labelled source pictures (val; train where there is none): the choice 'source',
-which measured best (docs/RESULTS.md) and is the default. The others take the mean of it and of a criterion on unlabelled
+which measured best (docs/RESULTS.md) and is the default. The others take the mean of it and a criterion on unlabelled
 target pictures; a stage that sees no target has the first alone.
 Choosing by the target's validation labels would use what unsupervised adaptation does not have.
 """

@@ -1,7 +1,9 @@
 """A step that goes wrong is kept, can be run again, and names where it began."""
 
+import functools
 import json
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -70,9 +72,8 @@ def test_a_sound_step_is_finite_and_its_norms_are_those_of_the_trees(start):
     expected = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(after.params)))
     assert float(watched["norm/parameters/segmenter"]) == pytest.approx(expected, rel=1e-5)
     with tiny_runs.quick_compilation():
-        grads, judged, _, _ = train_step.losses_and_gradients(
-            start, None, BATCH, train_step.LossWeights(), models=MODELS, options=train_step.StepOptions()
-        )
+        gradients = functools.partial(train_step.losses_and_gradients, models=MODELS, options=train_step.StepOptions())
+        grads, judged, _, _ = jax.jit(gradients)(start, None, BATCH, train_step.LossWeights())
     for name, tree in {"segmenter": grads, "discriminator_main": judged["main"]}.items():
         expected = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(tree)))
         assert float(watched[f"norm/gradient/{name}"]) == pytest.approx(expected, rel=1e-4)
@@ -146,19 +147,27 @@ def test_the_watch_lets_so_many_steps_pass():
     assert bad.value.step == 5
 
 
-@pytest.fixture
-def bundle(run_py, toy_city, workdir):
-    """(ended run, folder of the bundle that it left)."""
+@pytest.fixture(scope="module")
+def diverged(run_py, toy_city, tmp_path_factory):
+    """(ended run, its workdir)."""
+    workdir = tmp_path_factory.mktemp("diverged")
     changes = {"goal": "student", "optim.learning_rate": 1e12, "train.checkpoint_every": 1, "train.eval_every": 0}
-    ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes))
-    (folder,) = workdir.glob("stages/student-*/blackbox-*")
+    return run_py(tiny_runs.arguments(toy_city, workdir, **changes)), workdir
+
+
+@pytest.fixture
+def bundle(diverged, tmp_path):
+    """(ended run, folder of a copy of the bundle that it left)."""
+    ended, workdir = diverged
+    shutil.copytree(workdir / "stages", tmp_path / "stages")
+    (folder,) = tmp_path.glob("stages/student-*/blackbox-*")
     return ended, folder
 
 
-def test_the_bundle_holds_the_state_before_the_step(bundle, run_py, workdir):
+def test_the_bundle_holds_the_state_before_the_step(bundle, run_py):
     ended, folder = bundle
     line = tiny_runs.one_line(ended, r"step \d+: (loss|norm)/.* not finite", "--config.optim.learning_rate", code=3)
-    assert f"--replay={folder}" in line
+    assert re.search(rf"--replay=\S*/{folder.parent.name}/{folder.name}\b", line)
     found = black_box.load(folder)
     bad_step = found.about["step"]
     checkpoints = sorted(int(p.name) for p in folder.parent.glob("checkpoints/[0-9]*"))

@@ -6,6 +6,7 @@ import gc
 import os
 import pathlib
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -15,12 +16,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest
+from filelock import FileLock
 
 BEGAN, PEAKS = time.monotonic(), {}
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not WORKER:
     # For the workers: what is freed goes back to the system, instead of staying in pools of the C library.
-    os.environ |= {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4000000"}
+    os.environ["MALLOC_ARENA_MAX"] = "2"
     # What one worker, or a process that a test starts, has compiled is compiled for all. Removed when this one ends.
     _compiled = tempfile.TemporaryDirectory(prefix="dakd_jax_tests_", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
@@ -29,21 +31,14 @@ if WORKER and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
 
-# Fixtures that take long to make: all tests that want one of them run in the same worker.
-SHARED_FIXTURES = ("chain", "quickstart")
-
 COMMITTED_GOLDEN = pathlib.Path(__file__).parent / "golden"  # its absence is a failure, no reason to skip
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items):
-    for item in items:
-        for name in SHARED_FIXTURES:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
-                break
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # so that no worker ends long after the other
+    """Files with what takes longest first, so that no worker ends long after the other."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 def release_memory():
@@ -107,25 +102,47 @@ def camvid_dir():
 
 
 @pytest.fixture(scope="session")
-def toy_city(tmp_path_factory):
-    """Root of a toy city of a few small pictures."""
+def shared_by_workers(tmp_path_factory):
+    """Makes a folder once for all workers: (name, function of an empty folder that does not exist) to the folder."""
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if WORKER else base
+
+    def make_once(name, make):
+        with FileLock(place / f"{name}.lock"):
+            if not (place / name).exists():
+                make(place / f"{name}-unfinished")
+                (place / f"{name}-unfinished").rename(place / name)
+        return place / name
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def toy_city(shared_by_workers):
+    """Root of a toy city of a few small pictures; not to be changed."""
     import tiny_runs  # not at the top: most tests need no jax
 
     from data_pipelines.feed import Feed
 
-    root = tmp_path_factory.mktemp("data") / "city"
-    assert Feed(tiny_runs.config(root).data).domains
-    return root
+    def make(folder):
+        assert Feed(tiny_runs.config(folder / "city").data).domains
+
+    return shared_by_workers("toy", make) / "city"
 
 
 @pytest.fixture(scope="session")
-def chain(toy_city, tmp_path_factory):
-    """(workdir, console text) of one tiny run of all stages but student_continued."""
+def chain(toy_city, shared_by_workers, tmp_path_factory):
+    """(workdir, console text) of one tiny run of all stages but student_continued; the folder is this worker's own."""
     import tiny_runs
 
-    workdir = tmp_path_factory.mktemp("chain")
-    text = tiny_runs.run(tiny_runs.config(toy_city, goal=tiny_runs.ALL_BUT_CONTINUED), workdir)
-    return workdir, text
+    def make(folder):
+        text = tiny_runs.run(tiny_runs.config(toy_city, goal=tiny_runs.ALL_BUT_CONTINUED), folder)
+        (folder / "console.txt").write_text(text.replace(str(folder), "WORKDIR"))
+
+    made = shared_by_workers("chain", make)
+    workdir = tmp_path_factory.mktemp("copy") / "chain"
+    shutil.copytree(made, workdir)
+    return workdir, (workdir / "console.txt").read_text().replace("WORKDIR", str(workdir))
 
 
 @pytest.fixture(scope="session")

@@ -238,7 +238,7 @@ def test_a_fault_on_the_way_back_hides_nothing(tmp_path, monkeypatch, fault):
 
     def sabotage(step, before):
         if step == 6:
-            monkeypatch.setattr(*((Checkpoints, "restore") if fault == "checkpoint" else (np, "savez")), fail)
+            monkeypatch.setattr(*((Checkpoints, "newest") if fault == "checkpoint" else (np, "savez")), fail)
 
     stage = Stage(tmp_path, monkeypatch, lambda step, before: step == 6, sabotage, log_every=5)
     ended, _ = stage.train()

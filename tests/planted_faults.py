@@ -122,7 +122,7 @@ def first_failure(folder: pathlib.Path, files: list[str]) -> str:
     """The first test that fails in a copy, '' when all pass; `files` of tests/, [] = all."""
     ended = subprocess.run(
         [
-            sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider",
+            sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider",
             *(f"tests/{name}" for name in files),
         ],
         cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(folder)},

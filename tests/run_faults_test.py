@@ -290,13 +290,13 @@ def test_reading_that_fails_leaves_the_checkpoints_and_the_same_command_goes_on(
 
 LOSE_ALL = """
 import dakd_jax.train as t
-plain = t._keep
-def keep(job, checkpoints, *rest):
+plain = t._steps_again
+def again(job, checkpoints):
     checkpoints.wait()
     for about in job.folder.glob("checkpoints/*/about.json"):
         about.unlink()
-    return plain(job, checkpoints, *rest)
-t._keep = keep
+    return plain(job, checkpoints)
+t._steps_again = again
 """
 
 

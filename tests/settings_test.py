@@ -76,8 +76,8 @@ def test_unknown_preset():
 
 def test_feature_mse_needs_equal_channels():
     settings.check(changed(**{"loss.mse_on": "features"}))
-    with pytest.raises(UserError, match="26 and the teacher's 51; use 'log_probabilities' or equal widths"):
-        settings.check(changed(**{"loss.mse_on": "features", "teacher.width": 0.1}))
+    with pytest.raises(UserError, match="8 and the teacher's 16; use 'log_probabilities' or equal widths"):
+        settings.check(changed(**{"loss.mse_on": "features", "teacher.width": 2.0}))
     with pytest.raises(UserError, match="equal channel counts"):
         settings.check(changed(**{"loss.mse_on": "features", "teacher.arch": "drn_d_54"}))
 

@@ -4,6 +4,7 @@ One trajectory is made by train_step itself with XLA's convolutions; the others 
 with those of float64_convolution.py and a teacher that is asked once for all of them: a quarter of the time.
 """
 
+import contextlib
 import functools
 import unittest.mock
 import zlib
@@ -68,25 +69,26 @@ def _by_train_step(state, teacher, batch, weights, rates, *, models, options, op
     )  # fmt: skip
 
 
-_ask = jax.jit(train_step._teacher_forward, static_argnames=("model", "options"))
-_apply = jax.jit(train_step._apply, static_argnums=(5, 6))
+_apply = jax.jit(train_step._apply, static_argnums=(5, 6), donate_argnums=(0,))
 
 
 @functools.cache
-def _answers(golden_dir, teacher_model, options, i):
-    """What the teacher says to a step's pictures in any trajectory: {domain: (log-probabilities, features)}."""
-    teacher, batch = golden.segmenter(golden_dir, teacher_model), _batch(golden_dir, i)
-    weights = _weights("c")
-    asked = {
-        domain: _ask(teacher, batch[f"{domain}_image"], 1.0, weights, model=teacher_model, options=options)
-        for domain in ("source", "target")
-    }
-    return jax.tree.map(np.asarray, asked)
+def _answers(golden_dir, teacher_model, options):
+    """What the teacher says in any trajectory: for each step {domain: (log-probabilities, features)}."""
+    teacher = golden.segmenter.__wrapped__(golden_dir, teacher_model)  # not kept: the answers are enough
+    ask = jax.jit(
+        lambda teacher, images: train_step._teacher_forward(
+            teacher, images, 1.0, _weights("c"), model=teacher_model, options=options
+        )
+    )
+    batches = [_batch(golden_dir, i) for i in range(STEPS)]
+    found = [{domain: ask(teacher, batch[f"{domain}_image"]) for domain in ("source", "target")} for batch in batches]
+    return jax.tree.map(np.asarray, found)
 
 
-@functools.partial(jax.jit, static_argnames=("models",))
-def _gradients(state, answers, batch, weights, *, models):
-    """train_step.losses_and_gradients with the teacher's answers given: one program for all trajectories."""
+@contextlib.contextmanager
+def _with_answers(answers, batch):
+    """Within it the teacher is not run: it has answered already."""
     used = []
 
     def given(teacher, images, *unused, **how):
@@ -94,10 +96,16 @@ def _gradients(state, answers, batch, weights, *, models):
         return jax.lax.stop_gradient(answers[used[-1]])
 
     with unittest.mock.patch.object(train_step, "_teacher_forward", given):
-        options = train_step.StepOptions()
-        found = train_step.losses_and_gradients(state, None, batch, weights, models=models, options=options)
+        yield
     assert used == ["source", "target"]
-    return found
+
+
+@functools.partial(jax.jit, static_argnames=("models",))
+def _gradients(state, answers, batch, weights, *, models):
+    """train_step.losses_and_gradients with the teacher's answers given: one program for all trajectories."""
+    options = train_step.StepOptions()
+    with _with_answers(answers, batch):
+        return train_step.losses_and_gradients(state, None, batch, weights, models=models, options=options)
 
 
 def _by_its_halves(state, answers, batch, weights, rates, *, models, optimizer, discriminator_optimizer, **unused):
@@ -138,7 +146,7 @@ def _run(golden_dir, case, settings, teacher_mode, teacher_model, step):
     def teacher(i):
         if step is _by_train_step:
             return golden.segmenter(golden_dir, teacher_model)
-        return _answers(golden_dir, teacher_model, statics["options"], i)
+        return _answers(golden_dir, teacher_model, statics["options"])[i]
 
     decay = optimizers.polynomial_decay(1.0, horizon=50_000, power=0.9, steps=STEPS)
     first = _start(golden_dir, optimizer)
@@ -199,13 +207,6 @@ def _by_xla(case, settings, mode, teacher):
     return teacher is golden.TEACHER and (case, settings, mode) in BY_XLA
 
 
-def _in_groups(of):
-    """Those of one compiled step run in one worker, which compiles it once."""
-    _, _, mode, teacher = of
-    group = "by XLA" if _by_xla(*of) else f"{mode} {teacher}"
-    return pytest.param(*of, marks=[pytest.mark.long, pytest.mark.xdist_group(group)])
-
-
 @pytest.fixture
 def step(request):
     """How a trajectory's steps are made."""
@@ -218,7 +219,8 @@ def step(request):
         yield _by_its_halves
 
 
-@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), map(_in_groups, TRAJECTORIES))
+@pytest.mark.long
+@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), TRAJECTORIES)
 def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teacher):
     suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
     stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
@@ -234,23 +236,26 @@ def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teac
 
 def _first_losses(golden_dir):
     """A function of changed lambdas to the losses of case (c)'s first step, without gradients."""
-    state, teacher = _start(golden_dir, SETTINGS["supplement"][0]), golden.segmenter(golden_dir, golden.TEACHER)
     statics, batch = _statics("supplement", "eval", golden.TEACHER), _batch(golden_dir, 0)
-    how = {name: statics[name] for name in ("models", "options")}
+    state, answers = (
+        _start(golden_dir, statics["optimizer"]),
+        _answers(golden_dir, golden.TEACHER, statics["options"])[0],
+    )
+    how = {"models": statics["models"], "options": train_step.StepOptions()}
 
     @jax.jit
-    def losses(state, teacher, batch, weights):
-        _, (source, source_logp, stats) = train_step._source_loss(
-            state.params, state.batch_stats, teacher, batch, weights, **how
-        )
-        _, (target, target_logp, _) = train_step._target_loss(
-            state.params, stats, state.discriminators, teacher, batch, weights, **how
-        )
+    def losses(state, answers, batch, weights):
+        given = (state.params, state.batch_stats)
+        with _with_answers(answers, batch):
+            _, (source, source_logp, stats) = train_step._source_loss(*given, None, batch, weights, **how)
+            _, (target, target_logp, _) = train_step._target_loss(
+                state.params, stats, state.discriminators, None, batch, weights, **how
+            )
         _, judged = train_step._discriminator_loss(state.discriminators, source_logp, target_logp, **how)
         domains = {"source": source, "target": target, "discriminator": judged}
         return {f"loss/{domain}/{name}": value for domain, terms in domains.items() for name, value in terms.items()}
 
-    return lambda **changes: _series([losses(state, teacher, batch, _weights("c", **changes))])
+    return lambda **changes: _series([losses(state, answers, batch, _weights("c", **changes))])
 
 
 BROKEN = {
@@ -332,6 +337,24 @@ def x32(x64):
         yield
 
 
+def _tiny_losses(weights=None, **options):
+    """The losses of a tiny step without its gradients, a quarter of the compilation."""
+    options, state, batch = train_step.StepOptions(**options), _tiny_state(), _tiny_batch()
+    teacher = train_state.init_segmenter(TINY, 1, "teacher")
+    how = {"models": train_step.StepModels(TINY, TINY_D, TINY), "options": options}
+    weights = weights or train_step.LossWeights(distil_source=1.0, distil_target=1.0)
+
+    @jax.jit
+    def losses(state, teacher, batch, weights):
+        _, (source, _, stats) = train_step._source_loss(state.params, state.batch_stats, teacher, batch, weights, **how)
+        _, (target, _, _) = train_step._target_loss(
+            state.params, stats, state.discriminators, teacher, batch, weights, **how
+        )
+        return {"source": source, "target": target}
+
+    return losses(state, teacher, batch, weights)
+
+
 def _leaves(tree):
     return [np.asarray(x) for x in jax.tree.leaves(tree)]
 
@@ -380,18 +403,17 @@ def test_the_adversarial_loss_is_the_chosen_one(x32, kind):
     logp, _, _ = train_step._forward(TINY, {"params": state.params, "batch_stats": state.batch_stats}, x, train=True)
     out = np.asarray(TINY_D.apply({"params": state.discriminators["main"]}, jnp.exp(logp["main"])), np.float64)
     expected = {"vanilla": np.mean(np.log1p(np.exp(out))), "least_squares": np.mean(out**2)}[kind]
-    _, losses = _tiny_step(adversarial=kind)
-    np.testing.assert_allclose(losses["loss/target/adversarial_main"], expected, rtol=1e-4)
+    losses = _tiny_losses(adversarial=kind)
+    np.testing.assert_allclose(losses["target"]["adversarial_main"], expected, rtol=1e-4)
 
 
 def test_mse_compares_features_or_log_probabilities(x32):
-    a = _tiny_step(mse_on="features")[1]["loss/source/mse_auxiliary"]
-    b = _tiny_step(mse_on="log_probabilities")[1]["loss/source/mse_auxiliary"]
+    a, b = (_tiny_losses(mse_on=what)["source"]["mse_auxiliary"] for what in ("features", "log_probabilities"))
     assert np.isfinite([a, b]).all() and abs(a - b) > 1e-3
 
 
 def test_teacher_statistics_are_running_or_of_the_batch(x32):
-    a, b = (_tiny_step(teacher_statistics=s)[1]["loss/target/kl_main"] for s in ("running", "batch"))
+    a, b = (_tiny_losses(teacher_statistics=s)["target"]["kl_main"] for s in ("running", "batch"))
     assert abs(a - b) > 1e-6
 
 
