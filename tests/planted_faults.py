@@ -77,7 +77,7 @@ FAULTS = (
           "            state = restored\n", "            state = restored.replace(opt_state=state.opt_state)\n",
           "resume_test.py::test_stopped_inside_a_step_goes_on_from_the_last_checkpoint"),
     Fault("both networks start from one key", "state", "dakd_jax/train_state.py",
-          "zlib.crc32(role.encode())", "0", "stages_test.py"),
+          "zlib.crc32(role.encode())", "0", "train_state_test.py"),
     Fault("the padding of a last batch counted", "evaluation", "dakd_jax/evaluate.py",
           '_count(labels, predictions, batch["mask"],', "_count(labels, predictions, None,", "evaluate_test.py"),
     Fault("a class predicted but never labelled left out of the mean", "evaluation", "dakd_jax/metrics.py",

@@ -197,26 +197,30 @@ def _segmenter(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
+BY_XLA = ("c", "supplement", "train", golden.TEACHER)
 TRAJECTORIES = [
     (case, settings, mode, golden.TEACHER) for case in CASES for settings in SETTINGS for mode in ("eval", "train")
 ] + [("c", "official", "train", golden.TEACHER_F7)]
-BY_XLA = [("c", "supplement", "train")]
-
-
-def _by_xla(case, settings, mode, teacher):
-    return teacher is golden.TEACHER and (case, settings, mode) in BY_XLA
+TRAJECTORIES.sort(key=lambda of: of == BY_XLA)  # it comes last: the program of the others is forgotten before it
 
 
 @pytest.fixture
 def step(request):
     """How a trajectory's steps are made."""
     of = request.node.callspec.params
-    if _by_xla(of["case"], of["settings"], of["mode"], of["teacher"]):
-        yield _by_train_step
-        jax.clear_caches()
+    if tuple(of[name] for name in ("case", "settings", "mode", "teacher")) != BY_XLA:
+        with float64_convolution.as_matrix_products():
+            yield _by_its_halves
         return
-    with float64_convolution.as_matrix_products():
-        yield _by_its_halves
+    _forget()  # two such programs and what surrounds them would take gigabytes
+    yield _by_train_step
+    _forget()
+
+
+def _forget():
+    jax.clear_caches()
+    golden.forget()
+    release_memory()
 
 
 @pytest.mark.long

@@ -1,0 +1,23 @@
+"""What training starts from."""
+
+import jax
+import numpy as np
+
+from dakd_jax import train_state
+from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.segmenter import Segmenter
+
+MODEL = Segmenter(arch="tiny", num_classes=5)
+
+
+def kernels(tree):
+    return [leaf for leaf in jax.tree.leaves(tree) if np.ndim(leaf) == 4]
+
+
+def test_each_role_and_each_seed_starts_from_weights_of_its_own():
+    student, teacher = (train_state.init_segmenter(MODEL, 0, role)["params"] for role in ("student", "teacher"))
+    again, other = (train_state.init_segmenter(MODEL, seed, "student")["params"] for seed in (0, 1))
+    judges = train_state.init_discriminators(Discriminator(width=0.05), 0, 5, "multi")
+    for a, b in ((student, teacher), (student, other), (judges["main"], judges["auxiliary"])):
+        assert all(np.any(x != y) for x, y in zip(kernels(a), kernels(b), strict=True))
+    assert all(np.all(x == y) for x, y in zip(kernels(student), kernels(again), strict=True))
