@@ -1,5 +1,6 @@
 """What can be known before the first step: files that do not fit, a disk without room, and how long it should take."""
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -53,8 +54,9 @@ def check_disk(config, planned: Iterable, workdir: pathlib.Path, num_classes: in
     Raises:
       UserError: it has not, or the folder cannot be written.
     """
-    there = next(folder for folder in (workdir.absolute(), *workdir.absolute().parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    # os.path's answers: False, and no exception, for what may not be looked at.
+    there = next(folder for folder in (workdir.absolute(), *workdir.absolute().parents) if os.path.exists(folder))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {there}; allow writing, or choose another --workdir")
     needed = sum(_bytes_to_come(config, one, num_classes) for one in planned if not one.finished)
     free = shutil.disk_usage(there).free
@@ -93,14 +95,15 @@ class Durations:
         for file in sorted({*workdir.glob("stages/*/record.json"), *workdir.parent.glob("*/stages/*/record.json")}):
             record = records.read_json(file) or {}
             if record.get("status") == "finished" and record.get("hardware") == here:
-                self._note(record)
+                with contextlib.suppress(KeyError, TypeError, AttributeError):  # not as this release writes it
+                    self._note(record)
 
     def _note(self, record: dict) -> None:
-        timing, stage = record.get("timing", {}), paradigms.STAGES.get(record.get("stage"))
-        steps = record["identity"].get("steps", 0) - timing.get("resumed_at_step", 0)
-        if stage and steps > 0 and timing.get("process_minutes"):
-            known = self._step_seconds.setdefault(_kind(record["config"], stage), [])
-            known.append(60 * timing["process_minutes"] / steps)
+        timing, stage = record["timing"], paradigms.STAGES[record["stage"]]
+        steps = record["identity"]["steps"] - timing.get("resumed_at_step", 0)
+        if steps > 0:
+            seconds = 60 * timing["process_minutes"] / steps
+            self._step_seconds.setdefault(_kind(record["config"], stage), []).append(seconds)
 
     def seconds(self, config, stage: paradigms.Stage, steps: int) -> float | None:
         """Of so many steps, evaluations and compilation included; None where no such stage was trained here."""

@@ -122,6 +122,16 @@ def test_how_long_it_should_take_is_known_from_earlier_stages_of_this_machine(to
     assert "not measured here: student." in tiny_runs.run(bigger, tmp_path / "new", "plan")
 
 
+@pytest.mark.parametrize("found", [{}, {"timing": {}, "stage": "x"}, {"timing": None, "identity": 3}], ids=str)
+def test_records_of_something_else_tell_nothing(tmp_path, found):
+    there = tmp_path / "other" / "stages" / "x"
+    there.mkdir(parents=True)
+    told = {"status": "finished", "hardware": preflight.records.hardware()} | found
+    (there / "record.json").write_text(json.dumps(told))
+    config = tiny_runs.config(tmp_path)
+    assert preflight.Durations(tmp_path / "new").seconds(config, preflight.paradigms.STAGES["student"], 5) is None
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(12, "12 s"), (200, "3 min"), (7200, "2.0 h"), (400_000, "4.6 days")])
 def test_durations_for_people(seconds, text):
     assert duration(seconds) == text

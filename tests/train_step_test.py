@@ -61,12 +61,18 @@ def _start(golden_dir, optimizer):
     )
 
 
-def _by_train_step(state, teacher, batch, weights, rates, *, models, options, optimizer, discriminator_optimizer):
+class ByTrainStep:
     """The very function that trains."""
-    return train_step.train_step(
-        state, teacher, batch, weights, rates, models=models, options=options, optimizer=optimizer,
-        discriminator_optimizer=discriminator_optimizer,
-    )  # fmt: skip
+
+    def __init__(self):
+        self._compiled = None
+
+    def __call__(self, state, teacher, batch, weights, rates, **statics):
+        given = (state, teacher, batch, weights, rates)
+        if self._compiled is None:
+            self._compiled = train_step.train_step.lower(*given, **statics).compile()
+            release_memory()  # compiling leaves as much behind as the step needs
+        return self._compiled(*given)
 
 
 _apply = jax.jit(train_step._apply, static_argnums=(5, 6), donate_argnums=(0,))
@@ -144,7 +150,7 @@ def _run(golden_dir, case, settings, teacher_mode, teacher_model, step):
     weights, statics = _weights(case), _statics(settings, teacher_mode, teacher_model)
 
     def teacher(i):
-        if step is _by_train_step:
+        if isinstance(step, ByTrainStep):
             return golden.segmenter(golden_dir, teacher_model)
         return _answers(golden_dir, teacher_model, statics["options"])[i]
 
@@ -213,13 +219,15 @@ def step(request):
             yield _by_its_halves
         return
     _forget()  # two such programs and what surrounds them would take gigabytes
-    yield _by_train_step
+    yield ByTrainStep()
     _forget()
 
 
 def _forget():
     jax.clear_caches()
     golden.forget()
+    _answers.cache_clear()
+    _signs.cache_clear()
     release_memory()
 
 
