@@ -11,7 +11,17 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import paradigms, preflight, records, selection, settings, stage_identity, weights, workdir_lock
+from dakd_jax import (
+    checkpoint_files,
+    paradigms,
+    preflight,
+    records,
+    selection,
+    settings,
+    stage_identity,
+    weights,
+    workdir_lock,
+)
 from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.stage_job import Job
@@ -46,7 +56,8 @@ class PlannedStage:
     @property
     def steps_done(self) -> int:
         """Step of the newest checkpoint, 0 without any."""
-        return max((int(path.name) for path in (self.folder / "checkpoints").glob("[0-9]*")), default=0)
+        folder = self.folder / "checkpoints"
+        return max(checkpoint_files.steps(folder), default=0) if folder.is_dir() else 0
 
     @property
     def status(self) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import preflight, pretrained, train_state, weights
+from dakd_jax import preflight, pretrained, stages, train_state, weights
 from dakd_jax.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.progress import duration
@@ -142,3 +142,11 @@ def test_weights_that_are_not_finite_are_refused_wherever_they_are_read(tmp_path
     path = network(tmp_path / "x.pth", {"seg2.bias": value})
     with pytest.raises(UserError, match=r"x\.pth: 1 of 19 values of seg2\.bias are NaN or infinite"):
         weights.load(path, Segmenter(arch="tiny", num_classes=19))
+
+
+def test_what_a_killed_save_left_is_no_step_that_is_done(tmp_path):
+    planned = stages.PlannedStage("student", preflight.paradigms.STAGES["student"], {}, "0", tmp_path)
+    assert planned.steps_done == 0
+    for name in ("2", "4", "6.orbax-checkpoint-tmp-1", ".unfinished-8", "damaged-9"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert planned.steps_done == 4
