@@ -1,5 +1,6 @@
-"""Where in a step the first value that is not finite comes up, followed layer by layer, outside of jit."""
+"""Where in a step the first value that is not finite comes up, followed layer by layer."""
 
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -55,48 +56,72 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
         images = batch.get(f"{domain}_image")
         if images is None:
             continue
-        heads, bad = _segmenter_layers(models.segmenter, student, images, True, options)
-        yield from (f"student on {domain}: {layer}" for layer in bad)
+        how = {"model": models.segmenter, "train": True, "precision": options.precision}
+        heads, finite = _segmenter_layers(student, jnp.asarray(images), **how)
+        yield from (f"student on {domain}: {layer}" for layer in _bad_layers(finite))
         for level, params in state.discriminators.items():
-            log_probs = log_probabilities(getattr(heads, level), images.shape[1:3])
-            bad = _discriminator_layers(models.discriminator, params, log_probs, options)
-            yield from (f"discriminator_{level} on {domain}: {layer}" for layer in bad)
+            how = {"model": models.discriminator, "size": images.shape[1:3], "precision": options.precision}
+            finite = _discriminator_layers(params, getattr(heads, level), **how)
+            yield from (f"discriminator_{level} on {domain}: {layer}" for layer in _bad_layers(finite))
         if models.teacher is not None:
             train = options.teacher_statistics == "batch"
-            _, bad = _segmenter_layers(models.teacher, teacher, images, train, options)
-            yield from (f"teacher on {domain}: {layer}" for layer in bad)
+            how = {"model": models.teacher, "train": train, "precision": options.precision}
+            _, finite = _segmenter_layers(teacher, jnp.asarray(images), **how)
+            yield from (f"teacher on {domain}: {layer}" for layer in _bad_layers(finite))
 
 
-def _segmenter_layers(model, variables, images, train: bool, options):
-    """(heads, names of the layers with a bad output, in the order in which they are computed)."""
+# Outside of jit a network would compile each of its operations by itself.
+@functools.partial(jax.jit, static_argnames=("model", "train", "precision"))
+def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
+    """(heads, what _finite_layers says)."""
     params = variables["params"]
-    x = NORMALISERS[model.normaliser](jnp.asarray(images), jax.tree.leaves(params)[0].dtype)
-    variables = variables | {"params": computing_params(params, options.precision)}
+    x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
     heads, captured = model.apply(
-        variables, x, train=train, capture_intermediates=True, mutable=["batch_stats", "intermediates"]
+        variables | {"params": computing_params(params, precision)},
+        x,
+        train=train,
+        capture_intermediates=True,
+        mutable=["batch_stats", "intermediates"],
     )
-    return heads, list(_in_order(captured["intermediates"], ""))
+    return heads, _finite_layers(captured)
 
 
-def _discriminator_layers(model, params, log_probs, options) -> list[str]:
-    variables = {"params": computing_params(params, options.precision)}
-    _, captured = model.apply(variables, jnp.exp(log_probs), capture_intermediates=True, mutable=["intermediates"])
-    return list(_in_order(captured["intermediates"], ""))
+@functools.partial(jax.jit, static_argnames=("model", "size", "precision"))
+def _discriminator_layers(params, head, *, model, size: tuple[int, int], precision: str):
+    """What _finite_layers says of a discriminator that judges a head of the student at a size."""
+    variables = {"params": computing_params(params, precision)}
+    probabilities = jnp.exp(log_probabilities(head, size))
+    _, captured = model.apply(variables, probabilities, capture_intermediates=True, mutable=["intermediates"])
+    return _finite_layers(captured)
 
 
-def _in_order(tree: dict, prefix: str) -> Iterator[str]:
-    """Bad outputs of a tree of intermediates; a module's own output comes after those of its parts."""
+def _finite_layers(captured: dict) -> dict[str, jax.Array]:
+    """'<place> <layer>' to whether its outputs are finite; jit sorts them by these names, which is the right order."""
+    layers = _in_order(captured["intermediates"], "")
+    return {f"{place:04d} {name}": _finite(outputs) for place, (name, outputs) in enumerate(layers)}
+
+
+def _bad_layers(finite: dict[str, jax.Array]) -> list[str]:
+    return [name.split(" ", 1)[1] for name in sorted(finite) if not finite[name]]
+
+
+def _in_order(tree: dict, prefix: str) -> Iterator[tuple[str, tuple]]:
+    """(name, outputs) of the layers in the order in which they are computed; a module comes after its parts."""
     for name, value in tree.items():
         if name != "__call__":
             yield from _in_order(value, f"{prefix}{name}.")
-    if any(_bad(leaf) for leaf in jax.tree.leaves(tree.get("__call__", ()))):
-        yield prefix.rstrip(".") or "output"
+    if "__call__" in tree:
+        yield prefix.rstrip(".") or "output", tree["__call__"]
+
+
+def _finite(tree) -> jax.Array:
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return functools.reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in leaves], jnp.array(True))
 
 
 def _in_losses_and_gradients(state, teacher, batch, weights, models, options) -> Iterator[str]:
-    grads, discriminator_grads, _, losses = losses_and_gradients(
-        state, teacher, batch, weights, models=models, options=options
-    )
+    step = jax.jit(functools.partial(losses_and_gradients, models=models, options=options))
+    grads, discriminator_grads, _, losses = step(state, teacher, batch, weights)
     bad = [name for name, value in losses.items() if _bad(value)]
     if bad:
         yield from bad

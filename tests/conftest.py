@@ -41,6 +41,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in long)
 
 
+def pytest_collection_finish():
+    """Hundreds of thousands of objects of what was imported stay to the end: no collection looks at them again."""
+    gc.collect()
+    gc.freeze()
+
+
 def release_memory():
     """Gives back what is no longer used: a C library keeps what was freed."""
     gc.collect()

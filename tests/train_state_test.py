@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import tiny_runs
 
 from dakd_jax import train_state
 from dakd_jax.models.discriminator import Discriminator
@@ -14,6 +15,7 @@ def kernels(tree):
     return [leaf for leaf in jax.tree.leaves(tree) if np.ndim(leaf) == 4]
 
 
+@tiny_runs.quick_compilation()
 def test_each_role_and_each_seed_starts_from_weights_of_its_own():
     student, teacher = (train_state.init_segmenter(MODEL, 0, role)["params"] for role in ("student", "teacher"))
     again, other = (train_state.init_segmenter(MODEL, seed, "student")["params"] for seed in (0, 1))

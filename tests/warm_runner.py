@@ -1,5 +1,6 @@
 """The process behind tiny_runs.WarmRunner: reads orders, answers with the exit code of run.py in a fork."""
 
+import gc
 import json
 import os
 import runpy
@@ -27,6 +28,8 @@ def _child(order):
     os._exit(code)
 
 
+gc.collect()
+gc.freeze()  # what was imported stays: no collection in a fork looks at it again, which would copy its pages
 for line in sys.stdin:
     child = os.fork()
     if not child:
