@@ -13,6 +13,10 @@ from dakd_jax.named_leaves import named_leaves
 from dakd_jax.train_state import TrainState
 from dakd_jax.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
+# Outside of jit a network would compile each of its operations by itself. Inside, XLA must round what is of bfloat16
+# between two operations, or an overflow shows in a later layer than the one that it comes from.
+EVERY_ROUNDING = {"xla_allow_excess_precision": False}
+
 
 def first_nonfinite(
     state: TrainState,
@@ -70,8 +74,7 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
             yield from (f"teacher on {domain}: {layer}" for layer in _bad_layers(finite))
 
 
-# Outside of jit a network would compile each of its operations by itself.
-@functools.partial(jax.jit, static_argnames=("model", "train", "precision"))
+@functools.partial(jax.jit, static_argnames=("model", "train", "precision"), compiler_options=EVERY_ROUNDING)
 def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
     """(heads, what _finite_layers says)."""
     params = variables["params"]
@@ -86,7 +89,7 @@ def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
     return heads, _finite_layers(captured)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "size", "precision"))
+@functools.partial(jax.jit, static_argnames=("model", "size", "precision"), compiler_options=EVERY_ROUNDING)
 def _discriminator_layers(params, head, *, model, size: tuple[int, int], precision: str):
     """What _finite_layers says of a discriminator that judges a head of the student at a size."""
     variables = {"params": computing_params(params, precision)}

@@ -63,20 +63,21 @@ def _init_discriminator(key, *, model, num_classes):
 
 def blank(chosen) -> TrainState:
     """A state of shapes alone for settings.StageSettings, to be filled from a file; compiles nothing."""
-    num_classes = chosen.models.segmenter.num_classes
+    levels = LEVELS[chosen.options.levels] if chosen.options.adapt else ()
+    return _blank(chosen.models, levels, chosen.optimizer, chosen.discriminator_optimizer)
 
+
+@functools.cache  # of all stages of a plan, most have one kind of state
+def _blank(models, levels, optimizer, discriminator_optimizer):
     def make():
-        levels = LEVELS[chosen.options.levels] if chosen.options.adapt else ()
-        blank_input = jnp.zeros((1, 32, 32, num_classes))
-        discriminators = {
-            level: chosen.models.discriminator.init(jax.random.key(0), blank_input)["params"] for level in levels
-        }
-        variables = chosen.models.segmenter.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+        key, classes = jax.random.key(0), jnp.zeros((1, 32, 32, models.segmenter.num_classes))
+        discriminators = {level: models.discriminator.init(key, classes)["params"] for level in levels}
+        variables = models.segmenter.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
         return create(
             {"params": variables["params"], "batch_stats": variables["batch_stats"]},
             discriminators,
-            optimizer=chosen.optimizer,
-            discriminator_optimizer=chosen.discriminator_optimizer,
+            optimizer=optimizer,
+            discriminator_optimizer=discriminator_optimizer,
         )
 
     return jax.eval_shape(make)

@@ -73,7 +73,7 @@ def test_killed_at_any_moment_and_the_same_bits_at_the_end(run_py, toy_city, tmp
     def new(name):
         workdir = tmp_path / name
         arguments = tiny_runs.arguments(toy_city, workdir, **CHANGES)
-        return workdir, lambda moment="": run_py(arguments, before=NO_REPORT + DIE + moment).code
+        return workdir, lambda moment="": run_py(arguments, before=NO_REPORT + DIE + moment, fork=True).code
 
     workdir, run = new("whole")
     assert run() == 0

@@ -65,7 +65,7 @@ def without_tensorflow():
 
 def test_run_py_with_the_numpy_loader(run_py, toy_city, chain, tmp_path, without_tensorflow):
     changes = {"goal": "source_only", "data.loader": "numpy"}
-    ended = run_py(tiny_runs.arguments(toy_city, tmp_path, **changes), before=without_tensorflow)
+    ended = run_py(tiny_runs.arguments(toy_city, tmp_path, **changes), before=without_tensorflow, fork=True)
     assert (ended.code, ended.stderr) == (0, "")
     model = tiny_runs.stage_folder(tmp_path, "source_only") / "model.pth"
     assert model.read_bytes() == (tiny_runs.stage_folder(chain[0], "source_only") / "model.pth").read_bytes()
@@ -73,7 +73,7 @@ def test_run_py_with_the_numpy_loader(run_py, toy_city, chain, tmp_path, without
 
 def test_the_tf_loader_says_how_to_do_without(run_py, toy_city, tmp_path, without_tensorflow):
     changes = {"goal": "source_only", "data.loader": "tf"}
-    ended = run_py(tiny_runs.arguments(toy_city, tmp_path, **changes), before=without_tensorflow)
+    ended = run_py(tiny_runs.arguments(toy_city, tmp_path, **changes), before=without_tensorflow, fork=True)
     assert ended.code == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: data.loader='tf' needs tensorflow")

@@ -136,30 +136,40 @@ def start_training(root, workdir, **changes):
 
 
 class WarmRunner:
-    """run.py in forks of one process that has imported jax: seconds are saved in each of many tests."""
+    """run.py on lists of arguments, in processes that have imported jax already, see warm_runner.py.
+
+    A run is made by a process that makes one after the other, and has compiled the steps of those before; in a fork
+    of its own where that is asked for, because it is to be killed or changes more than attributes of modules.
+    """
 
     def __init__(self, folder: pathlib.Path):
-        self._folder = folder
-        self._process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "tests" / "warm_runner.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=PROJECT,
-            env=environment(),
-        )
+        self._folder, self._processes = folder, {}
 
-    def __call__(self, arguments, *, before="") -> Ended:
-        """`before`: Python that the fork executes first, to inject a fault."""
+    def __call__(self, arguments, *, before="", fork=False) -> Ended:
+        """`before`: Python that is executed first, to inject a fault."""
         files = [self._folder / name for name in ("stdout", "stderr")]
         order = {"arguments": list(arguments), "before": before, "files": list(map(str, files))}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return Ended(int(self._process.stdout.readline()), *(f.read_text() for f in files))
+        process = self._process("forks" if fork else "runs")
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        return Ended(int(process.stdout.readline()), *(f.read_text() for f in files))
+
+    def _process(self, kind):
+        if kind not in self._processes:
+            self._processes[kind] = subprocess.Popen(
+                [sys.executable, str(PROJECT / "tests" / "warm_runner.py"), kind],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=PROJECT,
+                env=environment(),
+            )
+        return self._processes[kind]
 
     def close(self):
-        self._process.stdin.close()
-        self._process.wait()
+        for process in self._processes.values():
+            process.stdin.close()
+            process.wait()
 
 
 def one_line(ended, *parts, code=2):

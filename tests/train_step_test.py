@@ -106,17 +106,19 @@ def _with_answers(answers, batch):
     assert used == ["source", "target"]
 
 
-@functools.partial(jax.jit, static_argnames=("models",))
-def _gradients(state, answers, batch, weights, *, models):
+@jax.jit
+def _gradients(state, answers, batch, weights):
     """train_step.losses_and_gradients with the teacher's answers given: one program for all trajectories."""
-    options = train_step.StepOptions()
+    models = train_step.StepModels(golden.STUDENT, Discriminator(), golden.TEACHER)  # none runs but the student
     with _with_answers(answers, batch):
-        return train_step.losses_and_gradients(state, None, batch, weights, models=models, options=options)
+        return train_step.losses_and_gradients(
+            state, None, batch, weights, models=models, options=train_step.StepOptions()
+        )
 
 
-def _by_its_halves(state, answers, batch, weights, rates, *, models, optimizer, discriminator_optimizer, **unused):
+def _by_its_halves(state, answers, batch, weights, rates, *, optimizer, discriminator_optimizer, **unused):
     """What train_step consists of, in programs that serve many trajectories."""
-    grads, judged, stats, losses = _gradients(state, answers, batch, weights, models=models)
+    grads, judged, stats, losses = _gradients(state, answers, batch, weights)
     return _apply(state, grads, judged, stats, rates, optimizer, discriminator_optimizer), losses
 
 
@@ -246,16 +248,15 @@ def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teac
     assert int(last.step) == STEPS
 
 
-def _first_losses(golden_dir):
-    """A function of changed lambdas to the losses of case (c)'s first step, without gradients."""
+def _first_losses(golden_dir, *changes):
+    """The losses of case (c)'s first step, without gradients, for each dictionary of changed lambdas."""
     statics, batch = _statics("supplement", "eval", golden.TEACHER), _batch(golden_dir, 0)
-    state, answers = (
-        _start(golden_dir, statics["optimizer"]),
-        _answers(golden_dir, golden.TEACHER, statics["options"])[0],
-    )
+    state = _start(golden_dir, statics["optimizer"])
+    answers = _answers(golden_dir, golden.TEACHER, statics["options"])[0]
     how = {"models": statics["models"], "options": train_step.StepOptions()}
 
     @jax.jit
+    @functools.partial(jax.vmap, in_axes=(None, None, None, 0))  # the networks run once for all lambdas
     def losses(state, answers, batch, weights):
         given = (state.params, state.batch_stats)
         with _with_answers(answers, batch):
@@ -267,7 +268,9 @@ def _first_losses(golden_dir):
         domains = {"source": source, "target": target, "discriminator": judged}
         return {f"loss/{domain}/{name}": value for domain, terms in domains.items() for name, value in terms.items()}
 
-    return lambda **changes: _series([losses(state, answers, batch, _weights("c", **changes))])
+    weights = jax.tree.map(lambda *values: np.stack(values), *(_weights("c", **change) for change in changes))
+    found = losses(state, answers, batch, weights)
+    return [_series([{name: value[i] for name, value in found.items()}]) for i in range(len(changes))]
 
 
 BROKEN = {
@@ -287,10 +290,10 @@ BROKEN = {
 def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
     """Each lambda, changed on purpose, must be seen in the very first losses."""
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
-    losses = _first_losses(golden_dir)
-    assert _worst_loss(stored, losses())[0] <= 1e-8
-    for name, value in BROKEN.items():
-        assert _worst_loss(stored, losses(**{name: value}))[0] > 1e-7, f"a wrong {name} went unnoticed"
+    right, *wrong = _first_losses(golden_dir, {}, *({name: value} for name, value in BROKEN.items()))
+    assert _worst_loss(stored, right)[0] <= 1e-8
+    for name, losses in zip(BROKEN, wrong, strict=True):
+        assert _worst_loss(stored, losses)[0] > 1e-7, f"a wrong {name} went unnoticed"
 
 
 @pytest.mark.long
@@ -301,7 +304,7 @@ def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
         distillation, "kl_divergence", lambda student, teacher, reduction: right(teacher, student, reduction=reduction)
     )
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
-    gap, term = _worst_loss(stored, _first_losses(golden_dir)())
+    gap, term = _worst_loss(stored, *_first_losses(golden_dir, {}))
     assert gap > 1e-3 and "kl" in term
 
 

@@ -1,6 +1,7 @@
 """Dilated residual networks (Yu, Koltun, Funkhouser, CVPR 2017), architectures C and D, as one table."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -51,6 +52,8 @@ ARCHITECTURES = {
 }
 
 
+# Flax asks for the shape that an initialiser gives each time a layer is applied: jit remembers its trace.
+@functools.partial(jax.jit, static_argnums=(1, 2))
 def _he_normal(key, shape, dtype):
     """Normal with variance 2 / (kernel area x output channels), as DRN initialises its convolutions."""
     return nn.initializers.variance_scaling(2.0, "fan_out", "normal")(key, shape, dtype)
