@@ -13,7 +13,7 @@ RANDOM_KILLS = 12
 CHANGES = {
     "goal": ("source_only", "student"),
     "train.eval_every": 2,
-    "train.select": "entropy",
+    "train.select": "source",
     "train.select_pictures": 2,
     "train.keep_checkpoints": 1,
 }
@@ -48,7 +48,7 @@ MOMENTS = {
         "l.MetricLog.row = row"
     ),
     "in an evaluation": "import dakd_jax.evaluate as e; e.predict = die",
-    "while a candidate is scored": "import dakd_jax.selection as s; s.criteria = die",
+    "while a candidate is scored": "import dakd_jax.selection as s; s.Selection.score = die",
     "before one is chosen": "import dakd_jax.train as t; t._chosen = die",
     "before the weights are saved": "import dakd_jax.weights as w; w.save = die",
     "between two stages": "import dakd_jax.evaluation_store as e; e.Evaluator.ensure = die",
