@@ -91,7 +91,8 @@ def _data() -> ConfigDict:
     data.cityscapes_dir = ""  # '' = root/cityscapes, and so on
     data.gta5_dir = ""
     data.bdd100k_dir = ""
-    data.target_dir = ""  # a flat folder of your own pictures, as the unlabelled target
+    data.target_dir = ""  # a folder of your own pictures, as the unlabelled target
+    data.target_recursive = False  # whether those in the folders below it are taken too
     data.source_list = ""  # a text file that restricts the source's training pictures
     data.records_dir = ""  # sets of prepared records (python -m data_pipelines.prepare); '' = root/prepared
     data.source_size = (1024, 512)  # width, height that training pictures are resized to

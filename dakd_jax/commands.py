@@ -276,6 +276,8 @@ def _planned(config, feed, workdir, console) -> Experiment:
     for note in (*feed.domains.notes, *feed.audit(labelled)):
         console.print(f"data: {note}", highlight=False, soft_wrap=True)
     console.print(experiment.plan_table())
+    if not experiment.evaluator:
+        console.print("No label of the target is at hand: its networks are trained, and not scored.", highlight=False)
     return experiment
 
 

@@ -14,6 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 IGNORE_LABEL = 255
+# Said in place of scores that would all be NaN.
+NOTHING_TO_SCORE = (
+    "There is nothing to score on: every pixel of the labels of target val is void. Are these the right label files?"
+)
 
 _ARRAYS = ("iou", "class_accuracy")
 

@@ -102,7 +102,9 @@ def _any_confusion(experiment):
 
 
 def one_line(confusion) -> str:
-    """The summary scores of a confusion matrix in per cent."""
+    """The summary scores of a confusion matrix in per cent, or that it has counted nothing."""
+    if not confusion.any():
+        return metrics.NOTHING_TO_SCORE
     scores = metrics.scores(confusion)
     return (
         f"mIoU {100 * scores.miou:.2f}  of present classes {100 * scores.miou_present:.2f}  "

@@ -39,7 +39,10 @@ def _distils(config, stage: Stage) -> bool:
 
 _ADVERSARIAL = ("adversarial", "levels", "adversarial_auxiliary", "adversarial_main")
 _DISTILLATION = ("kl", "kl_reduction", "mse", "mse_on", "ce")
-_FILES = ("root", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "source_list", "records_dir", "toy.*")
+_FILES = (
+    "root", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "target_recursive", "source_list", "records_dir",
+    "toy.*",
+)  # fmt: skip
 
 EXEMPT = (
     Exempt(("title", "workdir", "goal"), "say what is wanted and where it goes"),

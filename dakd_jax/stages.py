@@ -251,9 +251,9 @@ class Experiment:
 
 
 def _evaluator(config, feed, console: Console) -> Evaluator | None:
-    """None for a folder of the user's own pictures without labelled ones beside it; else a must."""
+    """None for a target without any labels, such as a folder of the user's own pictures; else a must."""
     problem = feed.evaluation_problem()
-    if problem and not config.data.target_dir:
+    if problem and not feed.target_lacks_labels():
         raise UserError(problem)
     return None if problem else Evaluator(config, feed, console)
 

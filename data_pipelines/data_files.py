@@ -80,6 +80,8 @@ def listing(folder: Path) -> list[Path]:
 def matching(folder: Path, pattern: str) -> list[Path]:
     """Sorted paths below a folder that match one wildcard name for each level; none where there is no folder.
 
+    Extensions match in any case; hidden files and folders, such as macOS's ._NAME.png, are passed over.
+
     Raises:
       AccessError: a folder that may hold some cannot be listed.
     """
@@ -102,8 +104,28 @@ def why_absent(path: Path) -> str:
     return ""
 
 
+def lower_extension(name: str) -> str:
+    """A file's name with its extension in lower case."""
+    stem, extension = os.path.splitext(name)
+    return stem + extension.lower()
+
+
+def in_any_case(path: Path) -> Path:
+    """The file at a path, or the one whose extension is of another case; the path itself where there is none."""
+    if not is_file(path):
+        for extension in (path.suffix.upper(), path.suffix.lower(), path.suffix.title()):
+            if extension != path.suffix and is_file(other := path.with_name(path.stem + extension)):
+                return other
+    return path
+
+
 def _named(folders: list[Path], pattern: str) -> list[Path]:
-    return [path for folder in folders for path in listing(folder) if fnmatchcase(path.name, pattern)]
+    return [
+        path
+        for folder in folders
+        for path in listing(folder)
+        if fnmatchcase(lower_extension(path.name), pattern) and path.name[0] != "."
+    ]
 
 
 def _is(path: Path, kind: Callable[[int], bool]) -> bool:

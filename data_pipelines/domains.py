@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipelines import data_files, fingerprint, prepared_records
-from data_pipelines.datasets import list_examples, restrict_split
-from data_pipelines.errors import DataError
+from data_pipelines.datasets import LAYOUTS, list_examples, restrict_split
+from data_pipelines.errors import AccessError, DataError
 from data_pipelines.examples import Split
 from data_pipelines.photometric import JITTERED, MAX_HUE
 from data_pipelines.reading import Reader
@@ -209,11 +209,42 @@ def _list(data: Any, root: Path, dataset: str, split: str, *, list_file: str = "
     return prepared_records.attach(list_examples(dataset, folder, split, list_file=list_file, labelled=labelled), sets)
 
 
+def target_lacks_labels(data: Any) -> bool:
+    """Whether the target has no label at all, so that there is nothing to score on: pictures of one's own, or a dataset
+    without a single label file, on disk or in prepared records."""
+    if data.target_dir:
+        return True
+    dataset = PAIRS[data.name].target
+    sets = (one for split in ("train", "val") for one in prepared_records.find(records_dir(data), dataset, split))
+    if any(one.description.labelled for one in sets):
+        return False
+    folder = _named_folder(data, Path(data.root or ".").expanduser(), dataset)
+    return data_files.is_folder(folder) and not any(_label_files(dataset, folder))
+
+
+def _label_files(dataset: str, folder: Path) -> Iterator[Path]:
+    for split in LAYOUTS[dataset].splits:
+        try:
+            on_disk = LAYOUTS[dataset].on_disk(folder, split)
+        except AccessError:  # nobody knows what is there
+            raise
+        except DataError:  # no such split
+            continue
+        for files in on_disk.label_files:
+            yield from files.by_name().values()
+
+
 def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: bool) -> Split:
     """The target's training pictures: the user's own folder if one is set, else the dataset's train split."""
     try:
         if data.target_dir:
-            found = list_examples("flat_folder", data.target_dir, "train", labelled=labelled)
+            found = list_examples(
+                "flat_folder",
+                data.target_dir,
+                "train",
+                labelled=labelled,
+                recursive=data.get("target_recursive", False),  # absent in configs that earlier versions recorded
+            )
             return prepared_records.attach(found, prepared_records.find(records_dir(data), "flat_folder", "train"))
         return _list(data, root, dataset, "train", labelled=labelled)
     except DataError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_pipelines import fingerprint, input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.doctor import quick
-from data_pipelines.domains import Domains, open_domains, target_pictures
+from data_pipelines.domains import Domains, open_domains, target_lacks_labels, target_pictures
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Split
 from data_pipelines.label_spaces import (
@@ -146,6 +146,10 @@ class Feed:
     def evaluation_problem(self) -> str:
         """Why target val cannot be used, '' when it can."""
         return self._evaluation.target_val.problem
+
+    def target_lacks_labels(self) -> bool:
+        """Whether a run may do without scores, since the target has no label at all."""
+        return target_lacks_labels(self.config)
 
     def evaluation_fingerprint(self) -> str:
         """Of the files of target val."""

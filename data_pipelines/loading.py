@@ -23,7 +23,7 @@ RESAMPLING = {
 
 # What the layouts' suffixes stand for. Others are not tried: Pillow hands EPS files to a program, and some readers of
 # rare formats raise whatever comes.
-FORMATS = ("PNG", "JPEG", "WEBP")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 
 # What Pillow raises on missing, truncated and damaged files.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)

@@ -5,7 +5,8 @@ moment, the same command goes on; what is not whole is never taken for whole.
 
 Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --size (width x height, as source_size
 or target_size of the config), --splits (default: train and val), --output (default: prepared/ beside the source, where
-training looks), --num_workers (processes), --compression (none or zstd), --shard_mb,
+training looks), --recursive (a flat_folder's pictures in the folders below it too), --num_workers (processes),
+--compression (none or zstd), --shard_mb,
 --beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared).
 
 Training splits keep labels at the picture's size; val and test keep them at native size, for evaluation.
@@ -44,6 +45,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("source", None, "Folder of the dataset.", flag_values=values)
     flags.DEFINE_string("size", None, "Width x height of the pictures.", flag_values=values)
     flags.DEFINE_list("splits", [], "Splits; default: train and val.", flag_values=values)
+    flags.DEFINE_boolean("recursive", False, "Folders below a flat folder too.", flag_values=values)
     flags.DEFINE_string("output", "", "Folder of sets.", flag_values=values)
     flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
     flags.DEFINE_enum("compression", "none", preparation.COMPRESSIONS, "Of the records.", flag_values=values)
@@ -57,7 +59,7 @@ def run(values: flags.FlagValues, console: Console) -> None:
     """Prepares every split that was asked for."""
     source, size = Path(values.source).expanduser().absolute(), _size(values.size)
     output = Path(values.output).expanduser().absolute() if values.output else source.parent / "prepared"
-    for split in _list_splits(values.dataset, source, values.splits):
+    for split in _list_splits(values.dataset, source, values.splits, values.recursive):
         for note in split.notes:
             console.print(f"{split.split}: {note}", highlight=False, soft_wrap=True)
         planned = preparation.prepare(
@@ -133,7 +135,7 @@ def _show_progress(steps, planned: preparation.Preparation, done: int, console: 
             progress.update(task, rate=f"{speed:.1f} images/s" if speed else "")
 
 
-def _list_splits(dataset: str, source: Path, wanted: Sequence[str]) -> list[Split]:
+def _list_splits(dataset: str, source: Path, wanted: Sequence[str], recursive: bool) -> list[Split]:
     """The splits that are wanted, or those that training and evaluation read."""
     if not data_files.is_folder(source):
         why = data_files.why_absent(source)
@@ -141,7 +143,7 @@ def _list_splits(dataset: str, source: Path, wanted: Sequence[str]) -> list[Spli
     found, problems = [], []
     for name in wanted or [split for split in LAYOUTS[dataset].splits if split != "test"]:
         try:
-            found.append(_list(dataset, source, name))
+            found.append(_list(dataset, source, name, recursive))
         except (AccessError, MissingLabels):
             raise
         except DataError as error:
@@ -153,10 +155,10 @@ def _list_splits(dataset: str, source: Path, wanted: Sequence[str]) -> list[Spli
     return found
 
 
-def _list(dataset: str, source: Path, split: str) -> Split:
+def _list(dataset: str, source: Path, split: str, recursive: bool) -> Split:
     """A split with its labels, or without where not a single one is there."""
     if not LAYOUTS[dataset].has_labels:
-        return list_examples(dataset, source, split, labelled=False)
+        return list_examples(dataset, source, split, labelled=False, recursive=recursive)
     try:
         return list_examples(dataset, source, split)
     except MissingLabels as error:

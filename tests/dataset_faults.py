@@ -116,7 +116,7 @@ FAULTS = {
     ),
     "two pictures of one name": (
         lambda root: tiny.save(root / "gta5/images/00001.jpg", tiny.picture(9)), "gta5", "error", "pairs", "train",
-        r"2 pictures share a name, and so a label: 00001\.jpg, 00001\.png",
+        r"2 files stand for fewer pictures: 00001\.jpg, 00001\.png, in ",
     ),
     "picture cut off": (
         cut("image", "cityscapes", "val"), "cityscapes", "error", "readable", "val",
@@ -131,7 +131,7 @@ FAULTS = {
         r"0001_train_id\.png: this label is 24x15 \(width x height\) but .*0001\.jpg is 24x16$",
     ),
     "sizes in gta5": (
-        relabel("gta5", lambda label: label[:-1], only=1), "gta5", "warning", "sizes", "train", "is 24x15",
+        relabel("gta5", lambda label: label[:-1], only=1), "gta5", "error", "sizes", "train", "is 24x15",
     ),
     "label ids for train ids": (
         relabel("bdd100k", lambda label: label_spaces.TRAIN_ID_TO_LABEL_ID[label]), "bdd100k", "error",

@@ -79,7 +79,7 @@ def test_a_list_file_restricts_the_set(tmp_path, style):
     (tmp_path / "list.txt").write_text("\n".join(lines))
     split = list_examples("gta5", tmp_path, "train", list_file=tmp_path / "list.txt")
     assert names(split) == ["00001", "00003"]
-    assert split.notes == ("gta5: 2 train pictures (restricted by list.txt)",)
+    assert split.notes == ("gta5: 2 train pictures (labelled, restricted by list.txt)",)
 
 
 def test_wrong_list_files(tmp_path):

@@ -84,6 +84,7 @@ def test_what_is_there_is_said(root):
     said = {check: outcome.summary for check, outcome in outcomes["val"].items()}
     assert said == {
         "count": "3 of 500",
+        "left out": "none",
         "pairs": "3 labels",
         "readable": "6 files",
         "sizes": "24x16",

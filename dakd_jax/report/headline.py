@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from dakd_jax import metrics
 from dakd_jax.report import CASES, METRIC_NAMES, NOT_COMPARED, Experiment, StageResult
 
 # Two seeds of one small benchmark differ by about this much, so one run cannot tell smaller gaps from chance.
@@ -52,6 +53,8 @@ def _best(experiment: Experiment, results) -> StageResult | None:
 
 def _verdict(experiment, winner, best_case, undistilled) -> str:
     if winner is None:
+        if experiment.results and not any(result.confusion.any() for result in experiment.results):
+            return metrics.NOTHING_TO_SCORE
         return "No network has been scored yet."
     value = f"{_percent(experiment.percent(winner.name))} {METRIC_NAMES[experiment.metric]}"
     if best_case is None or undistilled is None:

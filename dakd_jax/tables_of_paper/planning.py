@@ -114,7 +114,8 @@ def make_plan(
             made = row_config(config, row, seed)
             experiment = Experiment(made, feeds[_pair(row)], workdir, console)
             if experiment.evaluator is None:
-                raise UserError("a table needs labelled pictures of target val to score on; leave data.target_dir out")
+                problem = experiment.feed.evaluation_problem()
+                raise UserError(f"a table needs labelled pictures of target val to score on ({problem})")
             preflight.check_files(made, experiment.plan.values(), len(experiment.feed.class_names))
             keys = _add_tasks(tasks, experiment, row, seed)
             cells[row.name, seed] = keys[row.stage]

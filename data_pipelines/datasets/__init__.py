@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.datasets import bdd100k, cityscapes, flat_folder, gta5
+from data_pipelines.datasets import base, bdd100k, cityscapes, flat_folder, gta5
 from data_pipelines.datasets.base import OnDisk, restrict_to_list
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Example, Split
@@ -18,31 +18,42 @@ class Layout(NamedTuple):
 
     Attributes:
       splits: names of its splits.
-      find: (root, split, labelled) to the examples and a detail for the note.
       on_disk: (root, split) to all that is there, complete or not.
       official_counts: pictures of each split as released; empty for a layout that nobody released.
       screen: examples to those that can be used and notes on the others; runs after the list file.
       has_labels: whether there can be labels.
+      has_folders: whether on_disk takes `recursive`, for pictures in the folders below.
     """
 
     splits: tuple[str, ...]
-    find: Callable[[Path, str, bool], tuple[list[Example], str]]
-    on_disk: Callable[[Path, str], OnDisk]
+    on_disk: Callable[..., OnDisk]
     official_counts: Mapping[str, int]
     screen: Callable[[list[Example]], tuple[list[Example], list[str]]] | None = None
     has_labels: bool = True
+    has_folders: bool = False
+
+    def look(self, root: Path, split: str, recursive: bool = False) -> OnDisk:
+        """What on_disk finds; `recursive` counts where the layout has such folders."""
+        more = {"recursive": True} if recursive and self.has_folders else {}
+        return self.on_disk(root, split, **more)
 
 
 LAYOUTS = {
-    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.find, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS),
-    "gta5": Layout(gta5.SPLITS, gta5.find, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched),
-    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.find, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS),
-    "flat_folder": Layout(flat_folder.SPLITS, flat_folder.find, flat_folder.on_disk, {}, has_labels=False),
+    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS),
+    "gta5": Layout(gta5.SPLITS, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched),
+    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS),
+    "flat_folder": Layout(flat_folder.SPLITS, flat_folder.on_disk, {}, has_labels=False, has_folders=True),
 }
 
 
 def list_examples(
-    dataset: str, root: str | Path, split: str, *, list_file: str | Path = "", labelled: bool = True
+    dataset: str,
+    root: str | Path,
+    split: str,
+    *,
+    list_file: str | Path = "",
+    labelled: bool = True,
+    recursive: bool = False,
 ) -> Split:
     """Lists the pictures of one split; opens no picture beyond its header.
 
@@ -52,9 +63,11 @@ def list_examples(
       split: 'train', 'val' or 'test', as far as the layout has it.
       list_file: text file that names the pictures to keep; '' keeps all.
       labelled: whether every picture must have a label; if not, labels on disk are passed over.
+      recursive: whether a flat folder's pictures lie in the folders below it too.
 
     Raises:
-      DataError: unknown dataset or split, missing folder or label, wrong list file, or no pictures at all.
+      DataError: unknown dataset or split, missing folder or label, wrong list file, several files of one picture, or
+        no pictures at all.
     """
     if dataset not in LAYOUTS:
         raise DataError(f"unknown dataset {dataset!r}; known are {', '.join(sorted(LAYOUTS))}")
@@ -62,16 +75,31 @@ def list_examples(
     if split not in layout.splits:
         raise DataError(f"{dataset} has no split {split!r}; it has {', '.join(layout.splits)}")
     root = Path(root).expanduser()
-    examples, detail = layout.find(root, split, labelled)
+    on_disk = layout.look(root, split, recursive)
+    examples, passed_over = base.examples_of(dataset, on_disk, labelled), on_disk.passed_over()
+    detail = [on_disk.detail or ("labelled" if labelled else "unlabelled") * layout.has_labels]
     if list_file and examples:
         examples = restrict_to_list(dataset, examples, list_file)
-        detail = ", ".join(filter(None, [detail, f"restricted by {Path(list_file).name}"]))
+        detail.append(f"restricted by {Path(list_file).name}")
     examples, notes = layout.screen(examples) if layout.screen else (examples, [])
     if not examples:
-        why = notes[0] if notes else f"no usable pictures for split {split!r} in {root}"
+        why = notes[0] if notes else _nothing(on_disk, root, split, passed_over)
         raise DataError(f"{dataset}: the split is empty ({why}); check the folder and the list file")
-    found = f"{dataset}: {len(examples)} {split} picture{'s' * (len(examples) != 1)}" + f" ({detail})" * bool(detail)
+    if passed_over:
+        more = f"; {on_disk.more}" if on_disk.more else ""
+        there = base.say_passed_over(passed_over, on_disk.folder)
+        notes = [*notes, f"{dataset}: left out, since they are not {on_disk.wanted}: {there}{more}"]
+    said = ", ".join(filter(None, detail))
+    found = f"{dataset}: {len(examples)} {split} picture{'s' * (len(examples) != 1)}" + f" ({said})" * bool(said)
     return Split(dataset, split, root, tuple(examples), (found, *notes))
+
+
+def _nothing(on_disk: OnDisk, root: Path, split: str, passed_over: list[Path]) -> str:
+    """Of a split without pictures: what was looked for, and what lies there instead."""
+    there = "nothing that looks like a picture"
+    if passed_over:
+        there = base.say_passed_over(passed_over, on_disk.folder) + f"; {on_disk.more}" * bool(on_disk.more)
+    return f"no usable pictures for split {split!r}: looked for {on_disk.wanted} in {root}, there is {there}"
 
 
 def restrict_split(split: Split, list_file: str | Path) -> Split:

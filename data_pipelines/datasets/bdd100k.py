@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from data_pipelines import data_files, label_spaces
 from data_pipelines.datasets import base
-from data_pipelines.examples import Example
 
 SPLITS = ("train", "val", "test")
 OFFICIAL_COUNTS = {"train": 7000, "val": 1000, "test": 2000}
@@ -50,21 +49,12 @@ def on_disk(root: Path, split: str, releases: Sequence[Release] = RELEASES) -> b
     return base.OnDisk(
         images=base.pictures_in(folder),
         name=lambda p: p.stem,
-        label=lambda p: (labels / (p.stem + release.label_ending), label_spaces.TRAIN_IDS),
+        label=lambda p: (data_files.in_any_case(labels / (p.stem + release.label_ending)), label_spaces.TRAIN_IDS),
+        folder=folder,
+        wanted=f"{release.images}/{split}/*.jpg or .png",
         label_files=(
             base.LabelFiles("label", labels, f"*{release.label_ending}", release.label_ending),
             base.LabelFiles("colormap", colours, f"*{release.colour_ending}", release.colour_ending),
         ),
         detail=release.name,
     )
-
-
-def find(root: Path, split: str, labelled: bool, releases: Sequence[Release] = RELEASES) -> tuple[list[Example], str]:
-    """Lists a split.
-
-    Raises:
-      DataError: missing folder, or a picture without a label in a labelled split.
-    """
-    found = on_disk(root, split, releases)
-    label = found.label if labelled else None
-    return base.pair_with_labels("bdd100k", found.images, name=found.name, label=label), found.detail

@@ -6,7 +6,6 @@ import numpy as np
 
 from data_pipelines import data_files, label_spaces
 from data_pipelines.datasets import base
-from data_pipelines.examples import Example
 
 SPLITS = ("train", "val", "test")
 OFFICIAL_COUNTS = {"train": 2975, "val": 500, "test": 1525}
@@ -31,38 +30,33 @@ def on_disk(root: Path, split: str) -> base.OnDisk:
     labels = root / "gtFine" / split
 
     def label(image: Path) -> tuple[Path, label_spaces.LabelEncoding]:
-        stem = labels / image.parent.name / image.name.removesuffix(_IMAGE_SUFFIX)
-        ids, train_ids = (stem.with_name(f"{stem.name}_gtFine_{kind}.png") for kind in ("labelIds", "labelTrainIds"))
+        folder, stem = labels / image.parent.name, _name(image)
+        ids, train_ids = (
+            data_files.in_any_case(folder / f"{stem}_gtFine_{kind}.png") for kind in ("labelIds", "labelTrainIds")
+        )
         if data_files.is_file(train_ids) and not data_files.is_file(ids):
             return train_ids, label_spaces.TRAIN_IDS
         return ids, label_spaces.LABEL_IDS
 
     return base.OnDisk(
         images=data_files.matching(folder, f"*/*{_IMAGE_SUFFIX}"),
-        name=lambda p: p.name.removesuffix(_IMAGE_SUFFIX),
+        name=_name,
         label=label,
+        folder=folder,
+        wanted=f"leftImg8bit/{split}/CITY/*{_IMAGE_SUFFIX}",
         label_files=tuple(
             base.LabelFiles(kind, labels, f"*/*_gtFine_{kind}.png", f"_gtFine_{kind}.png") for kind in _LABEL_KINDS
         ),
     )
 
 
-def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
-    """Lists a split.
-
-    Raises:
-      DataError: missing folder, or a picture without a label in a labelled split.
-    """
-    found = on_disk(root, split)
-    label = found.label if labelled else None
-    examples = base.pair_with_labels("cityscapes", found.images, name=found.name, label=label)
-    return examples, "labelled" if labelled else "unlabelled"
+def _name(image: Path) -> str:
+    return data_files.lower_extension(image.name).removesuffix(_IMAGE_SUFFIX)
 
 
 def instance_file(label: Path) -> Path:
     """Where the instances of a label file's picture are kept, there or not."""
-    stem = label.name.removesuffix(".png").rsplit("_", 1)[0]
-    return label.with_name(f"{stem}_instanceIds.png")
+    return data_files.in_any_case(label.with_name(f"{label.stem.rsplit('_', 1)[0]}_instanceIds.png"))
 
 
 def counted_instances(pixels: np.ndarray) -> np.ndarray:

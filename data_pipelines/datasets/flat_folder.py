@@ -1,37 +1,48 @@
-"""A flat folder of the user's own pictures (jpg, png, webp), as an unlabelled split."""
+"""A folder of the user's own pictures (jpg, png, webp, bmp, tif), as an unlabelled split."""
 
 import re
 from pathlib import Path
 
+from data_pipelines import data_files
 from data_pipelines.datasets import base
-from data_pipelines.errors import DataError
-from data_pipelines.examples import Example
 
 SPLITS = ("train",)
+SUFFIXES = base.PICTURE_SUFFIXES | {".bmp", ".tif", ".tiff"}
 
 
-def on_disk(root: Path, split: str) -> base.OnDisk:
-    """The pictures directly in `root`, in natural order; subfolders are not searched.
+def on_disk(root: Path, split: str, recursive: bool = False) -> base.OnDisk:
+    """The pictures of a folder in natural order, called by their file names.
+
+    Args:
+      recursive: whether those in the folders below are taken as well; they are called by their paths below `root`.
 
     Raises:
       DataError: missing folder.
     """
     del split  # one set only
     folder = base.require_folder("flat_folder", root, "set --config.data.target_dir to a folder of pictures")
-    images = sorted(base.pictures_in(folder), key=lambda p: natural_key(p.name))
-    return base.OnDisk(images, name=lambda p: p.name, label=None)
+    images = [image for place in _folders(folder, recursive) for image in base.pictures_in(place, SUFFIXES)]
+    return base.OnDisk(
+        images=sorted(images, key=lambda p: natural_key(_name(folder, p))),
+        name=lambda p: _name(folder, p),
+        label=None,
+        folder=folder,
+        wanted="*.jpg, .png, .webp, .bmp or .tif",
+        more="" if recursive else "set --config.data.target_recursive=True to take those in folders below",
+    )
 
 
-def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
-    """Lists the pictures.
+def _name(folder: Path, image: Path) -> str:
+    return image.relative_to(folder).as_posix()
 
-    Raises:
-      DataError: missing folder, or labels are asked for.
-    """
-    if labelled:
-        raise DataError(f"flat_folder: {root} holds pictures without labels; use a labelled dataset for this stage")
-    found = on_disk(root, split)
-    return base.pair_with_labels("flat_folder", found.images, name=found.name, label=None), ""
+
+def _folders(folder: Path, recursive: bool) -> list[Path]:
+    """The folder, and those below it when asked; hidden ones are passed over, links are not followed."""
+    found = [folder]
+    for place in found if recursive else ():
+        visible = (path for path in data_files.listing(place) if path.name[0] != "." and path.name != "__MACOSX")
+        found += sorted(path for path in visible if not path.is_symlink() and data_files.is_folder(path))
+    return found
 
 
 def natural_key(name: str) -> tuple:

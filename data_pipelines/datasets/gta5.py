@@ -7,7 +7,7 @@ Sizes vary from picture to picture, and a few released pairs do not fit together
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data_pipelines import label_spaces, loading
+from data_pipelines import data_files, label_spaces, loading
 from data_pipelines.datasets import base
 from data_pipelines.examples import Example
 
@@ -30,20 +30,11 @@ def on_disk(root: Path, split: str) -> base.OnDisk:
     return base.OnDisk(
         images=base.pictures_in(folder),
         name=lambda p: p.stem,
-        label=lambda p: (root / "labels" / f"{p.stem}.png", label_spaces.GTA5_IDS),
+        label=lambda p: (data_files.in_any_case(root / "labels" / f"{p.stem}.png"), label_spaces.GTA5_IDS),
+        folder=folder,
+        wanted="images/*.png or .jpg",
         label_files=(base.LabelFiles("label", root / "labels", "*.png", ".png"),),
     )
-
-
-def find(root: Path, split: str, labelled: bool) -> tuple[list[Example], str]:
-    """Lists all pictures.
-
-    Raises:
-      DataError: missing folder, or a picture without a label in a labelled split.
-    """
-    found = on_disk(root, split)
-    label = found.label if labelled else None
-    return base.pair_with_labels("gta5", found.images, name=found.name, label=label), ""
 
 
 def leave_out_mismatched(examples: list[Example]) -> tuple[list[Example], list[str]]:

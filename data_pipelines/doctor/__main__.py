@@ -5,6 +5,7 @@ histogram, findings.json, and the pixels of each class in each label, which rare
 
 Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --quick (all headers, but only a
 sample of 32 pairs of each split decoded), --output (folder of the page, default runs/doctor/DATASET),
+--recursive (a flat_folder's pictures in the folders below it too),
 --class_counts (folder of the class histograms, default the output; training looks in DATA/prepared/class_counts),
 --num_workers (processes).
 Exit codes: 0 no errors, at most warnings; 1 something is wrong with the data; 2 a mistake in the command, or data that
@@ -35,6 +36,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("dataset", None, sorted(LAYOUTS), "Layout of the source.", flag_values=values)
     flags.DEFINE_string("source", None, "Folder of the dataset.", flag_values=values)
     flags.DEFINE_boolean("quick", False, "Decode a sample only.", flag_values=values)
+    flags.DEFINE_boolean("recursive", False, "Folders below a flat folder too.", flag_values=values)
     flags.DEFINE_string("output", "", "Folder of the page.", flag_values=values)
     flags.DEFINE_string("class_counts", "", "Folder of the class histograms.", flag_values=values)
     flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
@@ -48,6 +50,7 @@ def run(values: flags.FlagValues, console: Console) -> int:
             values.dataset,
             Path(values.source).expanduser(),
             quick=values.quick,
+            recursive=values.recursive,
             num_workers=values.num_workers,
             progress=progress,
         )

@@ -9,7 +9,7 @@ from data_pipelines import fingerprint, parallel
 from data_pipelines.datasets import list_examples
 from data_pipelines.doctor import checks, fingerprints, inventory, measuring
 from data_pipelines.doctor.audited import AuditedSplit
-from data_pipelines.doctor.checks import counts
+from data_pipelines.doctor.checks import counts, pairs
 from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome
 from data_pipelines.doctor.inventory import Inventory
 from data_pipelines.doctor.measuring import Facts
@@ -63,6 +63,7 @@ def audit(
     root: Path,
     *,
     quick: bool = False,
+    recursive: bool = False,
     num_workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
@@ -72,13 +73,14 @@ def audit(
       dataset: a key of datasets.LAYOUTS.
       root: its folder.
       quick: decode a seeded sample of each split only; all headers are read in any case.
+      recursive: whether a flat folder's pictures lie in the folders below it too.
       num_workers: >= 1, processes to decode with.
       progress: called with (pairs done, pairs in all).
 
     Raises:
       DataError: no such dataset, or nothing of it in the folder.
     """
-    inventories = inventory.of_source(dataset, root)
+    inventories = inventory.of_source(dataset, root, recursive)
     there = {split: found for split, found in inventories.items() if found}
     jobs = [job for found in there.values() for job in sampled(found.examples, QUICK_SAMPLE if quick else None)]
     measured = parallel.map_in_processes(measuring.measure, jobs, num_workers, progress)
@@ -90,7 +92,12 @@ def audit(
     for split in inventories:
         before = [other for name, other in splits.items() if name in outcomes]
         outcomes[split] = look(splits[split], before) if split in splits else _not_there(dataset, root, split)
-    opened = {split: training for split, found in there.items() if (training := _open(found))}
+    opened = {}
+    for split, found in there.items():
+        try:
+            opened[split] = _open(found, recursive)
+        except DataError as error:
+            outcomes[split] = _with_refusal(outcomes[split], split, str(error))
     prints = {split: fingerprints.of_split(training) for split, training in opened.items()}
     return Audit(dataset, root, quick, splits, outcomes, opened, prints)
 
@@ -124,11 +131,19 @@ def _not_there(dataset: str, root: Path, split: str) -> dict[str, Outcome]:
     return {counts.NAME: Outcome("not there", (Finding(WARNING, counts.NAME, split, message, advice),))}
 
 
-def _open(found: Inventory) -> Split | None:
-    """The split as training opens it, None where it would not."""
-    try:
-        split = list_examples(found.dataset, found.root, found.split, labelled=found.labels == "yes")
-        split.fingerprint  # noqa: B018  training begins with it, and it opens every file
-    except DataError:
-        return None  # the checks say why
+def _open(found: Inventory, recursive: bool) -> Split:
+    """The split as training opens it; DataError where it would not."""
+    labelled = found.labels == "yes"
+    split = list_examples(found.dataset, found.root, found.split, labelled=labelled, recursive=recursive)
+    split.fingerprint  # noqa: B018  training begins with it, and it opens every file
     return split
+
+
+def _with_refusal(outcomes: dict[str, Outcome], split: str, reason: str) -> dict[str, Outcome]:
+    """With an error of what training says of a split that it cannot open, where the checks have found none."""
+    if any(outcome.severity == ERROR for outcome in outcomes.values()):
+        return outcomes
+    message, _, advice = reason.rpartition("; ")
+    finding = Finding(ERROR, pairs.NAME, split, f"training cannot open it: {message or reason}", advice)
+    before = outcomes[pairs.NAME]
+    return outcomes | {pairs.NAME: Outcome(before.summary, (*before.findings, finding))}

@@ -1,7 +1,6 @@
 """All files of a split, complete or not. The readers of `datasets` stop at the first gap; here it is noted."""
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
 
 from data_pipelines import data_files
@@ -25,7 +24,9 @@ class Inventory:
       missing: label files that should be there.
       strays: kind of label file to such files without a picture.
       gaps: kind of label file that nothing reads to the pictures that lack theirs.
-      repeated: picture files that claim the name, and so the label, of another one.
+      repeated: picture files that stand for the picture of another one.
+      passed_over: files that look like pictures, lie where pictures are looked for, and are none of the split's.
+      wanted: what is looked for there, for people.
       labels: whether labels are there ('yes'), are missing ('no'), or are not to be expected ('never').
       detail: e.g. which release.
     """
@@ -38,6 +39,8 @@ class Inventory:
     strays: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
     gaps: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
     repeated: tuple[Path, ...] = ()
+    passed_over: tuple[Path, ...] = ()
+    wanted: str = ""
     labels: str = "yes"
     detail: str = ""
 
@@ -47,8 +50,11 @@ class Inventory:
         return self.split == "train" and self.dataset in {pair.target for pair in PAIRS.values()}
 
 
-def of_source(dataset: str, root: Path) -> dict[str, Inventory | None]:
+def of_source(dataset: str, root: Path, recursive: bool = False) -> dict[str, Inventory | None]:
     """Split name to what there is of it; None for one that training reads and that is not there.
+
+    Args:
+      recursive: as of datasets.list_examples.
 
     Raises:
       DataError: no split at all, or a folder that cannot be looked into.
@@ -57,7 +63,7 @@ def of_source(dataset: str, root: Path) -> dict[str, Inventory | None]:
     problems = []
     for split in LAYOUTS[dataset].splits:
         try:
-            found[split] = of_split_on_disk(dataset, root, split)
+            found[split] = of_split_on_disk(dataset, root, split, recursive)
         except AccessError:  # nobody knows what is there
             raise
         except DataError as error:
@@ -69,14 +75,19 @@ def of_source(dataset: str, root: Path) -> dict[str, Inventory | None]:
     return found
 
 
-def of_split_on_disk(dataset: str, root: Path, split: str) -> Inventory:
+def of_split_on_disk(dataset: str, root: Path, split: str, recursive: bool = False) -> Inventory:
     """Lists every file of a split. Raises a DataError when its folder is missing."""
-    layout = LAYOUTS[dataset]
-    on_disk = layout.on_disk(root, split)
+    on_disk = LAYOUTS[dataset].look(root, split, recursive)
+    around = {
+        "repeated": tuple(image for images in on_disk.repeated() for image in images),
+        "passed_over": tuple(on_disk.passed_over()),
+        "wanted": on_disk.wanted,
+        "detail": on_disk.detail,
+    }
     names = [on_disk.name(image) for image in on_disk.images]
     if on_disk.label is None or split not in NEEDED:
         examples = tuple(Example(name, image) for name, image in zip(names, on_disk.images, strict=True))
-        return Inventory(dataset, split, root, examples, labels="never", detail=on_disk.detail)
+        return Inventory(dataset, split, root, examples, labels="never", **around)
     examples, missing = [], []
     for name, image in zip(names, on_disk.images, strict=True):
         label, encoding = on_disk.label(image)
@@ -85,7 +96,6 @@ def of_split_on_disk(dataset: str, root: Path, split: str) -> Inventory:
             missing.append(label)
         examples.append(Example(name, image, label if there else None, encoding))
     strays, gaps = _strays_and_gaps(on_disk, examples)
-    times = Counter(names)
     return Inventory(
         dataset,
         split,
@@ -94,9 +104,8 @@ def of_split_on_disk(dataset: str, root: Path, split: str) -> Inventory:
         missing=tuple(missing),
         strays=strays,
         gaps=gaps,
-        repeated=tuple(e.image for e in examples if times[e.name] > 1),
         labels="yes" if len(missing) < len(examples) else "no",
-        detail=on_disk.detail,
+        **around,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_pipelines import label_spaces
-from data_pipelines.datasets import LAYOUTS
+from data_pipelines.datasets import LAYOUTS, base
 from data_pipelines.errors import AccessError, DataError, MissingLabels
 from data_pipelines.examples import Example
 from data_pipelines.loaders import map_ahead
@@ -103,7 +103,7 @@ class OnDiskBuilder(ExamplesBuilder, skip_registration=True):
 
     def _find(self, root: Path | ArchivePath, split: str, labelled: bool) -> list[Example]:
         """The examples of a split as the reader of the layout lists them; raises a DataError as it does."""
-        return LAYOUTS[self.LAYOUT].find(root, split, labelled)[0]
+        return base.examples_of(self.LAYOUT, LAYOUTS[self.LAYOUT].on_disk(root, split), labelled)
 
     def _split_generators(self, dl_manager) -> dict[str, Any]:
         manual_dir = Path(dl_manager.manual_dir)

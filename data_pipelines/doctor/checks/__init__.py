@@ -6,12 +6,15 @@ from data_pipelines.doctor.checks import (
     counts,
     duplicates,
     label_values,
+    left_out,
     pairs,
     readable,
     sizes,
 )
 
-OF_A_SPLIT = {check.NAME: check.check for check in (counts, pairs, readable, sizes, label_values, classes, constant)}
+OF_A_SPLIT = {
+    check.NAME: check.check for check in (counts, left_out, pairs, readable, sizes, label_values, classes, constant)
+}
 DUPLICATES = duplicates.NAME
 
 __all__ = ["DUPLICATES", "OF_A_SPLIT", "duplicates"]

@@ -64,5 +64,7 @@ def _gaps(inventory: Inventory):
 
 def _repeated(inventory: Inventory):
     if repeated := inventory.repeated:
-        message = f"{amount(len(repeated), 'picture')} share a name, and so a label: {named(repeated)}"
-        yield Finding(ERROR, NAME, inventory.split, message, "keep one of each", len(repeated), repeated)
+        folders = sorted({path.parent.as_posix() for path in repeated})
+        where = f"in {folders[0]}" if len(folders) == 1 else f"in {len(folders)} folders, {folders[0]} and {folders[1]}"
+        message = f"{len(repeated):,} files stand for fewer pictures: {named(repeated)}, {where}"
+        yield Finding(ERROR, NAME, inventory.split, message, "keep one file of each picture", len(repeated), repeated)

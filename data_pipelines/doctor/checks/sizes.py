@@ -5,7 +5,8 @@ from collections import Counter
 from data_pipelines import loading
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor.audited import AuditedSplit
-from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome, amount, named
+from data_pipelines.doctor.checks import left_out
+from data_pipelines.doctor.findings import ERROR, Finding, Outcome, amount, named
 
 NAME = "sizes"
 
@@ -18,7 +19,7 @@ def distribution(audited: AuditedSplit) -> Counter:
 
 
 def check(audited: AuditedSplit) -> Outcome:
-    """An error where training would stop; a warning in a layout that is known for such pairs and leaves them out."""
+    """An error where training would stop; a warning of a few in a layout that is known for such pairs."""
     found = distribution(audited).most_common()
     summary = ", ".join(f"{w}x{h}" + f" ({count:,})" * (len(found) > 1) for (w, h), count in found[:_SHOWN])
     summary += f" and {len(found) - _SHOWN} more" * (len(found) > _SHOWN)
@@ -35,6 +36,7 @@ def check(audited: AuditedSplit) -> Outcome:
     message += "" if len(files) == 1 else f"{named(files)}; first: {reason}"
     severity = ERROR
     if LAYOUTS[audited.inventory.dataset].screen:
-        severity, advice = WARNING, "training leaves such pairs out; a few are known in the release"
+        severity = left_out.severity_of(len(unequal), len(audited.inventory.examples))
+        advice = "training leaves such pairs out; a few are known in the release"
     split = audited.inventory.split
     return Outcome(summary, (Finding(severity, NAME, split, message, advice, len(files), files),))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.datasets import bdd100k
+from data_pipelines.datasets import base, bdd100k
 from data_pipelines.examples import Example
 from data_pipelines.tfds_builders.archives import ArchivePath
 from data_pipelines.tfds_builders.segmentation_builder import OnDiskBuilder
@@ -64,4 +64,4 @@ class Builder(OnDiskBuilder):
         return self.builder_config.archives
 
     def _find(self, root: Path | ArchivePath, split: str, labelled: bool) -> list[Example]:
-        return bdd100k.find(root, split, labelled, releases=(self.builder_config.release,))[0]
+        return base.examples_of("bdd100k", bdd100k.on_disk(root, split, (self.builder_config.release,)), labelled)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.datasets import LAYOUTS
+from data_pipelines.datasets import LAYOUTS, base
 from data_pipelines.datasets.toy_streets import LOOKS, RENDERER_VERSION, ToyCity, render, writer
 from data_pipelines.datasets.toy_streets.layouts import SAVERS
 from data_pipelines.tfds_builders.pairs import Made, Pair, make
@@ -52,5 +52,5 @@ def render_example(job: tuple[ToyCity, str, str, int]) -> Made:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         SAVERS[layout](root, split, index, render(city.seed, look, split, index, city.size))
-        (example,), _ = LAYOUTS[layout].find(root, split, True)
+        (example,) = base.examples_of(layout, LAYOUTS[layout].on_disk(root, split), True)
         return make(Pair.of(layout, root, example))

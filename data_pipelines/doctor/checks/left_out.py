@@ -1,0 +1,27 @@
+"""Are there files beside the split's pictures that look as if they were meant to be some?"""
+
+from data_pipelines.datasets import base
+from data_pipelines.doctor.audited import AuditedSplit
+from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome
+
+NAME = "left out"
+MOST = 0.05  # of all, before it is no longer a stray file or two
+
+
+def check(audited: AuditedSplit) -> Outcome:
+    """An error where nothing else is there, or more than MOST; else a warning."""
+    inventory = audited.inventory
+    files = inventory.passed_over
+    if not files:
+        return Outcome("none")
+    there = base.say_passed_over(files, inventory.root)
+    message = f"{there} are left out, since they are not {inventory.wanted}"
+    advice = "save them as such, under such names, or move them away; see docs/datasets.md for each layout"
+    severity = severity_of(len(files), len(files) + len(inventory.examples))
+    finding = Finding(severity, NAME, inventory.split, message, advice, len(files), files)
+    return Outcome(f"{len(files):,}", (finding,))
+
+
+def severity_of(left_out: int, total: int) -> str:
+    """How bad it is that so many of all pictures are left out."""
+    return ERROR if left_out == total or left_out > MOST * total else WARNING
