@@ -15,9 +15,7 @@ import numpy as np
 
 IGNORE_LABEL = 255
 # Said in place of scores that would all be NaN.
-NOTHING_TO_SCORE = (
-    "There is nothing to score on: every pixel of the labels of target val is void. Are these the right label files?"
-)
+NOTHING_TO_SCORE = "There is nothing to score on: every pixel of target val's labels is void. Are they the right files?"
 
 _ARRAYS = ("iou", "class_accuracy")
 

@@ -99,7 +99,7 @@ def _nothing(on_disk: OnDisk, root: Path, split: str, passed_over: list[Path]) -
     there = "nothing that looks like a picture"
     if passed_over:
         there = base.say_passed_over(passed_over, on_disk.folder) + f"; {on_disk.more}" * bool(on_disk.more)
-    return f"no usable pictures for split {split!r}: looked for {on_disk.wanted} in {root}, there is {there}"
+    return f"no usable pictures for split {split!r}: looked for {on_disk.wanted} in {root}, found {there}"
 
 
 def restrict_split(split: Split, list_file: str | Path) -> Split:

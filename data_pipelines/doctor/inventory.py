@@ -28,6 +28,7 @@ class Inventory:
       passed_over: files that look like pictures, lie where pictures are looked for, and are none of the split's.
       wanted: what is looked for there, for people.
       labels: whether labels are there ('yes'), are missing ('no'), or are not to be expected ('never').
+      nowhere: whether no other split has labels either.
       detail: e.g. which release.
     """
 
@@ -42,12 +43,13 @@ class Inventory:
     passed_over: tuple[Path, ...] = ()
     wanted: str = ""
     labels: str = "yes"
+    nowhere: bool = False
     detail: str = ""
 
     @property
     def may_lack_labels(self) -> bool:
-        """Whether the split is of use without labels: as the target of adaptation."""
-        return self.split == "train" and self.dataset in {pair.target for pair in PAIRS.values()}
+        """Whether the split is of use without labels: as the target of adaptation, and where nothing is to be scored."""
+        return self.dataset in {pair.target for pair in PAIRS.values()} and (self.split == "train" or self.nowhere)
 
 
 def of_source(dataset: str, root: Path, recursive: bool = False) -> dict[str, Inventory | None]:
@@ -72,7 +74,8 @@ def of_source(dataset: str, root: Path, recursive: bool = False) -> dict[str, In
                 found[split] = None
     if not any(found.values()):
         raise problems[0]
-    return found
+    nowhere = not any(one and one.labels == "yes" for one in found.values())
+    return {split: one and dataclasses.replace(one, nowhere=nowhere) for split, one in found.items()}
 
 
 def of_split_on_disk(dataset: str, root: Path, split: str, recursive: bool = False) -> Inventory:

@@ -31,7 +31,8 @@ def _without_label(inventory: Inventory):
     if not missing:
         return
     if inventory.labels == "no" and inventory.may_lack_labels:
-        message = f"none of {amount(total, 'picture')} has a label: of use as an unlabelled target only"
+        use = "of use as an unlabelled target only" if inventory.split == "train" else "there is nothing to score on"
+        message = f"none of {amount(total, 'picture')} has a label: {use}"
         yield Finding(WARNING, NAME, inventory.split, message, f"unpack the labels too ({missing[0]}, ...)")
         return
     message = f"{len(missing):,} of {amount(total, 'picture')} without a label, expected {named(missing)}"
