@@ -48,7 +48,7 @@ class Inventory:
 
     @property
     def may_lack_labels(self) -> bool:
-        """Whether the split is of use without labels: as the target of adaptation, and where nothing is to be scored."""
+        """Whether it is of use without labels: as the target of adaptation, or where nothing is to be scored."""
         return self.dataset in {pair.target for pair in PAIRS.values()} and (self.split == "train" or self.nowhere)
 
 
