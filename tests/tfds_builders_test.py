@@ -12,7 +12,7 @@ import tiny_datasets as tiny
 from tfds_fixtures import builders, prepare, read
 
 from data_pipelines import datasets, label_spaces, loading
-from data_pipelines.datasets import bdd100k
+from data_pipelines.datasets import base, bdd100k
 from data_pipelines.datasets.toy_streets import LOOKS, ToyCity, ensure
 from data_pipelines.tfds_builders.toy_streets import toy_streets_dataset_builder as toy
 
@@ -128,7 +128,7 @@ def test_each_config_of_bdd100k_reads_its_release(tmp_path, release, form, reque
     config = request.node.callspec.id.split("-")[-1]
     builder = prepare(builders.Bdd100kSeg, manual_dir, tmp_path / "data", config=config)
     for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
-        examples, _ = bdd100k.find(root, split, split != "test", releases=[release])
+        examples = base.examples_of("bdd100k", bdd100k.on_disk(root, split, [release]), split != "test")
         assert_as_the_reader(builder, name, examples)
 
 
