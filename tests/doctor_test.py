@@ -86,9 +86,11 @@ def test_what_is_there_is_said(root):
         "count": "3 of 500",
         "pairs": "3 labels",
         "readable": "6 files",
+        "pixels": "RGB",
         "sizes": "24x16",
         "label values": "label ids",
         "classes": "19 of 19",
+        "void": "5% of the pixels",
         "constant": "none",
         "duplicates": "none in train",
     }

@@ -65,6 +65,7 @@ def audit(
     quick: bool = False,
     num_workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    bit_depth: int = 0,
 ) -> Audit:
     """Audits every split of a dataset.
 
@@ -74,23 +75,26 @@ def audit(
       quick: decode a seeded sample of each split only; all headers are read in any case.
       num_workers: >= 1, processes to decode with.
       progress: called with (pairs done, pairs in all).
+      bit_depth: how many bits the values of wide pictures use, 0 refuses these.
 
     Raises:
       DataError: no such dataset, or nothing of it in the folder.
     """
     inventories = inventory.of_source(dataset, root)
     there = {split: found for split, found in inventories.items() if found}
-    jobs = [job for found in there.values() for job in sampled(found.examples, QUICK_SAMPLE if quick else None)]
+    number = QUICK_SAMPLE if quick else None
+    jobs = [measuring.Job(*job, bit_depth) for found in there.values() for job in sampled(found.examples, number)]
     measured = parallel.map_in_processes(measuring.measure, jobs, num_workers, progress)
     by_pixels, facts = all(one.decoded for one in measured), iter(measured)
     splits = {
-        split: _audited(found, [next(facts) for _ in found.examples], by_pixels) for split, found in there.items()
+        split: _audited(found, [next(facts) for _ in found.examples], by_pixels, bit_depth)
+        for split, found in there.items()
     }
     outcomes = {}
     for split in inventories:
         before = [other for name, other in splits.items() if name in outcomes]
         outcomes[split] = look(splits[split], before) if split in splits else _not_there(dataset, root, split)
-    opened = {split: training for split, found in there.items() if (training := _open(found))}
+    opened = {split: training for split, found in there.items() if (training := _open(found, bit_depth))}
     prints = {split: fingerprints.of_split(training) for split, training in opened.items()}
     return Audit(dataset, root, quick, splits, outcomes, opened, prints)
 
@@ -109,13 +113,13 @@ def sampled(examples: Sequence[Example], number: int | None, seed: int = 0) -> l
     return [(example, index in chosen) for index, example in enumerate(examples)]
 
 
-def _audited(found: Inventory, facts: Sequence[Facts], by_pixels: bool) -> AuditedSplit:
+def _audited(found: Inventory, facts: Sequence[Facts], by_pixels: bool, bit_depth: int) -> AuditedSplit:
     """With what pictures are compared by: their pixels, or samples of the files where not all were decoded."""
     if by_pixels:
-        return AuditedSplit(found, facts, [one.image.content for one in facts])
+        return AuditedSplit(found, facts, [one.image.content for one in facts], bit_depth)
     readable = [e.image for e, one in zip(found.examples, facts, strict=True) if not one.image.problem]
     samples = dict(zip(readable, fingerprint.sample_files(readable), strict=True))
-    return AuditedSplit(found, facts, [samples.get(example.image, "") for example in found.examples])
+    return AuditedSplit(found, facts, [samples.get(example.image, "") for example in found.examples], bit_depth)
 
 
 def _not_there(dataset: str, root: Path, split: str) -> dict[str, Outcome]:
@@ -124,10 +128,11 @@ def _not_there(dataset: str, root: Path, split: str) -> dict[str, Outcome]:
     return {counts.NAME: Outcome("not there", (Finding(WARNING, counts.NAME, split, message, advice),))}
 
 
-def _open(found: Inventory) -> Split | None:
+def _open(found: Inventory, bit_depth: int) -> Split | None:
     """The split as training opens it, None where it would not."""
     try:
         split = list_examples(found.dataset, found.root, found.split, labelled=found.labels == "yes")
+        split = dataclasses.replace(split, bit_depth=bit_depth)
         split.fingerprint  # noqa: B018  training begins with it, and it opens every file
     except DataError:
         return None  # the checks say why

@@ -7,11 +7,15 @@ from data_pipelines.doctor.checks import (
     duplicates,
     label_values,
     pairs,
+    pixels,
     readable,
     sizes,
+    void,
 )
 
-OF_A_SPLIT = {check.NAME: check.check for check in (counts, pairs, readable, sizes, label_values, classes, constant)}
+OF_A_SPLIT = {
+    check.NAME: check.check for check in (counts, pairs, readable, pixels, sizes, label_values, classes, void, constant)
+}
 DUPLICATES = duplicates.NAME
 
 __all__ = ["DUPLICATES", "OF_A_SPLIT", "duplicates"]

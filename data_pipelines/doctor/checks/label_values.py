@@ -36,6 +36,11 @@ def check(audited: AuditedSplit) -> Outcome:
     return Outcome(summary, tuple(findings))
 
 
+def read_wrongly(example: Example, facts: LabelFacts) -> bool:
+    """Whether training would take a label, for other classes than it means."""
+    return example.encoding is not label_spaces.TRAIN_IDS and not facts.refused and facts.kind in _READ_WRONGLY
+
+
 def _shown(example: Example, facts: LabelFacts) -> str:
     """The kind for people: values that could be both kinds of ids are what they should be."""
     if facts.kind != label_kinds.EITHER:
@@ -59,11 +64,7 @@ def _refused(split: str, labels: Labels):
 
 def _read_wrongly(split: str, labels: Labels):
     """Train ids where label ids are expected: training would not notice."""
-    wrong = [
-        (example, facts.kind)
-        for example, facts in labels
-        if example.encoding is not label_spaces.TRAIN_IDS and not facts.refused and facts.kind in _READ_WRONGLY
-    ]
+    wrong = [(example, facts.kind) for example, facts in labels if read_wrongly(example, facts)]
     if not wrong:
         return
     files, kind = tuple(example.label for example, _ in wrong), wrong[0][1]
