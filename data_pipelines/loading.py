@@ -48,7 +48,7 @@ def resize(array: np.ndarray, size: tuple[int, int], resample: str) -> np.ndarra
 
 def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) as stored, from the file's header alone. Raises DataError when it cannot be read."""
-    return pixel_formats.header(path).size
+    return pixel_formats.stored_size(path)
 
 
 def image_size(example: Example) -> tuple[int, int]:

@@ -81,6 +81,13 @@ def _open(path: Path) -> Image.Image:
     return picture
 
 
+def stored_size(path: Path) -> tuple[int, int]:
+    """(width, height) as stored: what header says, for a third of the time. Raises DataError when it cannot be read."""
+    with opened(path) as picture:
+        tag = orientation.of(picture) if orientation.turned_by_pillow(picture) else orientation.UPRIGHT
+        return orientation.size(picture, tag, upright=False)
+
+
 def header(path: Path) -> Header:
     """Of a file, from its header alone. Raises DataError when it cannot be read."""
     with opened(path) as picture:

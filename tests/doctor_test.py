@@ -90,7 +90,7 @@ def test_what_is_there_is_said(root):
         "sizes": "24x16",
         "label values": "label ids",
         "classes": "19 of 19",
-        "void": "5% of the pixels",
+        "void": "6% of the pixels",
         "constant": "none",
         "duplicates": "none in train",
     }
