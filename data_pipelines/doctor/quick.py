@@ -92,30 +92,26 @@ def _measure(split: Split) -> list[Facts]:
 def _header_of(split: Split) -> Callable[[measuring.Job], Facts]:
     """What is looked at of an example that is not decoded: what nobody has looked at before.
 
-    Where the layout leaves out pairs that do not fit, their sizes are known; where there are records, all. Files that
-    are read in another way than earlier versions did are looked at in any case.
+    Where there are records of just these files, all is known. Where the layout leaves out pairs that do not fit, the
+    sizes are, and of labels only those have more to tell that their samples mark.
     """
     if split.records:
-        look = _unknown_picture
-    elif LAYOUTS[split.dataset].screen:
-        look = measuring.picture_header
-    else:
+        return lambda job: _unknown(job.example)
+    if not LAYOUTS[split.dataset].screen:
         return lambda job: measuring.measure(job)
     sampled = zip(split.files, split.file_samples, strict=True)
     marked = {path for path, sample in sampled if sample != fingerprint.content(sample)}
 
     def header(job: measuring.Job) -> Facts:
         example = job.example
-        picture = measuring.picture_header if example.image in marked else look
         label = measuring.label_header if example.label in marked else lambda _: LabelFacts(None)
-        return Facts(picture(example, job.bit_depth), None if example.label is None else label(example), decoded=False)
+        return Facts(
+            measuring.picture_header(example, job.bit_depth),
+            None if example.label is None else label(example),
+            decoded=False,
+        )
 
     return header
-
-
-def _unknown_picture(example: Example, bit_depth: int) -> PictureFacts:
-    del example, bit_depth
-    return PictureFacts(None)
 
 
 def _unknown(example: Example) -> Facts:

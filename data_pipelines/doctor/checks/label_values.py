@@ -13,7 +13,10 @@ NAME = "label values"
 _ADVICE = {
     label_kinds.LABEL_ID: "convert them with cityscapesscripts' createTrainIdLabelImgs, or take the train id files",
     label_kinds.TRAIN_ID: "take the files with label ids",
-    label_kinds.TRAIN_ID_19: "write void as 255: 19 is no train id, and as a label id it is a traffic light",
+    label_kinds.TRAIN_ID_19: (
+        "take the files with label ids: train ids with void as 19, or train ids + 1, mean other classes (19 is a "
+        "traffic light); where train ids belong, void is 255"
+    ),
     label_kinds.COLOURS: "these are the coloured copies: take the id files",
     label_kinds.OTHER_COLOURS: "these are no colours of the Cityscapes palette: take the id files",
 }
