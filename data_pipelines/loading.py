@@ -78,7 +78,7 @@ def load_example(
       UnreadableFile: a file is missing or damaged, or the sizes of picture and label differ.
       DataError: wrong values in the label, or pixels that would be misread.
     """
-    image, native_size = _load_image(example, image_size, resample, bit_depth)
+    image, native_size = _load_image(example.image, image_size, resample, example.upright, bit_depth)
     label, unknown_pixels = None, 0
     if labelled and example.label is not None:
         label, unknown_pixels = load_label(example.label, example.encoding)
@@ -89,11 +89,11 @@ def load_example(
 
 
 def _load_image(
-    example: Example, size: tuple[int, int], resample: str, bit_depth: int
+    path: Path, size: tuple[int, int], resample: str, upright: bool = False, bit_depth: int = 0
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """RGB uint8 [h, w, 3] at a (width, height), and the native one; the big picture never becomes an array."""
-    with pixel_formats.opened(example.image) as picture:
-        rgb = pixel_formats.rgb(example.image, picture, upright=example.upright, bit_depth=bit_depth)
+    with pixel_formats.opened(path) as picture:
+        rgb = pixel_formats.rgb(path, picture, upright=upright, bit_depth=bit_depth)
         same = rgb.size == tuple(size)
         return np.asarray(rgb if same else rgb.resize(tuple(size), RESAMPLING[resample])), rgb.size
 
