@@ -105,6 +105,7 @@ def _data() -> ConfigDict:
     data.blur = (0.0, 0.0)  # range of the Gaussian's sigma, pixels
     data.class_mix = 0.0  # probability that source classes are pasted onto a target picture that is learnt from
     data.rare_class_temperature = 0.0  # > 0 draws source pictures by their rare classes, more so the lower it is
+    data.bit_depth = 0  # of 16-bit pictures: bits that their values use, 9 to 16, scaled to 8; 0 = such are refused
     data.loader = "tf"  # 'numpy' gives the same batches without tensorflow
     data.num_parallel_calls = 2
     data.prefetch = 4

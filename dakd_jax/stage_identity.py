@@ -63,6 +63,7 @@ EXEMPT = (
     ),
     Exempt(("loss.watch_inactive",), "computes values that are only logged"),
     Exempt(tuple(f"data.{name}" for name in _FILES), "count by the content of the files behind them"),
+    Exempt(("data.bit_depth",), "the fingerprint of the files says where one is read by it"),
     Exempt(("data.loader", "data.num_parallel_calls"), "every loader gives the same bits"),
     Exempt(("data.prefetch", "data.cache_mb"), "every loader gives the same bits"),
     Exempt(("student.pretrained", "teacher.pretrained"), "count by content, as `trunk` or as a parent"),

@@ -10,6 +10,7 @@ from absl import flags
 from rich.console import Console
 
 from data_pipelines.errors import DataError
+from data_pipelines.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
 
 DONE, USER_MISTAKE = 0, 2
 
@@ -57,6 +58,12 @@ def main(
             _drop(sys.stdout)
             return DONE
         raise
+
+
+def check_bit_depth(value: int) -> None:
+    """Raises a DataError for a --bit_depth that cannot be."""
+    if value and value not in BIT_DEPTHS:
+        raise DataError(f"--bit_depth={value}: expected {BIT_DEPTH_MEANS}")
 
 
 def _stop_when_asked() -> list[int]:

@@ -13,6 +13,7 @@ from data_pipelines.examples import Split
 from data_pipelines.photometric import JITTERED, MAX_HUE
 from data_pipelines.reading import Reader
 from data_pipelines.transforms import NO_SIZE
+from data_pipelines.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
 
 MIN_SIDE = 8  # the networks' output stride: anything smaller has no output
 
@@ -117,7 +118,8 @@ def target_pictures(data_config: Any, split: str, *, progress: Callable[[int, in
     pair, root = PAIRS[data_config.name], Path(data_config.root or ".").expanduser()
     if pair.source is None:
         _make_toy_city(root, data_config.toy, progress)
-    return list_examples(pair.target, _folder(data_config, root, pair.target), split, labelled=False)
+    found = list_examples(pair.target, _folder(data_config, root, pair.target), split, labelled=False)
+    return _with_depth(found, data_config)
 
 
 def _read_from(role: str, split: Split, data: Any) -> list[str]:
@@ -141,6 +143,8 @@ def check_settings(data: Any) -> None:
     for field in ("source_size", "target_size"):
         check_size(f"data.{field}", data[field])
     require(data.batch_size >= 1, "batch_size", "a number >= 1")
+    if _bit_depth(data) not in (0, *BIT_DEPTHS):
+        raise DataError(f"data.bit_depth={data.bit_depth!r}: expected {BIT_DEPTH_MEANS}; set --config.data.bit_depth")
     require(data.loader in ("tf", "numpy"), "loader", "'tf' or 'numpy'")
     require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
     require(data.prefetch >= 0, "prefetch", "a number >= 0")
@@ -204,9 +208,19 @@ def _list(data: Any, root: Path, dataset: str, split: str, *, list_file: str = "
     sets = prepared_records.find(records_dir(data), dataset, split)
     if sets and not data_files.is_folder(named := _named_folder(data, root, dataset)):
         whole = next((one for one in sets if one.description.labelled), sets[0])
-        return prepared_records.attach(restrict_split(whole.as_split(named, labelled=labelled), list_file), sets)
-    folder = _folder(data, root, dataset)
-    return prepared_records.attach(list_examples(dataset, folder, split, list_file=list_file, labelled=labelled), sets)
+        found = restrict_split(whole.as_split(named, labelled=labelled), list_file)
+    else:
+        found = list_examples(dataset, _folder(data, root, dataset), split, list_file=list_file, labelled=labelled)
+    return prepared_records.attach(_with_depth(found, data), sets)
+
+
+def _with_depth(split: Split, data: Any) -> Split:
+    """The split, its wide pictures read as config.data says."""
+    return dataclasses.replace(split, bit_depth=_bit_depth(data))
+
+
+def _bit_depth(data: Any) -> int:
+    return data.get("bit_depth", 0)  # a bundle of an earlier version has none
 
 
 def target_lacks_labels(data: Any) -> bool:
@@ -238,13 +252,9 @@ def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: b
     """The target's training pictures: the user's own folder if one is set, else the dataset's train split."""
     try:
         if data.target_dir:
-            found = list_examples(
-                "flat_folder",
-                data.target_dir,
-                "train",
-                labelled=labelled,
-                recursive=data.get("target_recursive", False),  # absent in configs that earlier versions recorded
-            )
+            recursive = data.get("target_recursive", False)  # absent in configs that earlier versions recorded
+            found = list_examples("flat_folder", data.target_dir, "train", labelled=labelled, recursive=recursive)
+            found = _with_depth(found, data)
             return prepared_records.attach(found, prepared_records.find(records_dir(data), "flat_folder", "train"))
         return _list(data, root, dataset, "train", labelled=labelled)
     except DataError as error:

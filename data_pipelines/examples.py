@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import fingerprint, label_spaces
+from data_pipelines import fingerprint, label_spaces, pixel_formats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Example:
     label: Path | None = None
     encoding: label_spaces.LabelEncoding = label_spaces.TRAIN_IDS
 
+    @property
+    def upright(self) -> bool:
+        """Whether the picture is turned by its EXIF orientation; a label that is there fits the stored pixels."""
+        return self.label is None
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -39,8 +44,8 @@ class Split:
       notes: what was found, one line each.
       problem: why the split cannot be used, '' when it can; only splits that a run may do without have one.
       unknown_pixels: example name to number of pixels outside the label table, filled as labels are read.
-      samples: samples of the files (fingerprint.sample_files), in the order of `files`, where they are known without
-        opening them.
+      samples: samples of the files as file_samples gives them, where they are known without opening them.
+      bit_depth: how many bits the values of wide pictures use, 0 refuses these; see wide_pixels.py.
       records: sets of prepared records that hold these very examples, see prepared_records.py.
     """
 
@@ -52,6 +57,7 @@ class Split:
     problem: str = ""
     unknown_pixels: dict[str, int] = dataclasses.field(default_factory=dict, compare=False)
     samples: tuple[str, ...] | None = dataclasses.field(default=None, compare=False)
+    bit_depth: int = 0
     records: tuple[Any, ...] = dataclasses.field(default=(), compare=False)
 
     @property
@@ -66,8 +72,20 @@ class Split:
 
     @functools.cached_property
     def file_samples(self) -> Sequence[str]:
-        """The samples of `files`; they are opened when that was not done before. Raises DataError."""
-        return self.samples if self.samples is not None else fingerprint.sample_files(self.files)
+        """Of each of `files` its sample (fingerprint.sample_files), and after it how it is read (pixel_formats.mark).
+
+        They are opened when that was not done before. Raises DataError.
+        """
+        if self.samples is not None:
+            return self.samples
+        labels = {example.label for example in self.examples}
+        upright = {example.image for example in self.examples if example.upright}
+
+        def mark(path: Path, start: bytes) -> str:
+            kind = {"is_label": path in labels, "upright": path in upright}
+            return pixel_formats.mark(path, start, **kind, bit_depth=self.bit_depth)
+
+        return fingerprint.sample_files(self.files, mark)
 
     @functools.cached_property
     def fingerprint(self) -> str:

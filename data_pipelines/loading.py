@@ -1,18 +1,21 @@
 """Decoding and whole-picture resizing through Pillow.
 
-Everything that opens a picture is here. TensorFlow's decoders and tf.image.resize give other values than the
-paper's Pillow (bicubic differs by up to 5 levels), so the tf.data pipeline calls these functions too.
+Everything that opens a picture is here; what is done with what is inside is pixel_formats.py. TensorFlow's decoders and
+tf.image.resize give other values than the paper's Pillow (bicubic differs by up to 5 levels), so the tf.data pipeline
+calls these functions too.
+
+Pictures without a label are turned upright by their EXIF orientation. Those with one are read as stored, since labels
+of a released dataset fit the stored pixels.
 """
 
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from data_pipelines import data_files, label_spaces
-from data_pipelines.errors import AccessError, DataError, UnreadableFile
+from data_pipelines import label_spaces, pixel_formats, wide_pixels
+from data_pipelines.errors import DataError, UnreadableFile
 from data_pipelines.examples import Example
 
 RESAMPLING = {
@@ -20,13 +23,6 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-
-# What the layouts' suffixes stand for. Others are not tried: Pillow hands EPS files to a program, and some readers of
-# rare formats raise whatever comes.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-
-# What Pillow raises on missing, truncated and damaged files.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class LoadedExample(NamedTuple):
@@ -51,12 +47,13 @@ def resize(array: np.ndarray, size: tuple[int, int], resample: str) -> np.ndarra
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the file's header alone. Raises DataError when it cannot be read."""
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            return picture.size
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
+    """(width, height) as stored, from the file's header alone. Raises DataError when it cannot be read."""
+    return pixel_formats.stored_size(path)
+
+
+def image_size(example: Example) -> tuple[int, int]:
+    """(width, height) of an example's picture as it is read, from a header. Raises DataError when it cannot be read."""
+    return pixel_formats.header(example.image).as_read(upright=example.upright)
 
 
 def load_example(
@@ -64,6 +61,8 @@ def load_example(
     image_size: tuple[int, int],
     label_size: tuple[int, int] | None,
     resample: str = "bicubic",
+    labelled: bool = True,
+    bit_depth: int = 0,
 ) -> LoadedExample:
     """Decodes and resizes a picture and its label, the label by nearest neighbour.
 
@@ -72,14 +71,16 @@ def load_example(
       image_size: (width, height) of the returned picture.
       label_size: (width, height) of the returned label; None leaves its native size.
       resample: 'bicubic' or 'bilinear', for the picture.
+      labelled: False passes over the label.
+      bit_depth: how many bits the values of wide pictures use, 0 refuses these; see wide_pixels.py.
 
     Raises:
       UnreadableFile: a file is missing or damaged, or the sizes of picture and label differ.
-      DataError: wrong values in the label.
+      DataError: wrong values in the label, or pixels that would be misread.
     """
-    image, native_size = _load_image(example.image, image_size, resample)
+    image, native_size = _load_image(example.image, image_size, resample, example.upright, bit_depth)
     label, unknown_pixels = None, 0
-    if example.label is not None:
+    if labelled and example.label is not None:
         label, unknown_pixels = load_label(example.label, example.encoding)
         if native_size != label.shape[1::-1]:
             raise sizes_differ(example, native_size, label.shape[1::-1])
@@ -87,16 +88,14 @@ def load_example(
     return LoadedExample(image, label, unknown_pixels)
 
 
-def _load_image(path: Path, size: tuple[int, int], resample: str) -> tuple[np.ndarray, tuple[int, int]]:
+def _load_image(
+    path: Path, size: tuple[int, int], resample: str, upright: bool = False, bit_depth: int = 0
+) -> tuple[np.ndarray, tuple[int, int]]:
     """RGB uint8 [h, w, 3] at a (width, height), and the native one; the big picture never becomes an array."""
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            native_size = picture.size
-            rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-            same = native_size == tuple(size)
-            return np.asarray(rgb if same else rgb.resize(tuple(size), RESAMPLING[resample])), native_size
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
+    with pixel_formats.opened(path) as picture:
+        rgb = pixel_formats.rgb(path, picture, upright=upright, bit_depth=bit_depth)
+        same = rgb.size == tuple(size)
+        return np.asarray(rgb if same else rgb.resize(tuple(size), RESAMPLING[resample])), rgb.size
 
 
 def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.ndarray, int]:
@@ -119,7 +118,9 @@ def train_ids_of(path: Path, pixels: np.ndarray, encoding: label_spaces.LabelEnc
     elif pixels.ndim == 2 and pixels.dtype == np.uint8:
         train_ids, known = encoding.to_train_id[pixels], encoding.known[pixels]
     else:
-        kind = "this is an RGB-coloured label" if pixels.ndim == 3 else f"its pixels are {pixels.dtype}"
+        kind = f"its pixels are {pixels.dtype}"
+        if pixels.ndim == 3:
+            kind = "this is an RGB-coloured label" if pixels.shape[2] >= 3 else "its pixels are grey and alpha"
         raise DataError(f"{path}: expected one byte per pixel with {encoding.name}, but {kind}; use the id file")
     unknown_pixels = known.size - int(np.count_nonzero(known))
     if unknown_pixels > encoding.max_unknown * known.size:
@@ -127,17 +128,35 @@ def train_ids_of(path: Path, pixels: np.ndarray, encoding: label_spaces.LabelEnc
     return train_ids, unknown_pixels
 
 
-def decode(path: Path, to_rgb: bool = False) -> np.ndarray:
-    """All pixels of a file: RGB uint8 [H, W, 3] when asked, else as stored (palette indices, not colours).
+def decode_image(example: Example, bit_depth: int = 0) -> np.ndarray:
+    """RGB uint8 [H, W, 3] of an example's picture at native size, as load_example reads it, and with its errors."""
+    return decode(example.image, to_rgb=True, upright=example.upright, bit_depth=bit_depth)
+
+
+def decode(path: Path, to_rgb: bool = False, *, upright: bool = False, bit_depth: int = 0) -> np.ndarray:
+    """All pixels of a file: RGB uint8 [H, W, 3] when asked, else of a label, as stored (palette indices, not colours).
+
+    Args:
+      path: the file.
+      to_rgb: whether it is a picture.
+      upright, bit_depth: of a picture, see pixel_formats.rgb.
 
     Raises:
       UnreadableFile: the file cannot be read.
+      DataError: its pixels would be misread.
     """
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            return np.asarray(picture.convert("RGB") if to_rgb else picture)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
+    with pixel_formats.opened(path) as picture:
+        if to_rgb:
+            return np.asarray(pixel_formats.rgb(path, picture, upright=upright, bit_depth=bit_depth))
+        return np.asarray(pixel_formats.stored(path, picture))
+
+
+def is_transparent(path: Path) -> bool:
+    """Whether a picture has pixels that are not opaque; of more than 8 bits none is. Raises DataError."""
+    with pixel_formats.opened(path) as picture:
+        if wide_pixels.is_wide(picture):
+            return False
+        return picture.convert("RGBA").getextrema()[3][0] < 255
 
 
 def sizes_differ(example: Example, image_size: tuple[int, int], label_size: tuple[int, int]) -> UnreadableFile:
@@ -146,18 +165,6 @@ def sizes_differ(example: Example, image_size: tuple[int, int], label_size: tupl
         f"{example.label}: this label is {label_size[0]}x{label_size[1]} (width x height) but "
         f"{example.image} is {image_size[0]}x{image_size[1]}; restore the pair or remove both"
     )
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    """The error for a file of which Pillow or the system has raised another one."""
-    restore = "restore the file or remove it with its pair"
-    if isinstance(error, OSError) and error.errno:
-        reason, advice = data_files.explain(path, error, restore)
-    else:
-        reason, advice = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__, restore
-    line = f"{path}: cannot be read as a picture ({reason}); {advice}"
-    # A process without memory or descriptors would leave out one sound picture after the other.
-    return AccessError(line) if data_files.not_of_the_file(error) else UnreadableFile(line)
 
 
 def _wrong_values(path: Path, encoding: label_spaces.LabelEncoding, values: np.ndarray, share: float) -> DataError:

@@ -38,6 +38,7 @@ class ShardJob:
       native_labels: whether labels keep their size.
       path: the finished file, on a disk that all workers share.
       compression: a key of COMPRESSIONS.
+      bit_depth: of the split.
     """
 
     examples: tuple[Example, ...]
@@ -45,6 +46,7 @@ class ShardJob:
     native_labels: bool
     path: Path
     compression: str
+    bit_depth: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Preparation:
         for number, (start, stop) in enumerate(self.shards):
             path = self.partial_folder / prepared_records.shard_name(number, len(self.shards))
             examples = self.split.examples[start:stop]
-            jobs.append(ShardJob(examples, self.image_size, self.native_labels, path, self.compression))
+            how = self.image_size, self.native_labels, path, self.compression, self.split.bit_depth
+            jobs.append(ShardJob(examples, *how))
         return [job for job in jobs if not is_written(job)]
 
     def plan(self) -> dict:
@@ -170,7 +173,7 @@ def write_shard(job: ShardJob) -> int:
         writer = ArrayRecordWriter(str(temporary), f"group_size:1,{COMPRESSIONS[job.compression]}")
         try:
             for example in job.examples:
-                loaded = loading.load_example(example, job.image_size, None, RESAMPLE)
+                loaded = loading.load_example(example, job.image_size, None, RESAMPLE, bit_depth=job.bit_depth)
                 counts.append(NO_COUNTS if loaded.label is None else class_histogram.of_train_ids(loaded.label))
                 sizes.append(_size(loaded.label))
                 writer.write(prepared_records.pack(loaded if job.native_labels else _at_picture_size(loaded)))

@@ -7,12 +7,14 @@ Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder)
 or target_size of the config), --splits (default: train and val), --output (default: prepared/ beside the source, where
 training looks), --recursive (a flat_folder's pictures in the folders below it too), --num_workers (processes),
 --compression (none or zstd), --shard_mb,
---beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared).
+--beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared), --bit_depth (how
+many bits the values of 16-bit pictures use, as data.bit_depth; without it they are refused).
 
 Training splits keep labels at the picture's size; val and test keep them at native size, for evaluation.
 Exit codes: 0 done; 2 a mistake in the command or the files; 130, 143, 129 stopped (Ctrl-C, SIGTERM, SIGHUP).
 """
 
+import dataclasses
 import os
 import re
 import sys
@@ -50,6 +52,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
     flags.DEFINE_enum("compression", "none", preparation.COMPRESSIONS, "Of the records.", flag_values=values)
     flags.DEFINE_integer("shard_mb", 256, "Size of a shard, MiB.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("bit_depth", 0, "Bits that wide pictures use.", flag_values=values)
     flags.DEFINE_string("beam_runner", "", "Apache Beam runner, e.g. DirectRunner.", flag_values=values)
     flags.DEFINE_list("beam_options", [], "Options of its pipeline.", flag_values=values)
     flags.mark_flags_as_required(["dataset", "source", "size"], flag_values=values)
@@ -59,7 +62,9 @@ def run(values: flags.FlagValues, console: Console) -> None:
     """Prepares every split that was asked for."""
     source, size = Path(values.source).expanduser().absolute(), _size(values.size)
     output = Path(values.output).expanduser().absolute() if values.output else source.parent / "prepared"
-    for split in _list_splits(values.dataset, source, values.splits, values.recursive):
+    command_line.check_bit_depth(values.bit_depth)
+    for listed in _list_splits(values.dataset, source, values.splits, values.recursive):
+        split = dataclasses.replace(listed, bit_depth=values.bit_depth)
         for note in split.notes:
             console.print(f"{split.split}: {note}", highlight=False, soft_wrap=True)
         planned = preparation.prepare(
@@ -69,8 +74,7 @@ def run(values: flags.FlagValues, console: Console) -> None:
             note = f"{planned.folder}: already prepared from these files{_unheard(values)}"
             console.print(note, highlight=False, soft_wrap=True)
             continue
-        if split.labelled:
-            quick.refuse_wrong_labels(split)
+        quick.refuse_what_would_be_misread(split)
         _write(planned, values, console)
     console.print(f"training reads them with --config.data.records_dir={output}", highlight=False, soft_wrap=True)
 

@@ -55,7 +55,7 @@ def batches(
         )
 
     def make_batch(examples: list[Example]) -> dict[str, Any]:
-        pictures = [loading.decode(example.image, to_rgb=True) for example in examples]
+        pictures = [loading.decode_image(example, split.bit_depth) for example in examples]
         labels = [_label(split, *pair) for pair in zip(examples, pictures, strict=True)] if label_sizes else []
         return {
             "names": tuple(example.name for example in examples),
@@ -72,7 +72,7 @@ def batches(
 def _groups(split: Split, batch_size: int, skip: frozenset[str]) -> Iterator[list[Example]]:
     """Neighbours of one size, at most batch_size together; looks at one header at a time."""
     wanted = (example for example in split.examples if example.name not in skip)
-    for _, same in itertools.groupby(wanted, key=lambda example: loading.picture_size(example.image)):
+    for _, same in itertools.groupby(wanted, key=loading.image_size):
         while group := list(itertools.islice(same, batch_size)):
             yield group
 
@@ -97,8 +97,14 @@ def _stack(arrays: list[np.ndarray], count: int) -> np.ndarray:
 def _instances(example: Example) -> np.ndarray:
     path = cityscapes.instance_file(example.label)
     pixels = loading.decode(path)
-    if pixels.ndim != 2 or pixels.shape[::-1] != loading.picture_size(example.label):
-        raise DataError(f"{path}: its pixels are {pixels.shape}, not those of {example.label.name}; restore the pair")
+    (height, width), size = pixels.shape[:2], loading.picture_size(example.label)
+    if (width, height) != size:
+        raise DataError(
+            f"{path}: these instances are {width}x{height} (width x height) but {example.label} is "
+            f"{size[0]}x{size[1]}; restore the files"
+        )
+    if pixels.ndim != 2 or pixels.dtype.kind not in "iu":
+        raise DataError(f"{path}: expected one whole number per pixel, got colours or fractions; restore the file")
     return cityscapes.counted_instances(pixels)
 
 

@@ -42,8 +42,8 @@ class Reader:
         if records:
             loaded = records.load(example.name, labelled=self.labelled)
         else:
-            example = example if self.labelled else dataclasses.replace(example, label=None)
-            loaded = loading.load_example(example, self.image_size, self.label_size, self.resample)
+            how = self.image_size, self.label_size, self.resample, self.labelled, self.split.bit_depth
+            loaded = loading.load_example(example, *how)
         self.split.count_unknown(example, loaded.unknown_pixels)
         return loaded
 

@@ -87,9 +87,11 @@ def test_what_is_there_is_said(root):
         "left out": "none",
         "pairs": "3 labels",
         "readable": "6 files",
+        "pixels": "RGB",
         "sizes": "24x16",
         "label values": "label ids",
         "classes": "19 of 19",
+        "void": "6% of the pixels",
         "constant": "none",
         "duplicates": "none in train",
     }

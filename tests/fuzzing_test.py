@@ -22,6 +22,7 @@ from dakd_jax.models.drn import ARCHITECTURES
 from data_pipelines import label_spaces, loading
 from data_pipelines.domains import check_settings
 from data_pipelines.errors import DataError
+from data_pipelines.examples import Example
 
 
 def fuzz(examples):
@@ -149,6 +150,9 @@ def read(path, encoding):
         image, size = loading._load_image(path, (5, 4), "bicubic")
         assert image.shape == (4, 5, 3) and image.dtype == np.uint8 and size == loading.picture_size(path)
     with or_one_line():
+        upright = loading.decode_image(Example("x", path), 16)
+        assert upright.dtype == np.uint8 and upright.shape[1::-1] == loading.image_size(Example("x", path))
+    with or_one_line():
         ids, unknown = loading.load_label(path, encoding)
         assert ids.dtype == np.uint8 and ids.ndim == 2 and 0 <= unknown <= encoding.max_unknown * ids.size
         assert set(np.unique(ids)) <= {*range(label_spaces.NUM_CLASSES), 255}
@@ -158,7 +162,7 @@ def read(path, encoding):
 @given(
     st.sampled_from(sorted(BYTES_PER_PIXEL)),
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    st.sampled_from(["PNG", "PNG", "JPEG", "WEBP", "GIF", "EPS"]),
+    st.sampled_from(["PNG", "PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "EPS"]),
     st.sampled_from(ENCODINGS),
     st.randoms(use_true_random=False),
     st.lists(CHANGE, max_size=3),
@@ -178,7 +182,9 @@ def test_pictures_of_any_kind_as_labels(tmp_path, mode, size, kind, encoding, ra
 
 @fuzz(100)
 @given(
-    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP", b"%!PS-Adobe"]),
+    st.sampled_from(
+        [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0\x08\0\0\0", b"BM", b"RIFF\0\0\0\0WEBP", b"%!PS-Adobe"]
+    ),
     st.binary(max_size=99),
 )
 def test_bytes_as_labels(tmp_path, start, content):

@@ -71,6 +71,7 @@ WALK = {
     "data.rare_class_temperature": (0.01, EVERYTHING), "data.loader": ("tf", NONE),
     "data.num_parallel_calls": (1, NONE),
     "data.prefetch": (0, NONE), "data.cache_mb": (0, NONE), "data.max_unreadable": (0, NONE),
+    "data.bit_depth": (12, NONE),
     "data.toy.source": ("bdd100k", NONE), "data.toy.seed": (1, NONE), "data.toy.size": ((64, 64), NONE),
     "data.toy.num_train": (7, NONE), "data.toy.num_val": (7, NONE),
     "student.arch": ("drn_d_24", STUDENTS), "student.width": (0.1, STUDENTS), "student.auxiliary_layer": (7, STUDENTS),

@@ -7,7 +7,8 @@ Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder)
 sample of 32 pairs of each split decoded), --output (folder of the page, default runs/doctor/DATASET),
 --recursive (a flat_folder's pictures in the folders below it too),
 --class_counts (folder of the class histograms, default the output; training looks in DATA/prepared/class_counts),
---num_workers (processes).
+--num_workers (processes), --bit_depth (how many bits the values of 16-bit pictures use, as data.bit_depth; without it
+they are errors).
 Exit codes: 0 no errors, at most warnings; 1 something is wrong with the data; 2 a mistake in the command, or data that
 cannot be looked at; 130, 143, 129 stopped (Ctrl-C, SIGTERM, SIGHUP).
 """
@@ -39,12 +40,14 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean("recursive", False, "Folders below a flat folder too.", flag_values=values)
     flags.DEFINE_string("output", "", "Folder of the page.", flag_values=values)
     flags.DEFINE_string("class_counts", "", "Folder of the class histograms.", flag_values=values)
+    flags.DEFINE_integer("bit_depth", 0, "Bits that wide pictures use.", flag_values=values)
     flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
     flags.mark_flags_as_required(["dataset", "source"], flag_values=values)
 
 
 def run(values: flags.FlagValues, console: Console) -> int:
     """Audits, prints, writes; returns the exit code."""
+    command_line.check_bit_depth(values.bit_depth)
     with printing.progress(console, f"Auditing {values.dataset}") as progress:
         audit = auditing.audit(
             values.dataset,
@@ -53,6 +56,7 @@ def run(values: flags.FlagValues, console: Console) -> int:
             recursive=values.recursive,
             num_workers=values.num_workers,
             progress=progress,
+            bit_depth=values.bit_depth,
         )
     printing.print_audit(audit, console)
     from data_pipelines.doctor import page  # not before: matplotlib takes a second to import

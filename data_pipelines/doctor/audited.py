@@ -19,11 +19,13 @@ class AuditedSplit:
       inventory: its files.
       facts: of each example, in the order of the inventory's examples.
       contents: of each example's picture, a hash of its content, '' where it is not known.
+      bit_depth: how many bits the values of wide pictures use, 0 refuses these.
     """
 
     inventory: Inventory
     facts: Sequence[Facts]
     contents: Sequence[str]
+    bit_depth: int = 0
 
     @property
     def whole(self) -> bool:

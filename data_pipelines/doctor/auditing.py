@@ -66,6 +66,7 @@ def audit(
     recursive: bool = False,
     num_workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    bit_depth: int = 0,
 ) -> Audit:
     """Audits every split of a dataset.
 
@@ -76,17 +77,20 @@ def audit(
       recursive: whether a flat folder's pictures lie in the folders below it too.
       num_workers: >= 1, processes to decode with.
       progress: called with (pairs done, pairs in all).
+      bit_depth: how many bits the values of wide pictures use, 0 refuses these.
 
     Raises:
       DataError: no such dataset, or nothing of it in the folder.
     """
     inventories = inventory.of_source(dataset, root, recursive)
     there = {split: found for split, found in inventories.items() if found}
-    jobs = [job for found in there.values() for job in sampled(found.examples, QUICK_SAMPLE if quick else None)]
+    number = QUICK_SAMPLE if quick else None
+    jobs = [measuring.Job(*job, bit_depth) for found in there.values() for job in sampled(found.examples, number)]
     measured = parallel.map_in_processes(measuring.measure, jobs, num_workers, progress)
     by_pixels, facts = all(one.decoded for one in measured), iter(measured)
     splits = {
-        split: _audited(found, [next(facts) for _ in found.examples], by_pixels) for split, found in there.items()
+        split: _audited(found, [next(facts) for _ in found.examples], by_pixels, bit_depth)
+        for split, found in there.items()
     }
     outcomes = {}
     for split in inventories:
@@ -95,7 +99,7 @@ def audit(
     opened = {}
     for split, found in there.items():
         try:
-            opened[split] = _open(found, recursive)
+            opened[split] = _open(found, recursive, bit_depth)
         except DataError as error:
             outcomes[split] = _with_refusal(outcomes[split], split, str(error))
     prints = {split: fingerprints.of_split(training) for split, training in opened.items()}
@@ -116,13 +120,13 @@ def sampled(examples: Sequence[Example], number: int | None, seed: int = 0) -> l
     return [(example, index in chosen) for index, example in enumerate(examples)]
 
 
-def _audited(found: Inventory, facts: Sequence[Facts], by_pixels: bool) -> AuditedSplit:
+def _audited(found: Inventory, facts: Sequence[Facts], by_pixels: bool, bit_depth: int) -> AuditedSplit:
     """With what pictures are compared by: their pixels, or samples of the files where not all were decoded."""
     if by_pixels:
-        return AuditedSplit(found, facts, [one.image.content for one in facts])
+        return AuditedSplit(found, facts, [one.image.content for one in facts], bit_depth)
     readable = [e.image for e, one in zip(found.examples, facts, strict=True) if not one.image.problem]
     samples = dict(zip(readable, fingerprint.sample_files(readable), strict=True))
-    return AuditedSplit(found, facts, [samples.get(example.image, "") for example in found.examples])
+    return AuditedSplit(found, facts, [samples.get(example.image, "") for example in found.examples], bit_depth)
 
 
 def _not_there(dataset: str, root: Path, split: str) -> dict[str, Outcome]:
@@ -131,10 +135,11 @@ def _not_there(dataset: str, root: Path, split: str) -> dict[str, Outcome]:
     return {counts.NAME: Outcome("not there", (Finding(WARNING, counts.NAME, split, message, advice),))}
 
 
-def _open(found: Inventory, recursive: bool) -> Split:
+def _open(found: Inventory, recursive: bool, bit_depth: int) -> Split:
     """The split as training opens it; DataError where it would not."""
     labelled = found.labels == "yes"
     split = list_examples(found.dataset, found.root, found.split, labelled=labelled, recursive=recursive)
+    split = dataclasses.replace(split, bit_depth=bit_depth)
     split.fingerprint  # noqa: B018  training begins with it, and it opens every file
     return split
 

@@ -53,12 +53,12 @@ def tiles(audited: AuditedSplit, findings: Sequence[Finding]) -> list[Tile]:
     number = min(PER_SPLIT - len(suspicious), len(others))
     drawn = sorted(random.Random(0).sample(range(len(others)), number))
     shown = suspicious + [others[index] for index in drawn]
-    return [Tile(e.name, checks[e.image], _picture(e), _label(e)) for e in shown]
+    return [Tile(e.name, checks[e.image], _picture(e, audited.bit_depth), _label(e)) for e in shown]
 
 
-def _picture(example: Example) -> bytes | None:
+def _picture(example: Example, bit_depth: int) -> bytes | None:
     try:
-        pixels = loading.decode(example.image, to_rgb=True)
+        pixels = loading.decode_image(example, bit_depth)
     except DataError:
         return None
     return _file(_thumbnail(pixels, "bicubic"), "JPEG", quality=85)

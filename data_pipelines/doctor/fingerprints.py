@@ -15,7 +15,7 @@ def of_split(split: Split) -> dict[str, str]:
     if not split.labelled:
         return {PICTURES: split.fingerprint}
     bare = tuple(dataclasses.replace(example, label=None) for example in split.examples)
-    alone = dataclasses.replace(split, examples=bare, samples=tuple(split.file_samples[::2]))
+    alone = dataclasses.replace(split, examples=bare, samples=None)  # opened again: alone, they may be turned
     return {BOTH: split.fingerprint, PICTURES: alone.fingerprint}
 
 

@@ -13,7 +13,7 @@ _LEAST = 1e-6  # share at the left edge
 
 
 def class_shares(counts: Mapping[str, np.ndarray]) -> bytes | None:
-    """A PNG: one column of bars for each split, on a logarithmic scale; None without any counts.
+    """A PNG: one column of bars for each split, on a logarithmic scale, void last; None without any counts.
 
     Args:
       counts: split to int64 [N, 20], pixels of each class and, last, of void in N labels.
@@ -26,7 +26,7 @@ def class_shares(counts: Mapping[str, np.ndarray]) -> bytes | None:
     for axis, (split, of_it) in zip(axes, counts.items(), strict=True):
         _bars(axis, of_it)
         axis.set_title(f"{split}, {len(of_it):,} label{'s' * (len(of_it) != 1)}", fontsize=10, loc="left", color=_INK)
-    axes[0].set_yticks(range(NUM_CLASSES), CITYSCAPES_CLASSES)
+    axes[0].set_yticks(range(NUM_CLASSES + 1), (*CITYSCAPES_CLASSES, "void"))
     axes[0].invert_yaxis()
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
@@ -34,11 +34,13 @@ def class_shares(counts: Mapping[str, np.ndarray]) -> bytes | None:
 
 
 def _bars(axis, counts: np.ndarray) -> None:
-    pixels = counts[:, :NUM_CLASSES]
-    share = pixels.sum(axis=0) / max(1, pixels.sum())
-    pictures = (pixels > 0).mean(axis=0)
+    total = counts.sum(axis=0)
+    share = total / max(1, total[:NUM_CLASSES].sum())
+    share[NUM_CLASSES] = total[NUM_CLASSES] / max(1, total.sum())
+    pictures = (counts > 0).mean(axis=0)
+    colours = [*(PALETTE / 255), (0, 0, 0)]
     axis.barh(
-        range(NUM_CLASSES), np.maximum(share, _LEAST), color=PALETTE / 255, height=0.78, edgecolor="#999999", lw=0.4
+        range(NUM_CLASSES + 1), np.maximum(share, _LEAST), color=colours, height=0.78, edgecolor="#999999", lw=0.4
     )
     axis.set_xscale("log")
     axis.set_xlim(_LEAST, 60)  # room for the texts
@@ -46,12 +48,13 @@ def _bars(axis, counts: np.ndarray) -> None:
     for row, (of_pixels, of_pictures) in enumerate(zip(share, pictures, strict=True)):
         text = f"{_percent(of_pixels)}, in {_percent(of_pictures)} of labels" if of_pixels else "never"
         x, colour = max(of_pixels, _LEAST) * 1.25, _SOFT if of_pixels else _NEVER
+        text += " (of all pixels)" if row == NUM_CLASSES and of_pixels else ""
         axis.text(x, row, text, va="center", fontsize=7.5, color=colour)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=9, color="#888888", labelcolor=_INK)
     axis.grid(True, axis="x", color="#dddddd", lw=0.7)
     axis.set_axisbelow(True)
-    axis.set_xlabel("share of the pixels that have a class", fontsize=9, color=_INK)
+    axis.set_xlabel("share of the pixels that have a class; void: of all", fontsize=9, color=_INK)
 
 
 def _percent(share: float) -> str:

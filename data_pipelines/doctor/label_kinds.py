@@ -10,9 +10,10 @@ LABEL_ID, TRAIN_ID, TRAIN_ID_19 = "label ids", "train ids", "train ids with 19 a
 EITHER = "ids"  # values that are both label ids and train ids
 COLOURS, OTHER_COLOURS = "RGB colours of Cityscapes", "unknown RGB colours"
 OTHER = "unknown values"
+LOSSY = "lossily compressed pixels"  # told by the file, whatever its pixels are
 
 # Real train ids read as label ids are 46 to 99 % void, street scenes in label ids without an id above 18 hardly ever.
-_MOSTLY = 0.4
+MOSTLY = 0.4
 # So much of a file may be outside a table before it is no longer recognised as of that table.
 _TOLERATED = 0.05
 _TRAIN_ID_VALUES = np.isin(np.arange(256), [*range(NUM_CLASSES), label_spaces.IGNORE_LABEL])
@@ -45,7 +46,7 @@ def of_values(counts: np.ndarray) -> str:
     if counts[~LABEL_IDS.known].sum() > _TOLERATED * counts.sum():
         return OTHER
     counts = np.where(LABEL_IDS.known, counts, 0)
-    mostly_void = counts[_VOID_AS_LABEL_ID].sum() > _MOSTLY * counts.sum() and np.count_nonzero(counts) > 1
+    mostly_void = counts[_VOID_AS_LABEL_ID].sum() > MOSTLY * counts.sum() and np.count_nonzero(counts) > 1
     above = np.flatnonzero(np.where(_TRAIN_ID_VALUES, 0, counts))
     if not above.size:
         return TRAIN_ID if mostly_void else EITHER

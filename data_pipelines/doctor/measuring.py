@@ -2,13 +2,12 @@
 
 import dataclasses
 import hashlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from data_pipelines import class_histogram, loading
+from data_pipelines import class_histogram, loading, orientation, pixel_formats, wide_pixels
 from data_pipelines.doctor import label_kinds
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Example
@@ -16,24 +15,34 @@ from data_pipelines.examples import Example
 
 @dataclasses.dataclass(frozen=True)
 class PictureFacts:
-    """Of a picture file. Without decoding there are size and problem only.
+    """Of a picture file. Without decoding there are no content, spread and transparency.
 
     Attributes:
-      size: (width, height), None where the file cannot be read.
+      size: (width, height) as training reads it, None where the file cannot be read.
       problem: why it cannot be read, '' when it can.
       content: hash of the pixels.
       spread: standard deviation of the liveliest colour channel, of 0..255.
+      mode: what its pixels are, as wide_pixels.mode.
+      orientation: the EXIF tag, 1..8.
+      turned: whether it is turned by that.
+      frames: of an animation, or pages.
+      transparent: whether there are transparent pixels.
     """
 
     size: tuple[int, int] | None
     problem: str = ""
     content: str = ""
     spread: float | None = None
+    mode: str = ""
+    orientation: int = orientation.UPRIGHT
+    turned: bool = False
+    frames: int = 1
+    transparent: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelFacts:
-    """Of a label file. Without decoding there are size and problem only.
+    """Of a label file. Without decoding there are size and problem only, and of lossy ones kind and refused.
 
     Attributes:
       size: (width, height), None where the file cannot be read.
@@ -60,32 +69,71 @@ class Facts(NamedTuple):
     decoded: bool
 
 
-def measure(job: tuple[Example, bool]) -> Facts:
+class Job(NamedTuple):
+    """An example to measure; goes to other processes.
+
+    Attributes:
+      example: the pair.
+      decode: whether to decode its pixels, or to look at headers alone.
+      bit_depth: of the split.
+    """
+
+    example: Example
+    decode: bool
+    bit_depth: int = 0
+
+
+def measure(job: Job) -> Facts:
     """Facts of an example: from headers alone, or with all pixels decoded."""
-    example, decode = job
-    picture, label = (_decoded_picture, _decoded_label) if decode else (_picture_header, _label_header)
-    return Facts(picture(example.image), None if example.label is None else label(example), decode)
+    example, decode, bit_depth = job
+    image = picture_header(example, bit_depth)
+    if decode and not image.problem:
+        image = _decoded_picture(example, bit_depth, image)
+    if example.label is None:
+        return Facts(image, None, decode)
+    return Facts(image, _decoded_label(example) if decode else label_header(example), decode)
 
 
-def _picture_header(path: Path) -> PictureFacts:
+def picture_header(example: Example, bit_depth: int) -> PictureFacts:
+    """Facts of the picture from its header; one that is refused for its depth has a problem, and a size."""
     try:
-        return PictureFacts(loading.picture_size(path))
+        header = pixel_formats.header(example.image)
     except DataError as error:
         return PictureFacts(None, str(error))
+    return PictureFacts(
+        header.as_read(upright=example.upright),
+        str(wide_pixels.refusal(example.image, header.mode)) if header.wide and not bit_depth else "",
+        mode=header.mode,
+        orientation=header.orientation,
+        turned=example.upright and header.orientation != orientation.UPRIGHT,
+        frames=header.frames,
+        transparent=header.transparent,  # perhaps: its pixels tell
+    )
 
 
-def _label_header(example: Example) -> LabelFacts:
-    header = _picture_header(example.label)
-    return LabelFacts(header.size, header.problem)
-
-
-def _decoded_picture(path: Path) -> PictureFacts:
+def label_header(example: Example) -> LabelFacts:
+    """Facts of the label from its header."""
     try:
-        pixels = loading.decode(path, to_rgb=True)
+        header = pixel_formats.header(example.label)
     except DataError as error:
-        return PictureFacts(None, str(error))
+        return LabelFacts(None, str(error))
+    if header.lossy:
+        return LabelFacts(
+            header.size, "", label_kinds.LOSSY, str(pixel_formats.lossy_label(example.label, header.lossy))
+        )
+    return LabelFacts(header.size)
+
+
+def _decoded_picture(example: Example, bit_depth: int, header: PictureFacts) -> PictureFacts:
+    try:
+        pixels = loading.decode_image(example, bit_depth)
+        transparent = header.transparent and loading.is_transparent(example.image)
+    except DataError as error:
+        return dataclasses.replace(header, problem=str(error))
     content = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return PictureFacts(_size(pixels), "", content, _spread(pixels))
+    return dataclasses.replace(
+        header, size=_size(pixels), content=content, spread=_spread(pixels), transparent=transparent
+    )
 
 
 def _spread(pixels: np.ndarray) -> float:
@@ -97,6 +145,9 @@ def _spread(pixels: np.ndarray) -> float:
 
 
 def _decoded_label(example: Example) -> LabelFacts:
+    header = label_header(example)
+    if header.problem or header.refused:
+        return header
     try:
         pixels = loading.decode(example.label)
     except DataError as error:

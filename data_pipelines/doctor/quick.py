@@ -1,11 +1,11 @@
 """The look that run.py takes before step 0: headers of all files, and a few pairs of each split decoded."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from data_pipelines import data_files
+from data_pipelines import data_files, fingerprint
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor import auditing, inventory, measuring
 from data_pipelines.doctor.audited import AuditedSplit
@@ -56,10 +56,10 @@ def quick_audit(data_config: Any, domains: Domains) -> list[Finding]:
     return findings
 
 
-def refuse_wrong_labels(split: Split) -> None:
-    """Raises a DataError when labels hold what would be read as other classes, judged by a few of them."""
+def refuse_what_would_be_misread(split: Split) -> None:
+    """Raises a DataError for what training would stop at: of pixels judged by a few pairs, else by headers."""
     for finding in _look(_audited(split), [], False):
-        if finding.severity == ERROR and finding.check == label_values.NAME:
+        if finding.severity == ERROR and finding.check in _STOP_TRAINING:
             raise DataError(f"{finding.split}: {finding.message}; {finding.advice}")
 
 
@@ -73,26 +73,45 @@ def _look(audited: AuditedSplit, before: list[AuditedSplit], whole: bool) -> Ite
 
 
 def _audited(split: Split) -> AuditedSplit:
-    contents = dict(zip(split.files, split.file_samples, strict=True))  # made for the fingerprint already
-    return AuditedSplit(
-        inventory.of_split(split), _measure(split), [contents[example.image] for example in split.examples]
-    )
+    samples = dict(zip(split.files, split.file_samples, strict=True))  # made for the fingerprint already
+    contents = [fingerprint.content(samples[example.image]) for example in split.examples]
+    return AuditedSplit(inventory.of_split(split), _measure(split), contents, split.bit_depth)
 
 
 def _measure(split: Split) -> list[Facts]:
     """Facts from headers, and of a sample from its pixels; nothing of files that were looked at before."""
     if not data_files.is_folder(split.root):  # prepared records alone: all files were decoded to make these
         return [_unknown(example) for example in split.examples]
-    jobs = auditing.sampled(split.examples, SAMPLE)
+    jobs = [measuring.Job(*job, split.bit_depth) for job in auditing.sampled(split.examples, SAMPLE)]
     with ThreadPoolExecutor(4) as pool:  # Pillow decodes side by side
-        decoded = iter(list(pool.map(measuring.measure, [job for job in jobs if job[1]])))
-    # Read before: where the layout leaves out pairs that do not fit, and where there are records.
-    header = (
-        _unknown
-        if LAYOUTS[split.dataset].screen or split.records
-        else lambda example: measuring.measure((example, False))
-    )
-    return [next(decoded) if chosen else header(example) for example, chosen in jobs]
+        decoded = iter(list(pool.map(measuring.measure, [job for job in jobs if job.decode])))
+    header = _header_of(split)
+    return [next(decoded) if job.decode else header(job) for job in jobs]
+
+
+def _header_of(split: Split) -> Callable[[measuring.Job], Facts]:
+    """What is looked at of an example that is not decoded: what nobody has looked at before.
+
+    Where there are records of just these files, all is known. Where the layout leaves out pairs that do not fit, the
+    sizes are, and of labels only those have more to tell that their samples mark.
+    """
+    if split.records:
+        return lambda job: _unknown(job.example)
+    if not LAYOUTS[split.dataset].screen:
+        return lambda job: measuring.measure(job)
+    sampled = zip(split.files, split.file_samples, strict=True)
+    marked = {path for path, sample in sampled if sample != fingerprint.content(sample)}
+
+    def header(job: measuring.Job) -> Facts:
+        example = job.example
+        label = measuring.label_header if example.label in marked else lambda _: LabelFacts(None)
+        return Facts(
+            measuring.picture_header(example, job.bit_depth),
+            None if example.label is None else label(example),
+            decoded=False,
+        )
+
+    return header
 
 
 def _unknown(example: Example) -> Facts:

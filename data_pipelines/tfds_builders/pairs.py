@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_pipelines import data_files, label_spaces, loading
+from data_pipelines import data_files, label_spaces, loading, orientation
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.examples import Example
 from data_pipelines.tfds_builders.archives import Member
@@ -88,14 +88,14 @@ def make(pair: Pair, image_key: str = "image", label_ids_key: str = "") -> Made:
     screen = LAYOUTS[pair.dataset].screen
     if screen and not screen([example])[0]:
         return Made(pair.name, None)
-    loaded = loading.load_example(example, loading.picture_size(image), None)
+    loaded = loading.load_example(example, loading.image_size(example), None)
     train_ids = loaded.label
     if train_ids is None:
         train_ids = np.full(loaded.image.shape[:2], label_spaces.IGNORE_LABEL, np.uint8)
     features = {
         "image_id": pair.name,
         "file_name": pair.file_name,
-        image_key: image.getvalue() if _is_plain(image, ("RGB", "L")) else _png(loaded.image),
+        image_key: image.getvalue() if _is_plain(image, ("RGB", "L"), example.upright) else _png(loaded.image),
         "label": _png(train_ids),
     }
     if label_ids_key:
@@ -111,10 +111,11 @@ def _label_ids(label: _Content, encoding: label_spaces.LabelEncoding) -> bytes:
     return label.getvalue() if _is_plain(label, ("L",)) else _png(pixels)
 
 
-def _is_plain(content: _Content, modes: tuple[str, ...]) -> bool:
-    """Whether tensorflow decodes the file as Pillow does (palettes and alpha it treats otherwise)."""
+def _is_plain(content: _Content, modes: tuple[str, ...], upright: bool = False) -> bool:
+    """Whether tensorflow decodes the file as it is read here (not of palettes and alpha; and it turns none)."""
     with Image.open(content) as picture:
-        return picture.format in PASSED_THROUGH and picture.mode in modes
+        turned = upright and orientation.of(picture) != orientation.UPRIGHT
+        return picture.format in PASSED_THROUGH and picture.mode in modes and not turned
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -8,12 +8,15 @@ from data_pipelines.doctor.checks import (
     label_values,
     left_out,
     pairs,
+    pixels,
     readable,
     sizes,
+    void,
 )
 
 OF_A_SPLIT = {
-    check.NAME: check.check for check in (counts, left_out, pairs, readable, sizes, label_values, classes, constant)
+    check.NAME: check.check
+    for check in (counts, left_out, pairs, readable, pixels, sizes, label_values, classes, void, constant)
 }
 DUPLICATES = duplicates.NAME
 

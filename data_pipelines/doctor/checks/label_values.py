@@ -13,7 +13,10 @@ NAME = "label values"
 _ADVICE = {
     label_kinds.LABEL_ID: "convert them with cityscapesscripts' createTrainIdLabelImgs, or take the train id files",
     label_kinds.TRAIN_ID: "take the files with label ids",
-    label_kinds.TRAIN_ID_19: "write void as 255: 19 is no train id, and as a label id it is a traffic light",
+    label_kinds.TRAIN_ID_19: (
+        "take the files with label ids: train ids with void as 19, or train ids + 1, mean other classes (19 is a "
+        "traffic light); where train ids belong, void is 255"
+    ),
     label_kinds.COLOURS: "these are the coloured copies: take the id files",
     label_kinds.OTHER_COLOURS: "these are no colours of the Cityscapes palette: take the id files",
 }
@@ -34,6 +37,11 @@ def check(audited: AuditedSplit) -> Outcome:
     if any(finding.severity == ERROR for finding in findings):
         summary += f"; expected {', '.join(sorted({example.encoding.name for example, _ in labels}))}"
     return Outcome(summary, tuple(findings))
+
+
+def read_wrongly(example: Example, facts: LabelFacts) -> bool:
+    """Whether training would take a label, for other classes than it means."""
+    return example.encoding is not label_spaces.TRAIN_IDS and not facts.refused and facts.kind in _READ_WRONGLY
 
 
 def _shown(example: Example, facts: LabelFacts) -> str:
@@ -59,11 +67,7 @@ def _refused(split: str, labels: Labels):
 
 def _read_wrongly(split: str, labels: Labels):
     """Train ids where label ids are expected: training would not notice."""
-    wrong = [
-        (example, facts.kind)
-        for example, facts in labels
-        if example.encoding is not label_spaces.TRAIN_IDS and not facts.refused and facts.kind in _READ_WRONGLY
-    ]
+    wrong = [(example, facts.kind) for example, facts in labels if read_wrongly(example, facts)]
     if not wrong:
         return
     files, kind = tuple(example.label for example, _ in wrong), wrong[0][1]

@@ -1,0 +1,52 @@
+"""How much of the labels counts as no class? Ids of another space may all be in the table, and be void."""
+
+import numpy as np
+
+from data_pipelines.doctor import label_kinds
+from data_pipelines.doctor.audited import AuditedSplit
+from data_pipelines.doctor.checks.label_values import read_wrongly
+from data_pipelines.doctor.findings import WARNING, Finding, Outcome, amount, named
+from data_pipelines.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
+
+NAME = "void"
+
+# Street scenes are 5 to 20 % void; train ids + 1 read as label ids about 60 to 100 %.
+MOST = label_kinds.MOSTLY
+_ADVICE = (
+    "look at a few on the doctor's page: are these ids of another space, e.g. train ids + 1? Take files with the "
+    "ids that docs/datasets.md shows"
+)
+
+
+def check(audited: AuditedSplit) -> Outcome:
+    """Warnings, of labels whose values are in the table: those that are told as wrong already are left out."""
+    labels = [
+        (example.label, facts.counts)
+        for example, facts in audited.labels()
+        if facts.counts is not None and not read_wrongly(example, facts)
+    ]
+    if not labels:
+        return Outcome("no labels" if audited.inventory.labels != "yes" else "none counted")
+    counts = np.stack([counts for _, counts in labels])
+    share = counts[:, NUM_CLASSES].sum() / counts.sum()
+    findings = [_mostly_void(audited, labels, share)] if share > MOST else []
+    findings += _one_class(audited, counts)
+    return Outcome(f"{share:.0%} of the pixels", tuple(findings))
+
+
+def _mostly_void(audited: AuditedSplit, labels: list, share: float) -> Finding:
+    files = tuple(path for path, counts in labels if counts[NUM_CLASSES] > MOST * counts.sum())
+    where = f"{amount(len(labels), 'label')} decoded: {named(files)}"
+    message = f"{share:.0%} of the pixels are void in {where}"
+    return Finding(WARNING, NAME, audited.inventory.split, message, _ADVICE, len(files), files)
+
+
+def _one_class(audited: AuditedSplit, counts: np.ndarray) -> list[Finding]:
+    """Where each label is one class and void; labels without void are told by the check of constant ones."""
+    classes = np.count_nonzero(counts[:, :NUM_CLASSES], axis=1)
+    if len(counts) < 2 or classes.max() != 1 or (np.count_nonzero(counts, axis=1) <= 1).all():
+        return []
+    there = np.flatnonzero(counts[:, :NUM_CLASSES].sum(axis=0))
+    names = ", ".join(CITYSCAPES_CLASSES[index] for index in there)
+    message = f"each of {amount(len(counts), 'label')} holds one class and else void: {names}"
+    return [Finding(WARNING, NAME, audited.inventory.split, message, _ADVICE)]
