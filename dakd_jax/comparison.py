@@ -12,7 +12,9 @@ from rich.text import Text
 FEW = 12
 # What is shown of more, in this order: kind, how many.
 _SHOWN = {"scores": 4, "config": 5, "data_fingerprint": 1, "versions": 2, "hardware": 1}
-_MOST_LETTERS = 24  # of a value
+_UNTELLING = ("config.title", "config.workdir")
+_NARROW = 110  # letters of a terminal; below it values are cut to the fewer letters
+_LETTERS, _FEW_LETTERS = 24, 14  # of a value
 
 
 class Difference(NamedTuple):
@@ -38,11 +40,13 @@ def stage_table(stage: str, differences: Sequence[Difference], runs: tuple[str, 
     return table
 
 
-def short_table(found: Mapping[str, Sequence[Difference]], runs: tuple[str, str]) -> rich.table.Table:
+def short_table(found: Mapping[str, Sequence[Difference]], runs: tuple[str, str], width: int) -> rich.table.Table:
     """Of many differences by stage the most telling ones, each once for all its stages; a dozen lines."""
+    most = _FEW_LETTERS if width < _NARROW else _LETTERS
     table = rich.table.Table(title="What tells most", title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for header in ("", *(_end(run) for run in runs), "stages"):
+    for header in ("", *(run if len(run) <= most else f"…{run[1 - most :]}" for run in runs)):
         table.add_column(header, no_wrap=True, overflow="ellipsis")
+    table.add_column("stages", no_wrap=True, overflow="ellipsis", min_width=len("6 of 6"))
     stages: dict[Difference, list[str]] = collections.defaultdict(list)
     for stage, differences in found.items():
         for difference in differences:
@@ -50,7 +54,7 @@ def short_table(found: Mapping[str, Sequence[Difference]], runs: tuple[str, str]
     for difference in _telling(stages):
         of = stages[difference]
         where = of[0] if len(of) == 1 else "all" if len(of) == len(found) else f"{len(of)} of {len(found)}"
-        ours, theirs = _apart(difference.ours, difference.theirs)
+        ours, theirs = _apart(_short_number(difference.ours), _short_number(difference.theirs), most)
         table.add_row(*map(Text, (difference.fact, ours, theirs, where)))
     return table
 
@@ -66,25 +70,34 @@ def counts_line(found: Mapping[str, Sequence[Difference]]) -> str:
 
 
 def _telling(stages: Mapping[Difference, list[str]]) -> Iterator[Difference]:
-    """Kind by kind, what differs in more stages first."""
+    """Kind by kind, what differs in more stages first, and one field of each group before the next of any."""
+    seen: collections.Counter = collections.Counter()
+    rank: dict[Difference, int] = {}
+    for one in stages:
+        group = one.fact.rpartition(".")[0]
+        rank[one] = seen[group]
+        seen[group] += 1
     for kind, most in _SHOWN.items():
-        of_kind = [one for one in stages if one.kind == kind and (kind != "scores" or one.fact.endswith(".miou"))]
-        yield from sorted(of_kind, key=lambda one: -len(stages[one]))[:most]
+        of_kind = [one for one in stages if one.kind == kind and one.fact not in _UNTELLING]
+        of_kind = [one for one in of_kind if kind != "scores" or one.fact.endswith(".miou")]
+        yield from sorted(of_kind, key=lambda one: (-len(stages[one]), rank[one]))[:most]
 
 
-def _apart(ours: str, theirs: str) -> tuple[str, str]:
+def _short_number(text: str) -> str:
+    """Six digits of one that has more."""
+    try:
+        return f"{float(text):.6g}" if "." in text else text
+    except ValueError:
+        return text
+
+
+def _apart(ours: str, theirs: str, most: int) -> tuple[str, str]:
     """Both shortened so that they still differ: without the start that they share, where they are long."""
-    if max(len(ours), len(theirs)) <= _MOST_LETTERS:
-        return ours, theirs
     same = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
-    start = max(0, same - 4) if same > _MOST_LETTERS - 4 else 0
-    return _from(ours, start), _from(theirs, start)
+    start = same - 4 if same > most - 4 else 0
+    return _from(ours, start, most), _from(theirs, start, most)
 
 
-def _from(text: str, start: int) -> str:
+def _from(text: str, start: int, most: int) -> str:
     text = f"…{text[start:]}" if start else text
-    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
-
-
-def _end(path: str) -> str:
-    return path if len(path) <= _MOST_LETTERS else f"…{path[1 - _MOST_LETTERS :]}"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

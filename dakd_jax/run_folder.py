@@ -114,7 +114,7 @@ def compare(first: pathlib.Path, second: pathlib.Path, console: Console, *, full
         for name, differences in found.items():
             console.print(comparison.stage_table(name, differences, runs))
     else:
-        console.print(comparison.short_table(found, runs))
+        console.print(comparison.short_table(found, runs, console.width))
         console.print(comparison.counts_line(found), highlight=False, soft_wrap=True)
     return not found and ours.keys() == theirs.keys()
 
