@@ -123,8 +123,9 @@ def _at_scale(config: ConfigDict, given: dict) -> ConfigDict:
 def _define(argv: list[str], config: ConfigDict) -> flags.FlagValues:
     """The flags; `config` takes the overrides."""
     values = flags.FlagValues()
-    before = argv[: argv.index("--")] if "--" in argv else argv
-    config_flags.DEFINE_config_dict("config", config, "The experiment.", flag_values=values, sys_argv=before)
+    # Of the words only those that are overrides: a stray --config, as another flag's value, would be taken for a file.
+    fields = [word for word in argv if overrides.is_override(word)]
+    config_flags.DEFINE_config_dict("config", config, "The experiment.", flag_values=values, sys_argv=fields)
     flags.DEFINE_enum("mode", MODES[0], MODES, "What to do.", flag_values=values)
     flags.DEFINE_list("seeds", [], "Seeds to train one after the other.", flag_values=values)
     flags.DEFINE_string("replay", "", "A blackbox-* folder: runs its step again.", flag_values=values)

@@ -17,6 +17,11 @@ _SIZE = re.compile(r"(\d+)\s*[xX×*]\s*(\d+)")
 _ALL = "(all fields: configs/base.py)"
 
 
+def is_override(word: str) -> bool:
+    """Whether a word of the command line is for a field of the config."""
+    return bool(_WORD.fullmatch(word) or _NEGATED.fullmatch(word))
+
+
 def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
     """The command line with each tuple field given once, as Python writes it, so that the flags understand it.
 

@@ -91,6 +91,8 @@ def test_a_wrong_config_is_one_line_that_names_it(here, text, told):
         (["--config=" + "a" * 5000], "no such file"),
         (["--", "--config=demo"], "unexpected argument '--config=demo'"),
         (["--flagfile=nowhere"], "nowhere"),
+        (["--rows", "--config"], "--rows"),
+        (["--workdir", "--config=demo"], "--workdir has no value: '--config=demo' follows it"),
         (["--full"], "--full goes with --mode=compare"),
     ],
     ids=str,
