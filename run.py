@@ -1,8 +1,9 @@
 """Train and evaluate: python run.py --config=configs/bdd_case_d.py [--workdir=DIR] [--config.FIELD=VALUE ...]
 
---config=FILE.py[:PRESET] (default configs/demo.py) names the experiment; every field of configs/base.py can be
-overridden, tuples as --config.data.target_size=640,360. --workdir (default config.workdir, else runs/<data.name>)
-is where everything goes. --seeds=0,1,2 trains under each of these seeds and reports mean, spread and interval.
+--config=FILE.py[:PRESET] (default configs/demo.py) names the experiment; what is absent is sought in this project, by
+path or name: `demo`. Every field of configs/base.py can be overridden, tuples as --config.data.target_size=640,360 or
+640x360. --workdir (default config.workdir, else runs/<data.name>) is where everything goes. --seeds=0,1,2 trains under
+each of these seeds and reports mean, spread and interval.
 
 --replay=FOLDER runs the step of a blackbox-* folder again and names the first layer that is not finite.
 
@@ -18,35 +19,39 @@ stage and a process of its own: --jobs=N at a time, --rows="KL 0.4,vi" for a par
   attribution  counts what distillation did to a finished plan's networks, with a page
   figures   draws pictures that a finished plan's cases improved most and least, random or named ones, with error maps
   verify    checks that what lies in --workdir is what its records say
-  compare   A B: lists what differs between two runs' folders, in records and scores
+  compare   A B: lists what differs between two runs' folders, in records and scores; --full all of it
 
 Exit codes: 0 done; 1 verify or compare found a difference; 2 a mistake in the command, config or files; 3 a loss became
 NaN or infinite; 4 stages of a table failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal;
 ignored under nohup), all after saving: the same command goes on.
 """
 
+import difflib
 import logging
 import os
 import pathlib
+import runpy
 import shlex
 import sys
+from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-from dakd_jax import command_line, deterministic, lasting_output
+from dakd_jax import __version__, command_line, deterministic, installation, lasting_output
 from dakd_jax.errors import NonFiniteLoss, UserError
 from dakd_jax.tables_of_paper import processes
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 
+DATA_COMMANDS = {"doctor": "audits a data set", "prepare": "decodes and resizes one once"}  # of data_pipelines
 DONE, DIFFERENT, USER_MISTAKE, DIVERGED, STAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
-def run(arguments: list[str]) -> int:
-    """Does what the command line says; returns the exit code."""
+def run(arguments: list[str], typed: Sequence[str]) -> int:
+    """Does what the command line says, of which `typed` are the words as a person gave them; returns the exit code."""
     if {"-h", "--help"} & set(arguments):
-        print(__doc__)
+        print(__doc__.replace("python run.py", installation.called()))
         return DONE
     command = command_line.parse(arguments)
     deterministic.set_up(_deterministic(command))
@@ -63,9 +68,9 @@ def run(arguments: list[str]) -> int:
     if command.replay:
         return DONE if commands.replay(command.replay, console) else DIVERGED
     if command.mode in commands.FOLDER_MODES:
-        same = commands.FOLDER_MODES[command.mode](command.workdir, command.arguments, console)
+        same = commands.FOLDER_MODES[command.mode](command, console)
         return DONE if same else DIFFERENT
-    typed = shlex.join(["python", "run.py", *arguments])
+    said = f"{installation.called()} {shlex.join(typed)}"
 
     def open_feed(data):
         return Feed(data, progress=commands.rendering_progress(console))
@@ -74,12 +79,12 @@ def run(arguments: list[str]) -> int:
         commands.job(command.job, open_feed, console)
         return DONE
     if "table" in command.config and command.mode in command_line.TABLE_MODES:
-        whole = commands.table(command, open_feed, console, program=pathlib.Path(__file__), typed=typed)
+        whole = commands.table(command, open_feed, console, program=pathlib.Path(__file__), typed=said)
         return DONE if whole else STAGES_FAILED
     feed = open_feed(command.config.data)
     more = {"seeds": command.seeds} if command.seeds else {}
     commands.MODES[command.mode](
-        command.config, feed, command.workdir, console, name=command.name, command=typed, **more
+        command.config, feed, command.workdir, console, name=command.name, command=said, **more
     )
     return DONE
 
@@ -89,16 +94,40 @@ def _deterministic(command: command_line.Command) -> bool:
     return processes.deterministic(command.job) if command.job else command.config.train.deterministic
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], typed: Sequence[str] | None = None) -> int:
     """Exit code of a command line; mistakes end as one line on stderr."""
     try:
-        return run(arguments)
+        return run(arguments, arguments if typed is None else typed)
     except (UserError, DataError, NonFiniteLoss) as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED if isinstance(error, NonFiniteLoss) else USER_MISTAKE
     except KeyboardInterrupt as stopped:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return getattr(stopped, "exit_code", INTERRUPTED)
+
+
+def dakd(words: list[str]) -> int:
+    """Exit code of `dakd MODE ...`, which is `python run.py --mode=MODE ...`, and of the commands for data."""
+    first, *rest = words or ["--help"]
+    if first in ("-h", "--help", "help"):
+        data = "\n".join(f"  dakd {name:<8} {what}: see dakd {name} --help" for name, what in DATA_COMMANDS.items())
+        print(f"dakd MODE ... is python run.py --mode=MODE ...\n{data}\n\n{__doc__}")
+        return DONE
+    if first == "--version":
+        print(f"dakd_jax {__version__}")
+        return DONE
+    if first in DATA_COMMANDS:
+        sys.argv[1:] = rest
+        runpy.run_module(f"data_pipelines.{first}", run_name="__main__", alter_sys=True)  # ends with SystemExit
+    if first in command_line.MODES:
+        return main([f"--mode={first}", *rest], words)
+    if first.startswith("-"):  # the default mode, or --mode
+        return main(words)
+    known = [*command_line.MODES, *DATA_COMMANDS]
+    near = difflib.get_close_matches(first, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+    print(f"error: dakd {first}: unknown; {hint} (dakd --help)", file=sys.stderr)
+    return USER_MISTAKE
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def _data() -> ConfigDict:
     data.target_dir = ""  # a folder of your own pictures, as the unlabelled target
     data.target_recursive = False  # whether those in the folders below it are taken too
     data.source_list = ""  # a text file that restricts the source's training pictures
-    data.records_dir = ""  # sets of prepared records (python -m data_pipelines.prepare); '' = root/prepared
+    data.records_dir = ""  # sets of prepared records; '' = runs/prepared, where prepare puts them, and root/prepared
     data.source_size = (1024, 512)  # width, height that training pictures are resized to
     data.target_size = (1280, 720)
     data.batch_size = 2  # pictures of each domain in a step

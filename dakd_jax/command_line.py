@@ -1,19 +1,20 @@
 """The command line of run.py: absl flags and ml_collections' config flag, with one-line mistakes."""
 
 import dataclasses
-import difflib
-import os
+import itertools
 import pathlib
 from collections.abc import Mapping
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from dakd_jax import config_files, overrides
 from dakd_jax.errors import UserError
 
-DEFAULT_CONFIG = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "demo.py")
 TABLE_MODES = ("train", "plan")  # in which a config that names a table fills or plans it
 MODES = ("train", "plan", "evaluate", "protocols", "submit", "attribution", "figures", "verify", "compare")
+# Flags whose value may be the next word.
+VALUED = ("--mode", "--workdir", "--replay", "--job", "--rows", "--seeds", "--jobs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Command:
       rows: of --rows, names of a table's rows; () = all.
       jobs: stages of a table that are trained at a time.
       job: file of --job, '' for none.
+      full: --mode=compare lists all.
     """
 
     config: ConfigDict
@@ -43,6 +45,7 @@ class Command:
     rows: tuple[str, ...] = ()
     jobs: int = 1
     job: str = ""
+    full: bool = False
 
 
 def parse(arguments: list[str]) -> Command:
@@ -51,29 +54,28 @@ def parse(arguments: list[str]) -> Command:
     Raises:
       UserError: unknown name, field, mode, preset or file, or a value of the wrong type.
     """
-    argv = ["run.py", *arguments]
     try:
-        values = _define(argv)
+        argv = flags.FLAGS.read_flags_from_files(["run.py", *arguments], force_gnu=False)
+    except flags.Error as error:
+        raise UserError(f"command line: {_one_line(error)}") from error
+    file, argv = _take_file(argv)
+    config, name = config_files.load(file)
+    argv = overrides.settle(argv, config)
+    try:
+        values = _define(argv, config)
         rest = values(argv)[1:]
         config = values.config
     except UserError:
         raise
-    except AttributeError as error:
-        raise _unknown_field(arguments, error) from error
-    except Exception as error:  # whatever absl, the config flag or a hand-written file may raise
+    except Exception as error:  # whatever absl and the config flag may raise
         raise UserError(f"command line: {_one_line(error)} (all fields: configs/base.py)") from error
-    is_table = isinstance(config, ConfigDict) and "table" in config and values.mode in TABLE_MODES
+    is_table = "table" in config and values.mode in TABLE_MODES
     _refuse_misuse(values, rest, is_table)
-    file = pathlib.Path(config_flags.get_config_filename(values["config"]).split(":")[0])
-    if not isinstance(config, ConfigDict):
-        there = os.path.isfile(file)  # False, and no exception, for what can be no path
-        reason = "get_config() returns no ConfigDict; start from configs/base.py" if there else _no_such(file)
-        raise UserError(" ".join(f"--config={file}: {reason}".split()))
     _refuse_groups(config_flags.get_override_values(values["config"]))
     config = _at_scale(config, config_flags.get_override_values(values["config"]))
     return Command(
         config=config,
-        name=file.stem,
+        name=name,
         mode=values.mode,
         workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{config.data.name}").expanduser(),
         replay=values.replay,
@@ -82,7 +84,25 @@ def parse(arguments: list[str]) -> Command:
         rows=tuple(text.strip() for text in values.rows),
         jobs=values.jobs,
         job=values.job,
+        full=values.full,
     )
+
+
+def _take_file(argv: list[str]) -> tuple[str, list[str]]:
+    """(what --config names, the last one where there are more; all other words)."""
+    found, rest, words = config_files.DEFAULT, [], iter(argv)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if word == "--" or word in VALUED:  # all that follows is no flag; or the next word is no flag
+            rest += [word, *(words if word == "--" else itertools.islice(words, 1))]
+        elif flag not in ("--config", "-config"):
+            rest.append(word)
+        elif equals:
+            found = value
+        elif (found := next(words, "")) == "" or found.startswith("--"):
+            follows = f": {found!r} follows it" if found else ""
+            raise UserError(f"--config has no value{follows}; expected FILE[:PRESET], as --config=configs/demo.py")
+    return found, rest
 
 
 def _at_scale(config: ConfigDict, given: dict) -> ConfigDict:
@@ -93,19 +113,19 @@ def _at_scale(config: ConfigDict, given: dict) -> ConfigDict:
     """
     if "scales" not in config:
         return config
-    scale = config.scales.get(config.data.name, ConfigDict())
-    config.update_from_flattened_dict({field: value for field, value in _flat(scale).items() if field not in given})
+    scale = config_files.flat(config.scales.get(config.data.name, ConfigDict()))
+    config.update_from_flattened_dict({field: value for field, value in scale.items() if field not in given})
     with config.unlocked():
         del config["scales"]
     return config
 
 
-def _define(argv: list[str]) -> flags.FlagValues:
-    """The flags; the default config file is loaded, with its overrides, in here already."""
+def _define(argv: list[str], config: ConfigDict) -> flags.FlagValues:
+    """The flags; `config` takes the overrides."""
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", DEFAULT_CONFIG, "Experiment: a file of configs/.", flag_values=values, sys_argv=argv
-    )
+    # Of the words only those that are overrides: a stray --config, as another flag's value, would be taken for a file.
+    fields = [word for word in argv if overrides.is_override(word)]
+    config_flags.DEFINE_config_dict("config", config, "The experiment.", flag_values=values, sys_argv=fields)
     flags.DEFINE_enum("mode", MODES[0], MODES, "What to do.", flag_values=values)
     flags.DEFINE_list("seeds", [], "Seeds to train one after the other.", flag_values=values)
     flags.DEFINE_string("replay", "", "A blackbox-* folder: runs its step again.", flag_values=values)
@@ -113,6 +133,7 @@ def _define(argv: list[str]) -> flags.FlagValues:
     flags.DEFINE_list("rows", [], "Rows of a table to train.", flag_values=values)
     flags.DEFINE_integer("jobs", 1, "Stages of a table to train at a time.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("job", "", "A stage of a table, as its command wrote it.", flag_values=values)
+    flags.DEFINE_boolean("full", False, "All differences of --mode=compare.", flag_values=values)
     return values
 
 
@@ -129,7 +150,9 @@ def _refuse_misuse(values: flags.FlagValues, rest: list[str], is_table: bool) ->
         if text.startswith("--"):
             raise UserError(f"--{name} has no value: {text!r} follows it")
     if rest and values.mode != "compare":
-        raise UserError(f"unexpected argument {rest[0]!r}: settings are given as --config.FIELD=VALUE")
+        raise UserError(f"unexpected argument {rest[0]!r}: settings are given as --config.FIELD=VALUE, without spaces")
+    if values.full and values.mode != "compare":
+        raise UserError("--full goes with --mode=compare")
 
 
 def _refuse_groups(overrides: dict) -> None:
@@ -145,33 +168,9 @@ def _seeds(texts: list[str]) -> tuple[int, ...]:
     return seeds
 
 
-def _no_such(file: pathlib.Path) -> str:
-    near = sorted(p.name for p in file.parent.glob("*.py") if p.stem not in ("__init__", "base"))
-    return f"no such file; {file.parent}/ holds {', '.join(near) or 'no config'}"
-
-
 def _one_line(error: Exception) -> str:
     """The message of an error; of one that wraps a traceback, its last line."""
     text = str(error).strip()
     if "Traceback" in text:
         text = text.splitlines()[-1]
     return " ".join(text.split()).removeprefix(f"{UserError.__module__}.UserError: ")
-
-
-def _unknown_field(arguments: list[str], error: AttributeError) -> UserError:
-    """Which --config.FIELD it was, and the known field that is nearest."""
-    part = str(error).strip("\"'\\").split("'")[0].split("\\")[0]
-    fields = [a.removeprefix("--config.").split("=")[0] for a in arguments if a.startswith("--config.")]
-    field = next((f for f in fields if part in f.split(".")), part)
-    config = parse([a for a in arguments if not a.startswith("--config.")]).config
-    near = difflib.get_close_matches(field, list(_flat(config)), n=1)
-    hint = f"did you mean --config.{near[0]}?" if near else f"there is {', '.join(config)}"
-    return UserError(f"--config.{field} is unknown: {hint} (all fields: configs/base.py)")
-
-
-def _flat(config: ConfigDict, prefix: str = "") -> dict:
-    """All fields, by the names that --config takes: 'seed', 'data.toy.size', ..."""
-    found = {}
-    for name, value in config.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {f"{prefix}{name}": value}
-    return found

@@ -263,10 +263,12 @@ MODES = {
     "figures": figures,
 }
 
-# (workdir, arguments, console) to whether all is the same.
+# (command, console) to whether all is the same.
 FOLDER_MODES = {
-    "verify": lambda workdir, arguments, console: run_folder.verify(workdir, console),
-    "compare": lambda workdir, arguments, console: run_folder.compare(*map(pathlib.Path, arguments), console),
+    "verify": lambda command, console: run_folder.verify(command.workdir, console),
+    "compare": lambda command, console: run_folder.compare(
+        *map(pathlib.Path, command.arguments), console, full=command.full
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from dakd_jax import black_box, records
+from dakd_jax import black_box, installation, records
 from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.device_prefetch import prefetch_to_device
 from dakd_jax.interruption import Stopped, StopRequest
@@ -115,7 +115,7 @@ def _raise_if_made(stop: StopRequest) -> None:
 
 
 def _message(bad: BadStep, found: BadStep | None, first: int, folder: pathlib.Path) -> str:
-    replay = f"look with python run.py --replay={folder}"
+    replay = f"look with {installation.called()} --replay={folder}"
     if found is None:
         return (
             f"{bad}; repeated from step {first} it did not come again: {DIFFERS}; give the same command to go on from "

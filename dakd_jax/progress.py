@@ -1,18 +1,17 @@
 """What a person sees while a stage runs: a bar in a terminal, a line now and then elsewhere."""
 
+import math
+import shutil
 import time
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, Task
+from rich.text import Text
 
 TABLE_WIDTH = 110  # of the widest table, where there is no terminal to ask
+LINE_WIDTH = 80  # of a line of progress, where there is no terminal to ask
+TITLE_WIDTH = 34  # of nearly all titles: they are padded to it where there is room
+_LEAST_TITLE, _LEAST_BAR, _MOST_BAR = 12, 6, 24
 QUIET_SECONDS = 15  # between lines where the output is no terminal
 
 
@@ -31,6 +30,75 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
+def speed(images_per_second: float) -> str:
+    """For people: '65.3 images/s', '4.52 s/image' where it is less than one a second; '' where it is not known."""
+    if not 0 < images_per_second < math.inf:
+        return ""
+    slow = images_per_second < 1
+    value = 1 / images_per_second if slow else images_per_second
+    digits = max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:,.{digits}f} {'s/image' if slow else 'images/s'}"
+
+
+def significant(value: float) -> float:
+    """Four significant digits, for records: what is small does not become 0."""
+    return float(f"{value:.4g}")
+
+
+def titled(title: str, rest: str, width: int) -> str:
+    """`title rest` in one line of so many letters at most."""
+    return f"{_fitted(title, width - len(rest) - 1)} {rest}"[:width].rstrip()
+
+
+def _fitted(title: str, room: int) -> str:
+    """A title padded where there is room, else cut, but not beyond what tells it from others."""
+    if len(title) <= room:
+        return title.ljust(min(room, TITLE_WIDTH))
+    room = max(room, _LEAST_TITLE)
+    return title if len(title) <= room else f"{title[: room - 1]}…"
+
+
+class _Line:
+    """A task as one line that is as wide as the terminal at most, whatever that is made to while the task runs."""
+
+    def __init__(self, task: Task):
+        self._task = task
+
+    def __rich_console__(self, console, options):
+        task, width = self._task, options.max_width - 1  # in the last column some terminals wrap
+        parts = [f"{task.completed:.0f}/{task.total:.0f}", f"eta {_clock(task.time_remaining)}", task.fields["note"]]
+        with_elapsed = [parts[0], _clock(task.elapsed), *parts[1:]]
+        if sum(len(part) + 1 for part in with_elapsed) + min(len(task.description), TITLE_WIDTH) <= width:
+            parts = with_elapsed
+        rest = " ".join(filter(None, parts))
+        room = width - len(rest) - 1
+        # Without a bar the title may take all; with one it is only padded where the whole bar has its place too.
+        title = _fitted(task.description, max(room - _MOST_BAR - 1, min(len(task.description), room)))
+        line = Text(f"{title} ", no_wrap=True, overflow="crop")
+        if (length := min(room - len(title) - 1, _MOST_BAR)) >= _LEAST_BAR:
+            full = round(length * task.percentage / 100)
+            line.append("━" * full, "bar.complete").append("━" * (length - full), "bar.back").append(" ")
+        line.append(rest)
+        line.truncate(width)
+        yield line
+
+
+def _clock(seconds: float | None) -> str:
+    """'0:01:05'."""
+    if seconds is None:
+        return "-:--:--"
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+class _Bar(Progress):
+    """Progress whose tasks are lines that never wrap."""
+
+    def get_renderables(self):
+        """One for each task."""
+        yield from map(_Line, self.tasks)
+
+
 class StageProgress:
     """Progress of `total` units with ETA and pictures per second; a context manager."""
 
@@ -39,16 +107,7 @@ class StageProgress:
         self._first, self._began, self._said = start, time.monotonic(), time.monotonic()
         self._bar = None
         if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description:<34}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("eta"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=console,
-            )
+            self._bar = _Bar(console=console)
             self._task = self._bar.add_task(title, total=total, completed=start, note="")
 
     def __enter__(self):
@@ -69,7 +128,11 @@ class StageProgress:
         if done < self._total and now - self._said < QUIET_SECONDS:
             return
         self._said = now
-        rate = (done - self._first) / max(now - self._began, 1e-9)
-        eta = (self._total - done) / rate if rate else float("inf")
-        left = f"  eta {eta:,.0f} s" if done < self._total else f"  in {now - self._began:,.0f} s"
-        self._console.print(f"{self._title:<34} {self._unit} {done}/{self._total}{left}  {note}", highlight=False)
+        passed = now - self._began
+        pace = passed / (done - self._first) if done > self._first else math.inf
+        seconds = passed if done >= self._total else (self._total - done) * pace
+        what = "in" if done >= self._total else "eta"
+        left = f"  {what} {duration(seconds)}" if seconds < math.inf else ""
+        rest = f"{self._unit} {done}/{self._total}{left}" + (f"  {note}" if note else "")
+        width = min(LINE_WIDTH, shutil.get_terminal_size().columns)
+        self._console.print(titled(self._title, rest, width), highlight=False, markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dakd_jax import atomic_files
+from dakd_jax import atomic_files, installation
 
 PACKAGES = (
     "jax",
@@ -71,7 +71,9 @@ def hash_arrays(named: dict[str, np.ndarray]) -> str:
 
 
 def _git(*arguments: str) -> str:
-    folder = pathlib.Path(__file__).parent
+    if installation.IS_WHEEL:  # a repository around it, as that of a project with its .venv, is another one
+        return ""
+    folder = installation.ROOT
     try:
         done = subprocess.run(("git", *arguments), cwd=folder, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -3,11 +3,10 @@
 import pathlib
 from collections.abc import Iterator
 
-import rich.box
-import rich.table
 from rich.console import Console
 
-from dakd_jax import checkpoint_files, kept_scores, pretrained, records, weights
+from dakd_jax import checkpoint_files, comparison, kept_scores, pretrained, records, weights
+from dakd_jax.comparison import Difference
 from dakd_jax.errors import UserError
 from dakd_jax.logs import METRICS, read_row
 
@@ -92,38 +91,42 @@ def _bad_weights(folder: pathlib.Path, record: dict) -> Iterator[str]:
         yield f"{weights.FILE} does not hold the recorded weights"
 
 
-def compare(first: pathlib.Path, second: pathlib.Path, console: Console) -> bool:
+def compare(first: pathlib.Path, second: pathlib.Path, console: Console, *, full: bool = False) -> bool:
     """Prints what differs between the records and scores of two runs; True when nothing does.
+
+    Few differences are listed stage by stage, of more those that tell most unless `full`.
 
     Raises:
       UserError: one of them holds no stages.
     """
     ours, theirs = ({f.name.rsplit("-", 1)[0]: f for f in _stages(folder)} for folder in (first, second))
-    same = True
-    for name in {**ours, **theirs}:
-        rows = _differences(*(_facts(stages.get(name)) for stages in (ours, theirs)))
-        same &= not rows
-        if not rows:
+    runs, common = (str(first), str(second)), [name for name in ours if name in theirs]
+    found = {name: list(_differences(_facts(ours[name]), _facts(theirs[name]))) for name in common}
+    found = {name: differences for name, differences in found.items() if differences}
+    for name in common:
+        if name not in found:
             console.print(f"{name}: no difference", highlight=False)
-            continue
-        table = rich.table.Table(title=name, title_justify="left", box=rich.box.SIMPLE_HEAD)
-        for header in ("", str(first), str(second)):
-            table.add_column(header, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    return same
+    for run, lone in ((second, ours.keys() - theirs.keys()), (first, theirs.keys() - ours.keys())):
+        if lone:
+            names = ", ".join(name for name in {**ours, **theirs} if name in lone)
+            console.print(f"absent in {run}: {names}", highlight=False, soft_wrap=True, markup=False)
+    if full or sum(map(len, found.values())) <= comparison.FEW:
+        for name, differences in found.items():
+            console.print(comparison.stage_table(name, differences, runs))
+    else:
+        console.print(comparison.short_table(found, runs, console.width))
+        console.print(comparison.counts_line(found), highlight=False, soft_wrap=True)
+    return not found and ours.keys() == theirs.keys()
 
 
-def _facts(folder: pathlib.Path | None) -> dict:
-    """All that is compared of a stage, flat; {} of none."""
-    if folder is None:
-        return {}
+def _facts(folder: pathlib.Path) -> dict:
+    """All that is compared of a stage, flat."""
     record = {k: v for k, v in (records.read_json(folder / RECORD) or {}).items() if k not in _PASSING}
     scores = {f"scores under {name}": of for name, of in kept_scores.evaluations(folder).items()}
     return records.flatten(record | scores)
 
 
-def _differences(ours: dict, theirs: dict) -> list[tuple[str, str, str]]:
-    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    return [(name, str(ours.get(name, "absent")), str(theirs.get(name, "absent"))) for name in names]
+def _differences(ours: dict, theirs: dict) -> Iterator[Difference]:
+    for name in {**ours, **theirs}:
+        if ours.get(name) != theirs.get(name):
+            yield Difference(name, str(ours.get(name, "absent")), str(theirs.get(name, "absent")))

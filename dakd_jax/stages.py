@@ -119,12 +119,15 @@ class Experiment:
             table.add_column(column, overflow="fold", no_wrap=column not in ("starts from", "what happens"))
         for name, planned in self.plan.items():
             network = self.config[planned.stage.network]
-            table.add_row(
-                name,
-                f"{network.arch} x{network.width:g}",
+            trained_here = (
                 planned.stage.start or weights.start_text(network),
                 "yes" if planned.stage.distils else "",
                 str(self._settings(planned).steps),
+            )
+            table.add_row(
+                name,
+                f"{network.arch} x{network.width:g}",
+                *(("", "", "") if planned.replaced_by else trained_here),
                 planned.status,
                 planned.hash.removeprefix("file:")[:8],
             )

@@ -15,7 +15,7 @@ from dakd_jax.energy import EnergyMeter
 from dakd_jax.errors import NonFiniteLoss
 from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.logs import METRICS, MetricLog, read_rows
-from dakd_jax.progress import StageProgress
+from dakd_jax.progress import StageProgress, significant
 from dakd_jax.selection import best_step
 from dakd_jax.stage_job import Job
 from dakd_jax.train_step import FINITE, LearningRates, train_step
@@ -252,9 +252,10 @@ def _loop(job, state, checkpoints, log, console, stop):
     resumed = {"resumed_at_step": first} if first else {}
     if first == settings.steps:  # nothing was left to time
         return state, resumed, watch.skipped
+    measured = {"images_per_second": significant(rows.clock.overall)} if rows.clock.overall else {}  # of one row none
     timing = energy.record() | {
-        "images_per_second": round(rows.clock.overall, 1),
-        "minutes": round(rows.clock.seconds / 60, 2),
+        **measured,
+        "minutes": significant(rows.clock.seconds / 60),
         "data_wait_percent": round(100 * wait.share, 2),
     }
     return state, resumed | timing, watch.skipped

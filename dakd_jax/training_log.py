@@ -10,7 +10,7 @@ import numpy as np
 from dakd_jax.black_box import FiniteWatch
 from dakd_jax.discriminator_watch import DiscriminatorWatch
 from dakd_jax.logs import MetricLog
-from dakd_jax.progress import duration
+from dakd_jax.progress import duration, significant, speed
 from dakd_jax.train_step import LearningRates
 
 TIMED_STEPS = 20  # at least, before it is said how long the rest should take
@@ -83,7 +83,7 @@ class TrainingLog:
         values |= {
             "learning_rate": float(row.rate.segmenter),
             "discriminator_learning_rate": float(row.rate.discriminator),
-            "images_per_second": round(self.clock.rate, 2),
+            **({"images_per_second": significant(self.clock.rate)} if self.clock.rate else {}),  # not of the first row
             "data_wait_percent": round(100 * row.data_wait, 2),
         }
         self._log.row(row.step, "train", values | ({"unreadable_examples": row.unreadable} if row.unreadable else {}))
@@ -105,10 +105,10 @@ class TrainingLog:
 
     @property
     def note(self) -> str:
-        """For the line of the progress: speed, and how many steps were left out."""
+        """For the line of the progress: speed, once it is known, and how many steps were left out."""
         skipped = self._watch.skipped
-        count = f"  {skipped} step{'s' * (skipped > 1)} skipped" if skipped else ""
-        return f"{self.clock.rate:6.1f} images/s{count}"
+        count = f"{skipped} step{'s' * (skipped > 1)} skipped" if skipped else ""
+        return "  ".join(filter(None, (speed(self.clock.rate), count)))
 
     def _tell_of_skipped(self) -> None:
         """At most once a row, from the second step on that was left out: one may be chance."""

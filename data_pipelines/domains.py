@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipelines import data_files, fingerprint, prepared_records
+from data_pipelines import class_histogram, data_files, fingerprint, prepared_records
 from data_pipelines.datasets import LAYOUTS, list_examples, restrict_split
 from data_pipelines.errors import AccessError, DataError
 from data_pipelines.examples import Split
@@ -194,9 +194,40 @@ def _folder(data: Any, root: Path, dataset: str) -> Path:
     return folder
 
 
-def records_dir(data: Any) -> Path:
-    """The folder that holds sets of prepared records."""
-    return Path(data.records_dir or Path(data.root or ".") / "prepared").expanduser()
+def class_counts_dir(data: Any, split: Split) -> Path:
+    """The folder of class histograms: of data.records_dir, else where earlier versions kept them, else the default."""
+    base = Path(data.records_dir or prepared_records.DEFAULT).expanduser() / "class_counts"
+    earlier = _beside(data) / "class_counts"
+    kept = not data.records_dir and data_files.is_file(class_histogram.cache_file(split, earlier))
+    return earlier if kept else base
+
+
+def _beside(data: Any) -> Path:
+    """Where earlier versions put sets of prepared records unless told otherwise."""
+    return Path(data.root or ".").expanduser() / "prepared"
+
+
+def _sets(data: Any, source: Path, dataset: str, split: str) -> list[prepared_records.RecordSet]:
+    """The prepared records of a split of the dataset that lies, or should lie, in `source`.
+
+    Raises:
+      DataError: a broken set, or nothing tells which of several datasets' sets are meant.
+    """
+    if not data.records_dir:
+        places = prepared_records.default_place(source), _beside(data)
+        return [one for place in places for one in prepared_records.find(place, dataset, split)]
+    given = Path(data.records_dir).expanduser()
+    own = given / prepared_records.place_name(source)
+    found = [one for place in (given, own) for one in prepared_records.find(place, dataset, split)]
+    if found or data_files.is_folder(source) or not data_files.is_folder(given):
+        return found
+    # Records that were copied without what they were made of: it had another path.
+    by_place = {place: prepared_records.find(place, dataset, split) for place in sorted(data_files.listing(given))}
+    by_place = {place: sets for place, sets in by_place.items() if sets}
+    if len(by_place) > 1:
+        names = ", ".join(place.name for place in by_place)
+        raise DataError(f"{given}: holds records of {dataset} in {names}; name one as --config.data.records_dir")
+    return [one for sets in by_place.values() for one in sets]
 
 
 def _list(data: Any, root: Path, dataset: str, split: str, *, list_file: str = "", labelled: bool = True) -> Split:
@@ -205,8 +236,9 @@ def _list(data: Any, root: Path, dataset: str, split: str, *, list_file: str = "
     Raises:
       DataError: neither is there, or the split is incomplete.
     """
-    sets = prepared_records.find(records_dir(data), dataset, split)
-    if sets and not data_files.is_folder(named := _named_folder(data, root, dataset)):
+    named = _named_folder(data, root, dataset)
+    sets = _sets(data, named, dataset, split)
+    if sets and not data_files.is_folder(named):
         whole = next((one for one in sets if one.description.labelled), sets[0])
         found = restrict_split(whole.as_split(named, labelled=labelled), list_file)
     else:
@@ -229,10 +261,10 @@ def target_lacks_labels(data: Any) -> bool:
     if data.target_dir:
         return True
     dataset = PAIRS[data.name].target
-    sets = (one for split in ("train", "val") for one in prepared_records.find(records_dir(data), dataset, split))
+    folder = _named_folder(data, Path(data.root or ".").expanduser(), dataset)
+    sets = (one for split in ("train", "val") for one in _sets(data, folder, dataset, split))
     if any(one.description.labelled for one in sets):
         return False
-    folder = _named_folder(data, Path(data.root or ".").expanduser(), dataset)
     return data_files.is_folder(folder) and not any(_label_files(dataset, folder))
 
 
@@ -254,8 +286,8 @@ def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: b
         if data.target_dir:
             recursive = data.get("target_recursive", False)  # absent in configs that earlier versions recorded
             found = list_examples("flat_folder", data.target_dir, "train", labelled=labelled, recursive=recursive)
-            found = _with_depth(found, data)
-            return prepared_records.attach(found, prepared_records.find(records_dir(data), "flat_folder", "train"))
+            sets = _sets(data, Path(data.target_dir).expanduser(), "flat_folder", "train")
+            return prepared_records.attach(_with_depth(found, data), sets)
         return _list(data, root, dataset, "train", labelled=labelled)
     except DataError as error:
         if needed or labelled:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import class_mix, loaders, transforms
-from data_pipelines.domains import Domains, check_settings, check_size, open_domains, records_dir
+from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, open_domains
 from data_pipelines.errors import DataError
 from data_pipelines.example_order import ExampleOrder
 from data_pipelines.examples import Split
@@ -112,7 +112,7 @@ def _labelled_stream(
     if data.rare_class_temperature:
         from data_pipelines.class_histogram import class_histogram  # only here is it wanted
 
-        counts = class_histogram(split, records_dir(data) / "class_counts", num_workers=data.num_parallel_calls).counts
+        counts = class_histogram(split, class_counts_dir(data, split), num_workers=data.num_parallel_calls).counts
         order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)
     else:
         order = ExampleOrder(len(split), seed=seed, stream=number)

@@ -4,11 +4,11 @@ Writes sets of prepared records, which training then reads in place of the folde
 moment, the same command goes on; what is not whole is never taken for whole.
 
 Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --size (width x height, as source_size
-or target_size of the config), --splits (default: train and val), --output (default: prepared/ beside the source, where
-training looks), --recursive (a flat_folder's pictures in the folders below it too), --num_workers (processes),
---compression (none or zstd), --shard_mb,
---beam_runner and --beam_options (write the shards on an Apache Beam runner; the disk must be shared), --bit_depth (how
-many bits the values of 16-bit pictures use, as data.bit_depth; without it they are refused).
+or target_size of the config), --splits (default: train and val), --output (default: runs/prepared/ below the current
+folder, where training looks), --recursive (a flat_folder's pictures in the folders below it too), --num_workers
+(processes), --compression (none or zstd), --shard_mb, --beam_runner and --beam_options (write the shards on an Apache
+Beam runner; the disk must be shared), --bit_depth (how many bits the values of 16-bit pictures use, as data.bit_depth;
+without it they are refused).
 
 Training splits keep labels at the picture's size; val and test keep them at native size, for evaluation.
 Exit codes: 0 done; 2 a mistake in the command or the files; 130, 143, 129 stopped (Ctrl-C, SIGTERM, SIGHUP).
@@ -23,22 +23,16 @@ from pathlib import Path
 
 from absl import flags
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from data_pipelines import command_line, data_files, preparation, preparation_runners
+from data_pipelines import command_line, data_files, preparation, preparation_runners, prepared_records, progress_line
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import quick
 from data_pipelines.domains import check_size
 from data_pipelines.errors import AccessError, DataError, MissingLabels
 from data_pipelines.examples import Split
+
+_SPINNER, _RATE = 2, 15  # letters in the line of progress
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -60,23 +54,45 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def run(values: flags.FlagValues, console: Console) -> None:
     """Prepares every split that was asked for."""
-    source, size = Path(values.source).expanduser().absolute(), _size(values.size)
-    output = Path(values.output).expanduser().absolute() if values.output else source.parent / "prepared"
     command_line.check_bit_depth(values.bit_depth)
-    for listed in _list_splits(values.dataset, source, values.splits, values.recursive):
-        split = dataclasses.replace(listed, bit_depth=values.bit_depth)
+    source, size, used = Path(values.source).expanduser().absolute(), _size(values.size), {}
+    listed = _list_splits(values.dataset, source, values.splits, values.recursive)
+    splits = [dataclasses.replace(split, bit_depth=values.bit_depth) for split in listed]
+    places = _places(values, source)
+    for split in splits:
         for note in split.notes:
             console.print(f"{split.split}: {note}", highlight=False, soft_wrap=True)
-        planned = preparation.prepare(
-            split, size, split.split != "train", output, shard_mb=values.shard_mb, compression=values.compression
-        )
-        if preparation.is_done(planned):
-            note = f"{planned.folder}: already prepared from these files{_unheard(values)}"
+        how = {"shard_mb": values.shard_mb, "compression": values.compression}
+        plans = [preparation.prepare(split, size, split.split != "train", place, **how) for place in places]
+        done = next((plan for plan in plans if preparation.is_done(plan)), None)
+        used[(done or plans[0]).folder.parent] = None
+        if done:
+            note = f"{done.folder}: already prepared from these files{_unheard(values)}"
             console.print(note, highlight=False, soft_wrap=True)
             continue
         quick.refuse_what_would_be_misread(split)
-        _write(planned, values, console)
-    console.print(f"training reads them with --config.data.records_dir={output}", highlight=False, soft_wrap=True)
+        _write(plans[0], values, console)
+    for place in used:
+        console.print(_where_they_are_read(place, source), highlight=False, soft_wrap=True)
+
+
+def _places(values: flags.FlagValues, source: Path) -> list[Path]:
+    """Where the sets go, and after it where an earlier version may have put them."""
+    if values.output:
+        return [Path(values.output).expanduser().absolute()]
+    here, of = os.path.realpath("."), os.path.realpath(source)
+    if os.path.commonpath([here, of]) == of:
+        raise DataError(
+            f"--source={values.source}: the current folder is in it, and nothing is written there unless told; name "
+            "--output, or give the command in another folder"
+        )
+    return [prepared_records.default_place(source).absolute(), source.parent / "prepared"]
+
+
+def _where_they_are_read(place: Path, source: Path) -> str:
+    if place == prepared_records.default_place(source).absolute():
+        return f"training in this folder reads them; elsewhere with --config.data.records_dir={place.parent}"
+    return f"training reads them with --config.data.records_dir={place}"
 
 
 def _unheard(values: flags.FlagValues) -> str:
@@ -120,23 +136,14 @@ def _write_shards(planned: preparation.Preparation, values: flags.FlagValues, co
 
 
 def _show_progress(steps, planned: preparation.Preparation, done: int, console: Console) -> None:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("eta"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
+    rate = TextColumn("{task.fields[rate]}")
+    columns = SpinnerColumn(), *progress_line.columns(console, rate, letters=_SPINNER + _RATE)
     with Progress(*columns, console=console) as progress:
         title = planned.folder.name
         task = progress.add_task(title, total=len(planned.split), completed=done, rate="")
         for count in steps:
             progress.advance(task, count)
-            speed = progress.tasks[0].speed
-            progress.update(task, rate=f"{speed:.1f} images/s" if speed else "")
+            progress.update(task, rate=progress_line.speed(progress.tasks[0].speed))
 
 
 def _list_splits(dataset: str, source: Path, wanted: Sequence[str], recursive: bool) -> list[Split]:
@@ -172,7 +179,7 @@ def _list(dataset: str, source: Path, split: str, recursive: bool) -> Split:
 
 
 def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)[x,](\d+)", text)
+    match = re.fullmatch(r"[(\[]?\s*(\d+)\s*[xX×*,\s]\s*(\d+)\s*[)\]]?", text.strip())
     if not match:
         raise DataError(f"--size={text}: expected WIDTHxHEIGHT, e.g. 1280x720")
     size = int(match[1]), int(match[2])

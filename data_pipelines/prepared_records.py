@@ -7,8 +7,10 @@ label table, 0), the picture uint8 [H, W, 3] RGB and the label uint8 [H, W] of t
 """
 
 import dataclasses
+import hashlib
 import io
 import json
+import os
 import re
 import struct
 from collections.abc import Sequence
@@ -24,10 +26,22 @@ from data_pipelines.loading import LoadedExample
 
 FORMAT = 1
 DESCRIPTION, CLASS_COUNTS = "set.json", "class_counts.npy"
+DEFAULT = Path("runs") / "prepared"  # of all datasets; never in a dataset's own folder, which others may share
 RESAMPLE = "bicubic"  # of the pictures, as folders are read
 _HEADER = struct.Struct("<6I")
 # For random access: nothing is read ahead, and big records pass by the small buffer.
 _READER_OPTIONS, _READER_BUFFER = "readahead_buffer_size:0,max_parallelism:0", 65_536
+
+
+def default_place(source: Path) -> Path:
+    """Where the sets of a dataset's folder go and are sought unless told otherwise: below the current folder."""
+    return DEFAULT / place_name(source)
+
+
+def place_name(source: Path) -> str:
+    """Of the folder of one dataset's sets beside those of others: its name, and what tells it from its namesakes."""
+    real = os.path.realpath(source)
+    return f"{os.path.basename(real)}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}"
 
 
 def pack(loaded: LoadedExample) -> bytes:

@@ -65,6 +65,16 @@ def forget_what_was_compiled():
     release_memory()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def default_place_of_records(tmp_path_factory):
+    """What goes below the current folder unless told otherwise would stay in the checkout."""
+    from data_pipelines import prepared_records
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared_records, "DEFAULT", tmp_path_factory.mktemp("records"))
+        yield
+
+
 def pytest_sessionfinish(session):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux tells kilobytes
     if WORKER:

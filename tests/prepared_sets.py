@@ -1,5 +1,7 @@
 """Datasets to prepare, and the command that does it."""
 
+import pathlib
+
 import tiny_datasets as tiny
 
 from data_pipelines import prepare
@@ -7,6 +9,13 @@ from data_pipelines.command_line import main
 
 
 def run(*arguments):
+    """The exit code of the command, which writes beside the source, as earlier versions did, unless told otherwise."""
+    given = dict(argument.lstrip("-").split("=", 1) for argument in arguments if "=" in argument)
+    place = [f"--output={pathlib.Path(given['source']).parent / 'prepared'}"] if "source" in given else []
+    return run_as_it_is(*([] if "output" in given else place), *arguments)
+
+
+def run_as_it_is(*arguments):
     """The exit code of the command."""
     return main(["prepare", *arguments], prepare.define_flags, prepare.run, prepare.__doc__)
 

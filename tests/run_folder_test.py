@@ -1,5 +1,6 @@
 """What lies in a run's folder is what its records say, or it is told; two runs are compared; one at a time."""
 
+import functools
 import hashlib
 import io
 import json
@@ -177,6 +178,47 @@ def test_compare_lists_what_differs(chain, copied):
     same, text = told(run_folder.compare, chain[0], copied)
     assert not same and text.count("no difference") == 6
     assert "versions.jax" in text and "9.9" in text and "scores under native.miou" in text and "absent" in text
+
+
+def test_compare_of_unrelated_runs_is_one_screen(chain, copied):
+    for folder in sorted((copied / "stages").iterdir()):
+        edit(folder / "record.json", change_all)
+        for evaluation in folder.glob("evaluation-*.json"):
+            edit(evaluation, lambda told: told["scores"].update(dict.fromkeys(told["scores"], 0.5)))
+    shutil.rmtree(tiny_runs.stage_folder(copied, "case_a"))
+    console = Console(file=io.StringIO(), width=80)
+    assert not run_folder.compare(chain[0], copied, console)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) <= 24 and max(map(len, lines[1:-1])) <= 80  # the first names a path, the last all counts
+    text = "\n".join(lines)
+    assert f"absent in {copied}: case_a" in text
+    (row,) = [line for line in lines if "config.optim.decay_steps" in line]
+    assert row.split() == ["config.optim.decay_steps", "0", "7", "all"]
+    assert ".miou" in text and "versions.jax" in text
+    assert re.search(r"\d+ differences in 7 stages \(.*\d+ scores.*\); --full lists all", lines[-1])
+    same, text = told(functools.partial(run_folder.compare, full=True), chain[0], copied)
+    assert not same and text.count("config.optim.learning_rate") == 7 and "hardware.cores" in text
+    assert f"absent in {copied}: case_a" in text and len(text.splitlines()) > 100
+
+
+def change_all(record):
+    """As if of another experiment."""
+    for name in record["config"]["optim"]:
+        record["config"]["optim"][name] = 7
+    for name in record["config"]["loss"]:
+        record["config"]["loss"][name] = "else"
+    record["versions"].update(jax="9.9")
+    record["hardware"].update(cores=99)
+    record["data_fingerprint"] = record["hash"] = "0" * 64
+
+
+def test_compare_of_runs_without_a_common_stage(chain, tmp_path):
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder, stage in zip(folders, ("teacher", "case_b"), strict=True):
+        shutil.copytree(tiny_runs.stage_folder(chain[0], stage), folder / "stages" / f"{stage}-0")
+    same, text = told(run_folder.compare, *folders)
+    assert not same
+    assert text.splitlines() == [f"absent in {folders[1]}: teacher", f"absent in {folders[0]}: case_b"]
 
 
 def test_compare_knows_an_evaluation_by_its_rules(tmp_path):

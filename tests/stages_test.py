@@ -159,6 +159,10 @@ def test_replaced_teacher(chain, toy_city, tmp_path, monkeypatch, as_file):
     chosen = tiny_runs.config(toy_city, goal=("case_b",), **{"replace.teacher": str(path), "train.eval_every": 0})
     text = tiny_runs.run(chosen, tmp_path / "run")
     assert f"replaced by {path}" in text
+    (line,) = [line for line in text.splitlines() if f"replaced by {path}" in line]
+    network = f"{chosen.teacher.arch} x{chosen.teacher.width:g}"
+    # No step count, start or teacher of its own: nothing of the kind is done here.
+    assert line.split()[:3] == ["teacher", *network.split()] and line.split()[3] == "replaced"
     assert list(jobs) == ["(b) distilled on target"]
     # The same teacher gives the same case, however it is named.
     assert_same_arrays(

@@ -4,8 +4,9 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
+
+from dakd_jax import installation
 
 _LOG_TAIL = 64 * 1024  # bytes of a log that are searched for its error
 STARTED = "--- a process starts ---"  # line of a log before what each process prints
@@ -64,7 +65,7 @@ class JobProcess:
             log.write(("\n" * bool(log.tell()) + f"{STARTED}\n").encode())  # after what may be half a line
             log.flush()
             self._process = subprocess.Popen(
-                [sys.executable, job.program, f"--job={job.file}"],
+                [*installation.child_command(job.program), f"--job={job.file}"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

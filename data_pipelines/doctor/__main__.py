@@ -6,7 +6,7 @@ histogram, findings.json, and the pixels of each class in each label, which rare
 Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --quick (all headers, but only a
 sample of 32 pairs of each split decoded), --output (folder of the page, default runs/doctor/DATASET),
 --recursive (a flat_folder's pictures in the folders below it too),
---class_counts (folder of the class histograms, default the output; training looks in DATA/prepared/class_counts),
+--class_counts (folder of the class histograms, default the output; training looks in runs/prepared/class_counts),
 --num_workers (processes), --bit_depth (how many bits the values of 16-bit pictures use, as data.bit_depth; without it
 they are errors).
 Exit codes: 0 no errors, at most warnings; 1 something is wrong with the data; 2 a mistake in the command, or data that

@@ -5,10 +5,11 @@ import time
 
 import rich.box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from data_pipelines import progress_line
 from data_pipelines.doctor import fingerprints
 from data_pipelines.doctor.auditing import QUICK_SAMPLE, Audit
 from data_pipelines.doctor.findings import ERROR, WARNING, amount
@@ -70,8 +71,7 @@ def verdict(audit: Audit) -> str:
 def progress(console: Console, title: str):
     """Yields a callback (done, total): a bar in a terminal, a line now and then elsewhere."""
     if console.is_terminal:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        with Progress(*columns, TextColumn("eta"), TimeRemainingColumn(), console=console, transient=True) as bar:
+        with Progress(*progress_line.columns(console), console=console, transient=True) as bar:
             task = bar.add_task(title, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return

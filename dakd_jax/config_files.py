@@ -1,0 +1,135 @@
+"""The file behind --config: where it lies, what it makes, and what is wrong with it in one line."""
+
+import difflib
+import importlib
+import os
+import pathlib
+import sys
+import traceback
+import types
+
+from ml_collections import ConfigDict
+
+from dakd_jax import installation
+from dakd_jax.errors import UserError
+
+DEFAULT = str(installation.CONFIGS / "demo.py")
+_MISSPELT = 0.9  # likeness of two names from which on one is the other with a slip
+_NO_EXPERIMENTS = ("__init__", "base")
+
+
+def load(given: str) -> tuple[ConfigDict, str]:
+    """(the config, the file's name without its folder and ending) of --config=GIVEN, FILE[:PRESET].
+
+    A file that is absent here is sought in this project, by its path or its name: configs/demo.py, demo.py, demo.
+
+    Raises:
+      UserError: no such file, or one that makes no config with all fields of configs/base.py.
+    """
+    text, colon, preset = given.partition(":")
+    if not text.strip():
+        raise UserError(f"--config={given} names no file: expected FILE[:PRESET], as --config=configs/demo.py")
+    file = _find(text)
+    installation.provide_configs()
+    made = _call(_execute(file), file, [preset] if colon else [])
+    if not isinstance(made, ConfigDict):
+        what = "nothing (it ends without `return config`)" if made is None else "no ConfigDict"
+        raise _wrong(file, f"get_config() returns {what}")
+    config = ConfigDict(made) if type(made) is not ConfigDict else made  # a frozen one takes no overrides
+    _require_fields(config, file)
+    return config, file.stem
+
+
+def _require_fields(config: ConfigDict, file: pathlib.Path) -> None:
+    """Raises a UserError where fields of configs/base.py are missing, or one is there under nearly its name."""
+    base, fields = flat(importlib.import_module("configs.base").get_config()), flat(config)
+    if missing := [field for field in base if field not in fields]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise _wrong(file, f"the config lacks {', '.join(missing[:3])}{more}")
+    for field in fields:
+        if field not in base and (near := difflib.get_close_matches(field, list(base), n=1, cutoff=_MISSPELT)):
+            raise _wrong(file, f"config.{field} is unknown: did you mean config.{near[0]}?")
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict:
+    """All fields, by the names that --config takes: 'seed', 'data.toy.size', ..."""
+    found = {}
+    for name, value in config.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {f"{prefix}{name}": value}
+    return found
+
+
+def _find(text: str) -> pathlib.Path:
+    """The file that is meant. os.path.isfile says False, and raises nothing, for what can be no path."""
+    path = pathlib.Path(os.path.expanduser(text))
+    ours = [installation.CONFIGS / path.name] if str(path.parent) in (".", "configs") else []
+    named = [one.with_name(f"{one.name}.py") for one in (path, *ours) if one.name and not one.suffix]
+    for candidate in (path, *ours, *named):
+        if os.path.isfile(candidate):
+            return candidate
+    if os.path.isdir(path):
+        raise UserError(f"--config={path}: is a folder; name a file{_those_in(path)}")
+    names = _experiments(installation.CONFIGS)
+    near = difflib.get_close_matches(path.stem, [name.removesuffix(".py") for name in names], n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    message = f"--config={path}: no such file; {hint}this project's configs are {', '.join(names)}"
+    raise UserError(" ".join(message.split()))
+
+
+def _those_in(folder: pathlib.Path) -> str:
+    try:
+        names = _experiments(folder)
+    except OSError:
+        return ""
+    return f" in it, as {names[0]}" if names else ", it holds no .py"
+
+
+def _experiments(folder: pathlib.Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.py") if path.stem not in _NO_EXPERIMENTS)
+
+
+def _execute(file: pathlib.Path) -> types.ModuleType:
+    module = types.ModuleType(f"dakd_config_{file.stem}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # dataclasses look there
+    try:
+        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+    except UserError:
+        raise
+    except SyntaxError as error:
+        if error.filename != str(file):
+            raise _failed(file, error) from error
+        python = "" if file.suffix == ".py" else "; a config is a Python file"
+        raise _wrong(file, f"line {error.lineno}: {error.msg}{python}") from error
+    except OSError as error:
+        if error.filename != str(file):
+            raise _failed(file, error) from error
+        raise _wrong(file, f"cannot be read: {error.strerror}") from error
+    except (Exception, SystemExit) as error:  # whatever a hand-written file may raise
+        raise _failed(file, error) from error
+    return module
+
+
+def _call(module: types.ModuleType, file: pathlib.Path, preset: list[str]):
+    """What get_config returns; `preset` holds one where one was given."""
+    function = getattr(module, "get_config", None)
+    if not callable(function):
+        raise _wrong(file, "get_config is no function" if function is not None else "there is no function get_config")
+    try:
+        return function(*preset)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _failed(file, error) from error
+
+
+def _failed(file: pathlib.Path, error: BaseException) -> UserError:
+    """With the line of the file that was executed last."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    where = f"line {lines[-1]}: " if lines else ""
+    hint = " (only installed packages and `configs` are found)" if isinstance(error, ImportError) else ""
+    return _wrong(file, f"{where}{type(error).__name__}: {error}{hint}")
+
+
+def _wrong(file: pathlib.Path, what: str) -> UserError:
+    return UserError(" ".join(f"--config={file}: {what} (start from configs/base.py, as configs/demo.py does)".split()))

@@ -1,0 +1,11 @@
+"""The command `dakd` of an installed package, and `python -m dakd_jax`; what it does stands in run.py."""
+
+import sys
+
+from dakd_jax import installation, lasting_output
+
+
+def main() -> int:
+    """The exit code of the command line that this process was given."""
+    lasting_output.install()
+    return installation.load_program().dakd(sys.argv[1:])
