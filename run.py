@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> int:
     feed = open_feed(command.config.data)
     more = {"seeds": command.seeds} if command.seeds else {}
     commands.MODES[command.mode](
-        command.config, feed, command.workdir, console, name=command.name, command=typed, **more
+        command.config, feed, command.workdir, console, name=command.name, command=typed, given=command.given, **more
     )
     return DONE
 

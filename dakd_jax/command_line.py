@@ -31,6 +31,7 @@ class Command:
       rows: of --rows, names of a table's rows; () = all.
       jobs: stages of a table that are trained at a time.
       job: file of --job, '' for none.
+      given: fields that --config.FIELD set, by path.
     """
 
     config: ConfigDict
@@ -43,6 +44,7 @@ class Command:
     rows: tuple[str, ...] = ()
     jobs: int = 1
     job: str = ""
+    given: frozenset[str] = frozenset()
 
 
 def parse(arguments: list[str]) -> Command:
@@ -82,6 +84,7 @@ def parse(arguments: list[str]) -> Command:
         rows=tuple(text.strip() for text in values.rows),
         jobs=values.jobs,
         job=values.job,
+        given=frozenset(config_flags.get_override_values(values["config"])),
     )
 
 

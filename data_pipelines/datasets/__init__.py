@@ -23,6 +23,7 @@ class Layout(NamedTuple):
       official_counts: pictures of each split as released; empty for a layout that nobody released.
       screen: examples to those that can be used and notes on the others; runs after the list file.
       has_labels: whether there can be labels.
+      licence: of the released data, in a line; None where it is unknown.
     """
 
     splits: tuple[str, ...]
@@ -31,12 +32,17 @@ class Layout(NamedTuple):
     official_counts: Mapping[str, int]
     screen: Callable[[list[Example]], tuple[list[Example], list[str]]] | None = None
     has_labels: bool = True
+    licence: str | None = None
 
 
 LAYOUTS = {
-    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.find, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS),
-    "gta5": Layout(gta5.SPLITS, gta5.find, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched),
-    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.find, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS),
+    "cityscapes": Layout(
+        cityscapes.SPLITS, cityscapes.find, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS, licence=cityscapes.LICENCE
+    ),
+    "gta5": Layout(
+        gta5.SPLITS, gta5.find, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched, licence=gta5.LICENCE
+    ),
+    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.find, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS, licence=bdd100k.LICENCE),
     "flat_folder": Layout(flat_folder.SPLITS, flat_folder.find, flat_folder.on_disk, {}, has_labels=False),
 }
 
