@@ -188,7 +188,10 @@ def test_everything_that_does_not_fit_is_in_one_error(tmp_path):
 @pytest.mark.parametrize(
     ("model", "part"),
     [
-        (Segmenter(arch="drn_d_22", num_classes=7, width=0.05), r"seg1.*\(19, 26, 1, 1\).*\(7, 26, 1, 1\).*Its names fit: choose the class count"),
+        (
+            Segmenter(arch="drn_d_22", num_classes=7, width=0.05),
+            r"seg1.*\(19, 26, 1, 1\).*\(7, 26, 1, 1\).*Its names fit: choose the class count",
+        ),
         (Segmenter(arch="drn_d_22", num_classes=19, width=0.1), r"wrong shapes.*Its names fit: choose the width that"),
         (Segmenter(arch="drn_d_22", num_classes=7, width=0.1), r"wrong shapes.*choose the width and class count that"),
         (Segmenter(arch="drn_d_38", num_classes=19, width=0.05), r"missing names: .*\.\.\."),

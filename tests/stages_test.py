@@ -18,6 +18,7 @@ from dakd_jax.report import SHORT_NAMES
 from dakd_jax.settings import segmenter
 from dakd_jax.stages import Experiment
 from data_pipelines.feed import Feed
+from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
 
 def test_one_command_makes_all_stages(chain):

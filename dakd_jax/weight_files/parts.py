@@ -124,7 +124,10 @@ def choose(
 
 def _picked(names: Mapping[str, str], file: str, key: str, known: list[str]) -> dict[str, str]:
     """The names under a key: what the file's names begin with, or the one thing in it that ends so."""
-    found = {name: where for name, where in names.items() if name.startswith(f"{key}.")}
+    if key == TOP:
+        found = {name: where for name, where in names.items() if not where}
+    else:
+        found = {name: where for name, where in names.items() if name.startswith(f"{key}.")}
     ends = {name[: name.index(f".{key}.") + len(key) + 2] for name in names if f".{key}." in name}
     if not found and len(ends) == 1:
         (start,) = ends
