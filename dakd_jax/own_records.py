@@ -105,6 +105,8 @@ def _network(config, use: _Use, network: str, file, given: Collection[str]) -> s
 def _set(config, field: str, value, file: str, given: Collection[str], settled: dict) -> None:
     group, name = field.split(".")
     now = config[group][name]
+    if not isinstance(value, (int, float) if isinstance(now, (int, float)) else type(now)):
+        raise UserError(f"{file} says {field} {str(value)[:40]!r}, which can be none: mend the record")
     if field in given and now != value:
         raise UserError(
             f"--config.{field}={now} contradicts {file}, which says {value}: leave the flag out, or name another "

@@ -94,7 +94,7 @@ def _filled(part: Part, tensors: Mapping, template: dict, *, name: str) -> dict:
         like = flat[collection][path]
         array = np.asarray(_loaded(tensors[part.names[wanted]]))
         _refuse_nonfinite(name, part.names[wanted], array)
-        flat[collection][path] = jnp.asarray(_to_flax(array, path[-1]), like.dtype)
+        flat[collection][path] = jnp.asarray(_to_flax(array, path[-1]).reshape(like.shape), like.dtype)
     return {c: flax.traverse_util.unflatten_dict(tree) for c, tree in flat.items()}
 
 
@@ -116,6 +116,8 @@ def _wrong_shapes(part: Part, tensors: Mapping, template: dict) -> dict[str, tup
     """{wanted name: (the file's shape, the network's)} where they differ."""
     shapes = _torch_shapes(template)
     found = {n: (_shape(tensors[theirs]), shapes[n]) for n, theirs in part.names.items() if n in shapes}
+    # A count of batches may be a list of one.
+    found = {n: pair for n, pair in found.items() if not (pair == ((1,), ()) and n.endswith(STATISTICS["count"]))}
     return {n: pair for n, pair in found.items() if pair[0] != pair[1]}
 
 

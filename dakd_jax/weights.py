@@ -2,11 +2,13 @@
 
 import functools
 import hashlib
+import os
 import pathlib
 
 from dakd_jax import paradigms, pretrained, records, train_state, weight_files
 from dakd_jax.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.torch_files.reader import one_line
 from dakd_jax.weight_files import Place
 
 FILE = "model.pth"  # finished weights: small, exact, and read by PyTorch as well
@@ -20,11 +22,11 @@ def resolve(path: str | pathlib.Path) -> Place:
     """The file of a stage folder or of a path to a file, and the '#KEY' after it; UserError when there is none."""
     place = weight_files.place(path)
     if place.path.is_dir():
-        there = [file for file in FILES if (place.path / file).exists()]
+        there = [file for file in FILES if os.path.exists(place.path / file)]
         if not there:
             raise UserError(f"{place.path} holds no {FILE}: name the folder of a finished stage, or a .pth file")
         return place._replace(path=place.path / there[0])
-    if not place.path.exists():
+    if not os.path.exists(place.path):
         raise UserError(f"no checkpoint at {place.path}: name the folder of a finished stage, or a .pth file")
     return place
 
@@ -38,8 +40,9 @@ def _hash_content(path: pathlib.Path, size: int, modified: int) -> str:
 def hash_file(path: str) -> str:
     """sha256 in hex of a checkpoint's bytes; of these and the key for PATH#KEY."""
     found = resolve(path)
-    status = found.path.stat()
-    content = _hash_content(found.path.resolve(), status.st_size, status.st_mtime_ns)
+    with one_line(found.path):
+        status = found.path.stat()
+        content = _hash_content(found.path.resolve(), status.st_size, status.st_mtime_ns)
     return records.hash_json({"file": content, "key": found.key}) if found.key else content
 
 
@@ -55,9 +58,10 @@ def recorded(path: str | pathlib.Path) -> tuple[pathlib.Path, dict, str] | None:
     """
     place = weight_files.place(path)
     file = place.path / RECORD if place.path.is_dir() else place.path.with_name(RECORD)
-    if place.key or not (place.path.is_dir() or place.path.name in FILES) or not file.is_file():
+    if place.key or not (place.path.is_dir() or place.path.name in FILES) or not os.path.isfile(file):
         return None
-    record = records.read_json(file) or {}
+    with one_line(file):
+        record = records.read_json(file) or {}
     stage = paradigms.STAGES.get(str(record.get("stage")))
     if not stage or not isinstance(record.get("config"), dict) or stage.network not in record["config"]:
         if not place.path.is_dir():  # a file that happens to lie beside a record of something else

@@ -115,6 +115,13 @@ def test_a_torn_record_is_one_line(chain, toy_city, tmp_path, content):
         tiny_runs.run(tiny_runs.config(toy_city, **{"eval.checkpoint": str(folder)}), tmp_path, "evaluate")
 
 
+@pytest.mark.parametrize("changes", [{"width": "wide"}, {"auxiliary_layer": [6]}, {"arch": {}}], ids=str)
+def test_a_record_that_says_nonsense_is_one_line(chain, toy_city, tmp_path, changes):
+    folder = edited(tiny_runs.stage_folder(chain[0], "student"), tmp_path / "odd", **changes)
+    with pytest.raises(UserError, match="odd/record.json says student.* which can be none"):
+        tiny_runs.run(tiny_runs.config(toy_city, **{"eval.checkpoint": str(folder)}), tmp_path, "evaluate")
+
+
 def test_from_python_a_network_of_the_same_shapes_is_refused(chain):
     folder = tiny_runs.stage_folder(chain[0], "student")
     weights.load(folder, Segmenter(arch="tiny", num_classes=19))

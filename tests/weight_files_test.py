@@ -97,6 +97,7 @@ WRAPPED = {
     "a wider one of the same names": {"student": A, "teacher": network(2, width=2.0)},
     "one of other classes": behind("student.", A) | behind("old.", network(2, num_classes=7)),
     "a larger architecture": behind("s.", A) | behind("t.", network(3, arch="drn_d_22", width=0.05)),
+    "counts that are lists": {n: np.array([a]) if n.endswith("tracked") else a for n, a in A.items()},
     "names of dots": {"a.b": {"c.d": A}},
 }
 
