@@ -51,7 +51,7 @@ def recorded(path: str | pathlib.Path) -> tuple[pathlib.Path, dict, str] | None:
 
     Returns:
       Path of the record, the record, and the network that it is about, 'student' or 'teacher'; None where no record
-      lies there.
+      lies there, or one that says nothing of the network.
 
     Raises:
       UserError: the record cannot be read.
@@ -61,9 +61,12 @@ def recorded(path: str | pathlib.Path) -> tuple[pathlib.Path, dict, str] | None:
     if place.key or not (place.path.is_dir() or place.path.name in FILES) or not os.path.isfile(file):
         return None
     with one_line(file):
-        record = records.read_json(file) or {}
-    stage = paradigms.STAGES.get(str(record.get("stage")))
-    if not stage or not isinstance(record.get("config"), dict) or stage.network not in record["config"]:
+        record = records.read_json(file)
+    if record is not None and not {"stage", "config"} <= record.keys():  # it says nothing of the network
+        return None
+    stage = paradigms.STAGES.get(str(record["stage"])) if record else None
+    config = record["config"] if record else None
+    if not stage or not isinstance(config, dict) or not isinstance(config.get(stage.network), dict):
         if not place.path.is_dir():  # a file that happens to lie beside a record of something else
             return None
         raise UserError(

@@ -107,7 +107,9 @@ def test_other_classes_are_one_line(chain, toy_city, tmp_path):
         tiny_runs.run(tiny_runs.config(toy_city, **{"eval.checkpoint": str(seven)}), tmp_path, "evaluate")
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", '{"stage": "student"}', '{"stage": "x", "config": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"stage": "student", "config": 3}', '{"stage": "x", "config": {}}']
+)
 def test_a_torn_record_is_one_line(chain, toy_city, tmp_path, content):
     folder = edited(tiny_runs.stage_folder(chain[0], "student"), tmp_path / "torn")
     (folder / "record.json").write_text(content)

@@ -97,6 +97,7 @@ WRAPPED = {
     "a wider one of the same names": {"student": A, "teacher": network(2, width=2.0)},
     "one of other classes": behind("student.", A) | behind("old.", network(2, num_classes=7)),
     "a larger architecture": behind("s.", A) | behind("t.", network(3, arch="drn_d_22", width=0.05)),
+    "other dictionaries beside the names": A | {"judge": JUDGE},
     "counts that are lists": {n: np.array([a]) if n.endswith("tracked") else a for n, a in A.items()},
     "names of dots": {"a.b": {"c.d": A}},
 }
@@ -268,6 +269,10 @@ def test_a_hostile_header_is_one_line(tmp_path, kind):
     refused(raw(tmp_path / "x.safetensors", *HOSTILE[kind]), "x.safetensors", most=500 + len(str(tmp_path)))
     assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
     tracemalloc.stop()
+
+
+def test_a_name_that_stands_twice_in_a_header_is_said_to(tmp_path):
+    refused(raw(tmp_path / "x.safetensors", TWICE, b"\0" * 4), "holds the name 'w' twice")
 
 
 def test_a_header_of_gigabytes_is_not_read(tmp_path):
