@@ -13,7 +13,7 @@ stage and a process of its own: --jobs=N at a time, --rows="KL 0.4,vi" for a par
 --mode:
   train     (default) prints the plan, trains what is missing, evaluates, writes the report
   plan      prints the plan and stops
-  evaluate  scores --config.eval.checkpoint (a stage folder or .pth file) on target val
+  evaluate  scores --config.eval.checkpoint (a stage folder, FILE or FILE#KEY: docs/weights.md) on target val
   protocols scores the plan's finished networks, or --config.eval.checkpoint, under every protocol at once, with a page
   submit    writes label files and a zip for the Cityscapes server, of --config.eval.split=val|test
   attribution  counts what distillation did to a finished plan's networks, with a page
@@ -84,7 +84,7 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
     feed = open_feed(command.config.data)
     more = {"seeds": command.seeds} if command.seeds else {}
     commands.MODES[command.mode](
-        command.config, feed, command.workdir, console, name=command.name, command=said, **more
+        command.config, feed, command.workdir, console, name=command.name, command=said, given=command.given, **more
     )
     return DONE
 

@@ -67,8 +67,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.eval.batch_size = 2
     config.eval.metric = "miou"  # the benchmark's number: 'miou' or 'miou_present'
     config.eval.pictures = 6  # in the report's grid, spread evenly over target val
-    config.eval.checkpoint = ""  # --mode=evaluate, protocols, submit: a stage folder or a .pth file
-    config.eval.network = "student"  # of that checkpoint: 'student' or 'teacher'
+    config.eval.checkpoint = ""  # --mode=evaluate, protocols, submit: weights, see docs/weights.md
+    config.eval.network = "student"  # of that checkpoint: 'student' or 'teacher'; a stage folder tells it itself
     config.eval.scales = (0.75, 1.0, 1.25)  # --mode=protocols: of the multi-scale protocols
     config.eval.split = "val"  # --mode=submit: 'val' or 'test'
     config.eval.submit_protocol = ""  # --mode=submit: one of docs/protocols.md; '' = eval.protocol
@@ -79,7 +79,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.figures.pictures = ()  # names of more, in a figure of their own
     config.figures.case = ""  # whose gain pictures are selected by; '' = the last case of the plan
 
-    # A stage folder or .pth file that takes the place of a stage, by name.
+    # Weights (a stage folder, FILE or FILE#KEY: docs/weights.md) that take the place of a stage, by name.
     config.replace = ConfigDict(dict.fromkeys(("teacher", "student", "case_c"), ""))
     return _with_preset(config, preset)
 
@@ -122,7 +122,7 @@ def _network(arch: str) -> ConfigDict:
         "width": 1.0,  # multiplies all channel counts
         "auxiliary_layer": 6,  # the layer under the auxiliary head: 6 or 7
         "normaliser": "bgr_minus_mean",  # what the trunk was trained with; most but the paper's: 'rgb_mean_std'
-        "pretrained": "",  # .pth file of an ImageNet trunk or of a whole segmenter; '' = random
+        "pretrained": "",  # weights of an ImageNet trunk or of a whole segmenter, docs/weights.md; '' = random
     })  # fmt: skip
 
 

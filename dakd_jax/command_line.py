@@ -33,6 +33,7 @@ class Command:
       jobs: stages of a table that are trained at a time.
       job: file of --job, '' for none.
       full: --mode=compare lists all.
+      given: fields that --config.FIELD set, by path.
     """
 
     config: ConfigDict
@@ -46,6 +47,7 @@ class Command:
     jobs: int = 1
     job: str = ""
     full: bool = False
+    given: frozenset[str] = frozenset()
 
 
 def parse(arguments: list[str]) -> Command:
@@ -85,6 +87,7 @@ def parse(arguments: list[str]) -> Command:
         jobs=values.jobs,
         job=values.job,
         full=values.full,
+        given=frozenset(config_flags.get_override_values(values["config"])),
     )
 
 

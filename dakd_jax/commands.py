@@ -12,6 +12,7 @@ from dakd_jax import (
     compilation_cache,
     diagnosis,
     disk_faults,
+    own_records,
     paradigms,
     protocol_results,
     results,
@@ -212,6 +213,13 @@ def table(command, open_feed, console: Console, *, program: pathlib.Path, typed:
       program: path of run.py, which the jobs run as well.
       typed: the command as it was given.
     """
+    own_records.settle(
+        command.config,
+        checkpoint=False,
+        class_names=open_feed(command.config.data).class_names,
+        given=command.given,
+        goal=tuple(paradigms.STAGES),
+    )
     if command.mode == "plan":
         table_command.make(command, open_feed, console)
         return True
@@ -254,13 +262,13 @@ def _working_in(workdir: pathlib.Path):
 
 
 MODES = {
-    "train": train,
-    "plan": plan,
-    "evaluate": evaluate,
-    "protocols": protocols,
-    "submit": submit,
-    "attribution": attribution,
-    "figures": figures,
+    "train": own_records.reading(train),
+    "plan": own_records.reading(plan),
+    "evaluate": own_records.reading(evaluate, of_checkpoint=True),
+    "protocols": own_records.reading(protocols, of_checkpoint=True),
+    "submit": own_records.reading(submit, of_checkpoint=True),
+    "attribution": own_records.reading(attribution),
+    "figures": own_records.reading(figures),
 }
 
 # (command, console) to whether all is the same.

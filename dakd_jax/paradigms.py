@@ -5,6 +5,7 @@ the adversarial loss stay on.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,3 +84,22 @@ def plan(goal: tuple[str, ...], init_from: str = "") -> tuple[str, ...]:
     for name in goal:
         visit(name)
     return tuple(ordered)
+
+
+def needed(goal: tuple[str, ...], init_from: str, replaced: Mapping[str, str]) -> list[str]:
+    """The plan of a goal without stages that only a replaced one needed.
+
+    Args:
+      replaced: stage name -> the checkpoint that takes its place, '' for none.
+    """
+    order, found = plan(goal, init_from), set()
+
+    def visit(name):
+        found.add(name)
+        if not replaced.get(name):
+            for parent in needs(name, init_from):
+                visit(parent)
+
+    for name in set(goal) | ({"student_continued"} & set(order)):
+        visit(name)
+    return [name for name in order if name in found]

@@ -69,7 +69,7 @@ def check_disk(config, planned: Iterable, workdir: pathlib.Path, num_classes: in
 
 
 def _bytes_to_come(config, one, num_classes: int) -> int:
-    """Of one stage: the checkpoints that are kept, the one being written, and the finished weights."""
+    """Of one stage: the checkpoints that are kept, the one being written, and the files of finished weights."""
     chosen = settings.stage_settings(config, one.stage, num_classes)
     state = train_state.blank(chosen)
     sizes = {
@@ -80,7 +80,7 @@ def _bytes_to_come(config, one, num_classes: int) -> int:
     kept = min(train.keep_checkpoints, often + 1) + bool(one.identity.get("selection")) + 1
     kept += chosen.steps // train.keep_every if train.keep_every else 0
     there = sum(file.stat().st_size for file in (one.folder / "checkpoints").glob("[0-9]*/**/*") if file.is_file())
-    return max(0, int(_SPARE * (kept * sizes["state"] + sizes["weights"])) - there)
+    return max(0, int(_SPARE * (kept * sizes["state"] + len(weights.FILES) * sizes["weights"])) - there)
 
 
 class Durations:

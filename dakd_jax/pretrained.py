@@ -1,16 +1,21 @@
-"""Weights of PyTorch checkpoints to Flax trees and back.
+"""Weights by PyTorch's names to Flax trees and back, and which part of a file of weights is the network.
 
 A Flax path joined by dots is the PyTorch name, leaf names aside; convolutions are OIHW there and HWIO here.
 """
 
+import dataclasses
+import pathlib
 import re
+from collections.abc import Mapping
 
 import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import torch_files
+from dakd_jax import torch_files, weight_files
 from dakd_jax.errors import UserError
+from dakd_jax.torch_files.reader import one_line
+from dakd_jax.weight_files.parts import Network, Part, name_shown, names_shown
 
 # Tensors in released files that no network here uses: the ImageNet classifier, the replaced upsampling
 # convolutions, and the projection of family C's residual-free layers.
@@ -53,7 +58,7 @@ def to_state_dict(variables: dict) -> dict[str, np.ndarray]:
     }
 
 
-def from_state_dict(state_dict: dict, template: dict, *, name: str, optional=None) -> dict:
+def from_state_dict(state_dict: Mapping[str, np.ndarray], template: dict, *, name: str, optional=None) -> dict:
     """`template` with every leaf replaced from `state_dict`, in the template's dtypes.
 
     Args:
@@ -65,82 +70,188 @@ def from_state_dict(state_dict: dict, template: dict, *, name: str, optional=Non
       UserError: lists all unknown names, missing names and wrong shapes at once; or names the first tensor that holds
         a value that is not finite.
     """
+    network = _network("network", template, optional)
+    unknown = tuple(n for n in state_dict if n not in network and not UNUSED.match(n))
+    missing = tuple(n for n in _flatten(template) if n in network.required and n not in state_dict)
+    part = Part(network, "", {n: n for n in _flatten(template) if n in state_dict}, unknown, missing)
+    return _filled(part, state_dict, template, name=name)
+
+
+def _network(kind: str, template: dict, optional=None, **more) -> Network:
+    names = list(_flatten(template))
+    may_be_missing = {n for n in names if n.endswith(STATISTICS["count"]) or (optional and optional(n))}
+    return Network(kind, frozenset(names) - may_be_missing, frozenset(may_be_missing), UNUSED, **more)
+
+
+def _filled(part: Part, tensors: Mapping, template: dict, *, name: str) -> dict:
+    """`template` with the tensors of a part in it; none is loaded before all fit. Raises UserError."""
     flat = {c: flax.traverse_util.flatten_dict(tree) for c, tree in template.items()}
-    wanted = _flatten(template)
-    unknown = [n for n in state_dict if n not in wanted and not UNUSED.match(n)]
-    missing, shapes = [], []
-    for torch_name, (collection, path) in wanted.items():
-        old = flat[collection][path]
-        if torch_name not in state_dict:
-            if not torch_name.endswith("num_batches_tracked") and not (optional and optional(torch_name)):
-                missing.append(torch_name)
-            continue
-        new = _to_flax(np.asarray(state_dict[torch_name]), path[-1])
-        if new.shape != old.shape:
-            theirs = np.asarray(state_dict[torch_name]).shape
-            shapes.append(f"{torch_name} {theirs} instead of {_to_torch(np.asarray(old), path[-1]).shape}")
-        else:
-            flat[collection][path] = jnp.asarray(new, old.dtype)
-    _complain(name, unknown, missing, shapes)
-    _refuse_nonfinite(name, {torch_name: state_dict[torch_name] for torch_name in wanted if torch_name in state_dict})
+    places = {wanted: place for wanted, place in _flatten(template).items() if wanted in part.names}
+    wrong = _wrong_shapes(part, tensors, template)
+    if wrong or not part.fits:
+        raise UserError(f"{name} does not fit this network: {_misfit(part, wrong)}")
+    for wanted, (collection, path) in places.items():
+        like = flat[collection][path]
+        array = np.asarray(_loaded(tensors[part.names[wanted]]))
+        _refuse_nonfinite(name, part.names[wanted], array)
+        flat[collection][path] = jnp.asarray(_to_flax(array, path[-1]).reshape(like.shape), like.dtype)
     return {c: flax.traverse_util.unflatten_dict(tree) for c, tree in flat.items()}
 
 
-def _complain(name, unknown, missing, shapes):
+def _loaded(tensor) -> np.ndarray:
+    return tensor.to_array() if hasattr(tensor, "to_array") else tensor
+
+
+def _torch_shapes(template: dict) -> dict[str, tuple[int, ...]]:
+    """Of every leaf, as PyTorch lays it out."""
+    flat = {c: flax.traverse_util.flatten_dict(tree) for c, tree in template.items()}
+    found = {}
+    for name, (collection, path) in _flatten(template).items():
+        shape = np.shape(flat[collection][path])
+        found[name] = tuple(shape[i] for i in (3, 2, 0, 1)) if path[-1] == "kernel" else tuple(shape)
+    return found
+
+
+def _wrong_shapes(part: Part, tensors: Mapping, template: dict) -> dict[str, tuple]:
+    """{wanted name: (the file's shape, the network's)} where they differ."""
+    shapes = _torch_shapes(template)
+    found = {n: (_shape(tensors[theirs]), shapes[n]) for n, theirs in part.names.items() if n in shapes}
+    # A count of batches may be a list of one.
+    found = {n: pair for n, pair in found.items() if not (pair == ((1,), ()) and n.endswith(STATISTICS["count"]))}
+    return {n: pair for n, pair in found.items() if pair[0] != pair[1]}
+
+
+def _shape(tensor) -> tuple[int, ...]:
+    getattr(tensor, "nbytes", None)  # a PyTorch file may claim any shape: this raises Unreadable for an impossible one
+    return tuple(tensor.shape)
+
+
+def _misfit(part: Part, wrong: dict[str, tuple]) -> str:
+    """What is wrong with a part that comes nearest, names as they stand in the file beside names as wanted."""
+    shapes = [
+        f"{name_shown(part.names[n])} {str(theirs)[:80]} instead of {ours}" for n, (theirs, ours) in wrong.items()
+    ]
+    if part.fits:
+        what = _listed("wrong shapes", shapes)
+        return f"{what}. Its names fit: choose the {_what_differs(wrong)} that the file was made with."
+    if not part.names:
+        return (
+            f"none of its {len(part.unknown)} names is one of the network's. In the file: "
+            f"{names_shown(part.unknown, SHOWN)}; wanted: {names_shown(sorted(part.network.required), SHOWN)}. Name a "
+            "file of the architecture that the config names."
+        )
     problems = [
-        f"{len(items)} {what}: {', '.join(items[:SHOWN])}{', ...' if len(items) > SHOWN else ''}"
-        for what, items in (("unknown names", unknown), ("missing names", missing), ("wrong shapes", shapes))
+        _listed(what, map(name_shown, items))
+        for what, items in (("unknown names", part.unknown), ("missing names", part.missing))
         if items
     ]
-    if problems:
+    problems += [_listed("wrong shapes", shapes)] * bool(shapes)
+    wanted, theirs = next(iter(part.names.items()))
+    where = f" in the file for {name_shown(wanted)}" * (wanted != theirs)
+    problems += [f"{len(part.names)} names fit, as {name_shown(theirs)}{where}"]
+    way_out = "Choose the architecture that the file was made with"
+    if part.fits_alone and not wrong:
+        way_out = f"The key #{name_shown(part.key)} after the path reads it without the unknown ones"
+    return f"{'; '.join(problems)}. {way_out}."
+
+
+def _listed(what: str, items) -> str:
+    items = list(items)
+    return f"{len(items)} {what}: {', '.join(items[:SHOWN])}{', ...' if len(items) > SHOWN else ''}"
+
+
+def _what_differs(wrong: dict[str, tuple]) -> str:
+    """'width', 'class count' or both: the heads' first axis are the classes."""
+    heads = {n: pair for n, pair in wrong.items() if n.startswith("seg")}
+    classes = any(theirs[:1] != ours[:1] for theirs, ours in heads.values())
+    width = any(theirs[1:] != ours[1:] for theirs, ours in heads.values()) or len(heads) < len(wrong)
+    return " and ".join(["width"] * width + ["class count"] * classes)
+
+
+def _refuse_nonfinite(name: str, tensor_name: str, array: np.ndarray) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
         raise UserError(
-            f"{name} does not fit this network: {'; '.join(problems)}. Choose the architecture, width and class "
-            "count that the file was made with."
+            f"{name}: {np.count_nonzero(~finite)} of {finite.size} values of {name_shown(tensor_name)} are NaN or "
+            "infinite: a training that diverged, or a damaged file; name that of a sound network"
         )
 
 
-def _refuse_nonfinite(name: str, tensors: dict) -> None:
-    for torch_name, array in tensors.items():
-        finite = np.isfinite(np.asarray(array))
-        if not finite.all():
-            raise UserError(
-                f"{name}: {np.count_nonzero(~finite)} of {finite.size} values of {torch_name} are NaN or infinite: a "
-                "training that diverged, or a damaged file; name that of a sound network"
-            )
-
-
-def read_state_dict(path: str) -> dict[str, np.ndarray]:
+def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays that save_segmenter was given, by PyTorch's names. Raises UserError when the file is damaged."""
-    return {name: array for name, array in torch_files.read(path).items() if not UNUSED.match(name)}
+    with one_line(pathlib.Path(path)):
+        found = {one.name: one.tensor.to_array() for one in weight_files.scan(pathlib.Path(path)) if not one.where}
+    return {name: array for name, array in found.items() if not UNUSED.match(name)}
 
 
-def load_segmenter(path: str, template: dict) -> tuple[dict, str]:
-    """(variables, 'segmenter' | 'trunk') of a .pth file: a whole two-headed segmenter, or an ImageNet trunk.
+def load_segmenter(path: str | weight_files.Place, template: dict, *, whole: bool = False) -> tuple[dict, str]:
+    """(variables, 'segmenter' | 'trunk') of PATH or PATH#KEY: a whole two-headed segmenter, or an ImageNet trunk.
 
     A trunk has the same names without 'base.'; the heads then keep the template's start.
+
+    Args:
+      whole: a trunk beside a segmenter is passed over; one alone is found all the same.
+
+    Raises:
+      UserError: no file of weights, nothing in it fits, or several parts do and none is picked.
     """
-    state_dict = torch_files.read(path)
-    if any(name.startswith("base.") for name in state_dict):
-        return from_state_dict(state_dict, template, name=str(path)), "segmenter"
-    trunk = {f"base.{name}": array for name, array in state_dict.items()}
-    heads = re.compile(r"^seg[12]\.")
-    return from_state_dict(trunk, template, name=str(path), optional=heads.match), "trunk"
+    segmenter = _network("segmenter", template)
+    without = {name.removeprefix("base."): name for name in segmenter.required | segmenter.optional if _in_trunk(name)}
+    trunk = Network(
+        "trunk",
+        frozenset(name for name, full in without.items() if full in segmenter.required),
+        frozenset(name for name, full in without.items() if full in segmenter.optional),
+        UNUSED,
+        inside={"base.": "seg"},
+    )
+    return _load(path, template, [segmenter, trunk], first_alone=whole)
+
+
+def _in_trunk(name: str) -> bool:
+    return name.startswith("base.")
+
+
+def _load(path, template: dict, networks: list[Network], *, first_alone: bool) -> tuple[dict, str]:
+    place = weight_files.place(path)
+    with one_line(place.path):
+        found = weight_files.scan(place.path)
+        tensors = {(f"{one.where}.{one.name}" if one.where else one.name): one.tensor for one in found}
+        names = {(f"{one.where}.{one.name}" if one.where else one.name): one.where for one in found}
+        if not names:
+            raise UserError(f"{place.path} holds no tensors that have names; save model.state_dict()")
+
+        def shapes_fit(part):
+            return not _wrong_shapes(_as_segmenter(part), tensors, template)
+
+        part = weight_files.choose(
+            names, networks, file=str(place.path), key=place.key, shapes_fit=shapes_fit, first_alone=first_alone
+        )
+        return _filled(_as_segmenter(part), tensors, template, name=str(place)), part.network.kind
+
+
+def _as_segmenter(part: Part) -> Part:
+    """A trunk's part by the names that it has in a segmenter."""
+    if part.network.kind != "trunk":
+        return part
+    return dataclasses.replace(part, names={f"base.{name}": theirs for name, theirs in part.names.items()})
 
 
 def load_discriminator(path: str, params: dict) -> dict:
-    """Parameters of a discriminator from a .pth file."""
-    return from_state_dict(torch_files.read(path), {"params": params}, name=str(path))["params"]
+    """Parameters of a discriminator from a file of weights."""
+    template = {"params": params}
+    return _load(path, template, [_network("discriminator", template)], first_alone=True)[0]["params"]
 
 
-def save_segmenter(path: str, variables: dict) -> None:
-    """Writes a .pth that torch.load(weights_only=True) reads, with the released code's names.
+def save_segmenter(path: str | pathlib.Path, variables: dict) -> None:
+    """Writes a .pth that torch.load(weights_only=True) reads, with the released code's names; or a .safetensors.
 
     The two unused upsampling convolutions are written as the bilinear kernels that they were fixed at.
     """
     state_dict = to_state_dict(variables)
     classes = state_dict["seg1.bias"].shape[0]
     state_dict |= {f"up{i}.weight": np.tile(_bilinear_kernel(16), (classes, 1, 1, 1)) for i in (1, 2)}
-    torch_files.write(path, state_dict)
+    write = weight_files.write_safetensors if pathlib.Path(path).suffix == ".safetensors" else torch_files.write
+    write(path, state_dict)
 
 
 def save_discriminator(path: str, params: dict) -> None:

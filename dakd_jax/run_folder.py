@@ -9,8 +9,10 @@ from dakd_jax import checkpoint_files, comparison, kept_scores, pretrained, reco
 from dakd_jax.comparison import Difference
 from dakd_jax.errors import UserError
 from dakd_jax.logs import METRICS, read_row
+from dakd_jax.weights import RECORD
 
-RECORD = "record.json"
+# Told since some release: the absence in an older record is no difference.
+_ADDED = ("class_names", "palette", "licences", "weight_files")
 # Differ between any two runs of the same thing.
 _PASSING = ("timing", "command", "status")
 
@@ -81,14 +83,19 @@ def _bad_rows(folder: pathlib.Path, record: dict) -> Iterator[str]:
 
 
 def _bad_weights(folder: pathlib.Path, record: dict) -> Iterator[str]:
-    path = folder / weights.FILE
-    try:
-        found = records.hash_arrays(pretrained.read_state_dict(path))
-    except (OSError, UserError) as error:
-        yield f"{weights.FILE} cannot be read ({error})"
-        return
-    if found != record["content_hash"]:
-        yield f"{weights.FILE} does not hold the recorded weights"
+    """Of every file that the record tells of; stages of earlier releases have weights.FILE alone, and do not say so."""
+    told = record.get("weight_files", [weights.FILE])
+    for name in weights.FILES:
+        path = folder / name
+        if name not in told and not path.exists():
+            continue
+        try:
+            found = records.hash_arrays(pretrained.read_state_dict(path))
+        except (OSError, UserError) as error:
+            yield f"{name} cannot be read ({error})"
+            continue
+        if found != record["content_hash"]:
+            yield f"{name} does not hold the recorded weights"
 
 
 def compare(first: pathlib.Path, second: pathlib.Path, console: Console, *, full: bool = False) -> bool:
@@ -128,5 +135,6 @@ def _facts(folder: pathlib.Path) -> dict:
 
 def _differences(ours: dict, theirs: dict) -> Iterator[Difference]:
     for name in {**ours, **theirs}:
-        if ours.get(name) != theirs.get(name):
+        told_later = ours and theirs and name.split(".")[0] in _ADDED and not (name in ours and name in theirs)
+        if ours.get(name) != theirs.get(name) and not told_later:
             yield Difference(name, str(ours.get(name, "absent")), str(theirs.get(name, "absent")))

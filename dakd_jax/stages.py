@@ -7,6 +7,7 @@ import pathlib
 import tempfile
 import time
 
+import numpy as np
 import rich.box
 import rich.table
 from rich.console import Console
@@ -89,8 +90,7 @@ class Experiment:
     def _make_plan(self) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}
         init_from, replaced = self.config.student.init_from, self.config.replace
-        goal = paradigms.plan(self.config.goal, init_from)
-        for name in _without_unneeded(goal, self.config.goal, init_from, replaced):
+        for name in paradigms.needed(self.config.goal, init_from, replaced):
             stage = paradigms.stage(name, init_from)
             if replaced.get(name):
                 of = weights.file_identity(replaced[name], self.config[stage.network])
@@ -201,6 +201,9 @@ class Experiment:
             "teacher_content_hash": weights.content_hash(teacher) if teacher else None,
             "starts_from": stage.start or weights.start_text(self.config[stage.network]),
             "data_fingerprint": self.feed.fingerprint(stage.labelled, stage.adapt),
+            "class_names": list(self.feed.class_names),
+            "palette": np.asarray(self.feed.palette).tolist(),
+            "licences": self.feed.licences(stage.labelled, stage.adapt),
         }
         records.write_json(planned.folder / "record.json", record)
         network = self.config[stage.network]
@@ -239,11 +242,12 @@ class Experiment:
         began = time.monotonic()
         trained = train(job, self.console)
         process_minutes = round((time.monotonic() - began) / 60, 4)
-        weights.save(planned.folder / weights.FILE, trained.variables)
+        weights.save_finished(planned.folder, trained.variables)
         self._loaded[planned.name] = trained.variables
         finished = {
             "status": "finished",
             "content_hash": weights.content_hash(trained.variables),
+            "weight_files": list(weights.FILES),
             "weights_of_step": trained.step,
             # With evaluations and compilation: what preflight.Durations expects of such stages.
             "timing": trained.timing | {"process_minutes": process_minutes},
@@ -259,21 +263,6 @@ def _evaluator(config, feed, console: Console) -> Evaluator | None:
     if problem and not feed.target_lacks_labels():
         raise UserError(problem)
     return None if problem else Evaluator(config, feed, console)
-
-
-def _without_unneeded(order, goal, init_from, replaced) -> list[str]:
-    """Stages of `order` without those that only a replaced stage needed."""
-    needed = set()
-
-    def visit(name):
-        needed.add(name)
-        if not replaced.get(name):
-            for parent in paradigms.needs(name, init_from):
-                visit(parent)
-
-    for name in set(goal) | ({"student_continued"} & set(order)):
-        visit(name)
-    return [name for name in order if name in needed]
 
 
 def ensure_writable(folder: pathlib.Path) -> None:

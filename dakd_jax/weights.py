@@ -1,27 +1,34 @@
-"""Where the weights of a stage come from, and the file they are kept in when it is finished."""
+"""Where the weights of a stage come from, and the files they are kept in when it is finished."""
 
 import functools
 import hashlib
+import os
 import pathlib
 
-from dakd_jax import pretrained, records, train_state
+from dakd_jax import paradigms, pretrained, records, train_state, weight_files
 from dakd_jax.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.torch_files.reader import one_line
+from dakd_jax.weight_files import Place
 
 FILE = "model.pth"  # finished weights: small, exact, and read by PyTorch as well
+SAFE_FILE = "model.safetensors"  # the same once more, for everything else
+FILES = (FILE, SAFE_FILE)
+RECORD = "record.json"
 NETWORK_FIELDS = ("arch", "width", "auxiliary_layer", "normaliser")  # of a config: how a network uses its weights
 
 
-def resolve(path: str | pathlib.Path) -> pathlib.Path:
-    """The .pth file of a stage folder or of a path to a file; UserError when there is none."""
-    path = pathlib.Path(path).expanduser()
-    if path.is_dir():
-        if not (path / FILE).exists():
-            raise UserError(f"{path} holds no {FILE}: name the folder of a finished stage, or a .pth file")
-        return path / FILE
-    if not path.exists():
-        raise UserError(f"no checkpoint at {path}: name the folder of a finished stage, or a .pth file")
-    return path
+def resolve(path: str | pathlib.Path) -> Place:
+    """The file of a stage folder or of a path to a file, and the '#KEY' after it; UserError when there is none."""
+    place = weight_files.place(path)
+    if place.path.is_dir():
+        there = [file for file in FILES if os.path.exists(place.path / file)]
+        if not there:
+            raise UserError(f"{place.path} holds no {FILE}: name the folder of a finished stage, or a .pth file")
+        return place._replace(path=place.path / there[0])
+    if not os.path.exists(place.path):
+        raise UserError(f"no checkpoint at {place.path}: name the folder of a finished stage, or a .pth file")
+    return place
 
 
 @functools.cache
@@ -31,10 +38,42 @@ def _hash_content(path: pathlib.Path, size: int, modified: int) -> str:
 
 
 def hash_file(path: str) -> str:
-    """sha256 in hex of a checkpoint's bytes."""
+    """sha256 in hex of a checkpoint's bytes; of these and the key for PATH#KEY."""
     found = resolve(path)
-    status = found.stat()
-    return _hash_content(found.resolve(), status.st_size, status.st_mtime_ns)
+    with one_line(found.path):
+        status = found.path.stat()
+        content = _hash_content(found.path.resolve(), status.st_size, status.st_mtime_ns)
+    return records.hash_json({"file": content, "key": found.key}) if found.key else content
+
+
+def recorded(path: str | pathlib.Path) -> tuple[pathlib.Path, dict, str] | None:
+    """What a finished stage tells of itself, when its folder or a file of weights in it is named.
+
+    Returns:
+      Path of the record, the record, and the network that it is about, 'student' or 'teacher'; None where no record
+      lies there, or one that says nothing of the network.
+
+    Raises:
+      UserError: the record cannot be read.
+    """
+    place = weight_files.place(path)
+    file = place.path / RECORD if place.path.is_dir() else place.path.with_name(RECORD)
+    if place.key or not (place.path.is_dir() or place.path.name in FILES) or not os.path.isfile(file):
+        return None
+    with one_line(file):
+        record = records.read_json(file)
+    if record is not None and not {"stage", "config"} <= record.keys():  # it says nothing of the network
+        return None
+    stage = paradigms.STAGES.get(str(record["stage"])) if record else None
+    config = record["config"] if record else None
+    if not stage or not isinstance(config, dict) or not isinstance(config.get(stage.network), dict):
+        if not place.path.is_dir():  # a file that happens to lie beside a record of something else
+            return None
+        raise UserError(
+            f"{file} cannot be read or is no record of a stage: mend it, or copy the weights elsewhere and name the "
+            "copy"
+        )
+    return file, record, stage.network
 
 
 def network_fields(network) -> dict:
@@ -62,17 +101,36 @@ def content_hash(variables: dict) -> str:
 
 
 def load(path: str | pathlib.Path, model: Segmenter) -> dict:
-    """{'params', 'batch_stats'} of a whole segmenter; a bare trunk is refused."""
+    """{'params', 'batch_stats'} of a whole segmenter; a bare trunk is refused, and a stage of another network."""
     found = resolve(path)
-    variables, kind = pretrained.load_segmenter(found, train_state.blank_segmenter(model))
+    _refuse_another(path, model)
+    variables, kind = pretrained.load_segmenter(found, train_state.blank_segmenter(model), whole=True)
     if kind == "trunk":
         raise UserError(f"{found} holds a trunk without segmentation heads; a finished network is wanted here")
     return variables
 
 
+def _refuse_another(path: str | pathlib.Path, model: Segmenter) -> None:
+    """Of the same shapes the weights would be read, and used wrongly."""
+    if told := recorded(path):
+        file, record, network = told
+        for field in NETWORK_FIELDS:
+            theirs, ours = record["config"][network].get(field), getattr(model, field)
+            if theirs is not None and theirs != ours:
+                raise UserError(
+                    f"{file} tells of {field} {theirs!r}, and the network that is to be filled has {ours!r}"
+                )
+
+
 def save(path: pathlib.Path, variables: dict) -> None:
-    """Writes finished weights, atomically."""
+    """Writes finished weights, atomically; as safetensors where the path ends so, else for PyTorch."""
     pretrained.save_segmenter(path, variables)
+
+
+def save_finished(folder: pathlib.Path, variables: dict) -> None:
+    """Writes all FILES of a finished stage; FILE comes last, since it is what makes a stage finished."""
+    for file in reversed(FILES):
+        save(folder / file, variables)
 
 
 def start(model: Segmenter, network, seed: int, role: str) -> dict:

@@ -19,19 +19,24 @@ MIN_SIDE = 8  # the networks' output stride: anything smaller has no output
 
 
 class DomainPair(NamedTuple):
-    """Datasets of a pair. A source of None means the toy city in the look that data.toy.source names."""
+    """Datasets of a pair. A source of None means the toy city in the look that data.toy.source names.
+
+    `released` is False for other data in these layouts: the layouts' licences do not hold for them.
+    """
 
     source: str | None
     target: str
+    released: bool = True
 
 
 PAIRS = {
     "bdd": DomainPair("bdd100k", "cityscapes"),
     "gta5": DomainPair("gta5", "cityscapes"),
-    "camvid": DomainPair("bdd100k", "cityscapes"),
+    "camvid": DomainPair("bdd100k", "cityscapes", released=False),
     "toy": DomainPair(None, "cityscapes"),
 }
 TOY_SOURCES = ("gta5", "bdd100k")
+TOY_LICENCE = "Apache-2.0 (the toy city, which this project renders)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +125,14 @@ def target_pictures(data_config: Any, split: str, *, progress: Callable[[int, in
         _make_toy_city(root, data_config.toy, progress)
     found = list_examples(pair.target, _folder(data_config, root, pair.target), split, labelled=False)
     return _with_depth(found, data_config)
+
+
+def licence(data_config: Any, split: Split) -> str | None:
+    """The licence of a split's data in a line, None where it is unknown: of pictures of one's own, for example."""
+    pair, layout = PAIRS[data_config.name], LAYOUTS[split.dataset]
+    if pair.source is None and layout.licence:
+        return TOY_LICENCE
+    return layout.licence if pair.released else None
 
 
 def _read_from(role: str, split: Split, data: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_pipelines import fingerprint, input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.doctor import quick
-from data_pipelines.domains import Domains, open_domains, target_lacks_labels, target_pictures
+from data_pipelines.domains import Domains, licence, open_domains, target_lacks_labels, target_pictures
 from data_pipelines.errors import DataError
 from data_pipelines.examples import Split
 from data_pipelines.label_spaces import (
@@ -72,6 +72,13 @@ class Feed:
         """Of the files that a stage learns from: the labels of 'source' or 'target', and the target's pictures."""
         roles = [f"{labelled}_train", *["target_train"] * (with_target and labelled != "target")]
         return self._training(labelled).fingerprint(*roles)
+
+    def licences(self, labelled: str, with_target: bool) -> dict[str, str | None]:
+        """{data set: licence in a line, None where it is unknown} of the files that fingerprint() is of."""
+        found = self._training(labelled)
+        splits = [found.source_train if labelled == "source" else found.target_train]
+        splits += [found.target_train] * with_target
+        return {split.dataset: licence(self.config, split) for split in splits}
 
     def audit(self, labelled: Collection[str]) -> list[str]:
         """Warnings of a quick look at the files of stages that use the labels of 'source', 'target' or both.

@@ -234,7 +234,7 @@ sys.addaudithook(_hook)
 def checkpoints():
     torch = pytest.importorskip("torch")
     layers = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3)).state_dict()
-    made = {"tar": handmade.tar_bytes({"w": handmade.plain(1, np.ones((2, 2))), "n": handmade.plain(2, np.int64(3))})}
+    made = {}
     for name, new in (("zip", True), ("legacy", False)):
         file = io.BytesIO()
         torch.save({"epoch": 3, "state_dict": layers}, file, _use_new_zipfile_serialization=new)
@@ -242,7 +242,7 @@ def checkpoints():
     return made
 
 
-@pytest.mark.parametrize("kind", ["zip", "legacy", "tar"])
+@pytest.mark.parametrize("kind", ["zip", "legacy"])
 @fuzz(150)
 @given(st.lists(CHANGE, min_size=1, max_size=4), st.integers(0, 2**20), st.integers(0, 2**20), st.integers(0, 400))
 def test_changed_checkpoints_are_arrays_or_refused(checkpoints, tmp_path, kind, changes, start, goal, length):

@@ -5,7 +5,6 @@ import io
 import pickle
 import struct
 import sys
-import tarfile
 import types
 import zipfile
 
@@ -99,39 +98,6 @@ def stream_bytes(tree, *, protocol=2):
     pickle.dump(sorted(storages), file, protocol=protocol)
     for key in sorted(storages):
         file.write(raw(storages[key]))
-    return file.getvalue()
-
-
-def tar_bytes(tensors, *, view=None):
-    """Return {name: Tensor} as PyTorch 0.1 wrote it; view = (key, key of the root, offset, size)."""
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, obj):
-            return keys[id(obj)] if isinstance(obj, Tensor) else None
-
-    keys = {id(tensor): 100 + index for index, tensor in enumerate(tensors.values())}
-    storages = {tensor.parts[0].key: tensor.parts[0] for tensor in tensors.values()}
-    roots = {key: storage for key, storage in storages.items() if not view or key != view[0]}
-    parts = {name: io.BytesIO() for name in ("storages", "tensors", "pickle")}
-    with named_like_torch():
-        pickle.dump(len(roots), parts["storages"], protocol=2)
-        for key, storage in roots.items():
-            pickle.dump((key, "cpu", storage.kind), parts["storages"], protocol=2)
-            parts["storages"].write(raw(storage.values))
-        pickle.dump([view] if view else [], parts["storages"], protocol=2)
-        pickle.dump(len(tensors), parts["tensors"], protocol=2)
-        for tensor in tensors.values():
-            storage, offset, shape, strides = tensor.parts
-            pickle.dump((keys[id(tensor)], storage.key, storage.kind), parts["tensors"], protocol=2)
-            numbers = (*shape, *strides, offset)
-            parts["tensors"].write(struct.pack(f"<ii{len(numbers)}q", len(shape), 0, *numbers))
-        Pickler(parts["pickle"], protocol=2).dump(tensors)
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:", format=tarfile.PAX_FORMAT) as archive:
-        for name, content in parts.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content.getvalue())
-            archive.addfile(entry, io.BytesIO(content.getvalue()))
     return file.getvalue()
 
 

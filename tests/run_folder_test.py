@@ -93,10 +93,17 @@ def swap_weights(folder):
     shutil.copy(tiny_runs.stage_folder(folder.parents[1], "case_a") / "model.pth", folder / "model.pth")
 
 
+def safe_of_another(folder):
+    other = tiny_runs.stage_folder(folder.parents[1], "case_a") / "model.safetensors"
+    shutil.copy(other, folder / "model.safetensors")
+
+
 ROWS = '{{"step": {}, "kind": "train"}}\n{{"step": {}, "kind": "train"}}\n'
 DAMAGES = {
     "model.pth does not hold the recorded weights": swap_weights,
     r"model.pth cannot be read": lambda folder: (folder / "model.pth").write_bytes(b"x"),
+    "model.safetensors does not hold the recorded weights": safe_of_another,
+    r"model.safetensors cannot be read": lambda folder: (folder / "model.safetensors").unlink(),
     "the hash is not that of the recorded identity": lambda folder: edit(
         folder / "record.json", lambda record: record["identity"].update(seed=5)
     ),

@@ -18,6 +18,7 @@ from dakd_jax.report import SHORT_NAMES
 from dakd_jax.settings import segmenter
 from dakd_jax.stages import Experiment
 from data_pipelines.feed import Feed
+from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
 
 def test_one_command_makes_all_stages(chain):
@@ -173,7 +174,7 @@ def test_replaced_teacher(chain, toy_city, tmp_path, monkeypatch, as_file):
 
 
 def test_a_file_is_another_network_under_another_normaliser(chain, toy_city, tmp_path):
-    path = tiny_runs.stage_folder(chain[0], "teacher")
+    path = shutil.copy(tiny_runs.stage_folder(chain[0], "teacher") / weights.FILE, tmp_path / "mine.pth")
 
     def planned(**changes):
         config = tiny_runs.config(toy_city, goal=("case_b",), **{"replace.teacher": str(path)}, **changes)
@@ -241,3 +242,7 @@ def test_record_says_all_that_is_needed_to_make_it_again(chain):
     assert len(record["data_fingerprint"]) == len(record["teacher_content_hash"]) == 64
     assert record["identity"]["parents"].keys() == {"teacher", "case_c"}
     assert record["starts_from"] == "case_c"
+    assert record["class_names"] == list(CITYSCAPES_CLASSES) and record["palette"] == PALETTE.tolist()
+    assert record["licences"].keys() == {"gta5", "cityscapes"}
+    assert all("toy city" in licence for licence in record["licences"].values())
+    assert record["weight_files"] == ["model.pth", "model.safetensors"]

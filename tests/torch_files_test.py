@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tarfile
 import zipfile
 from collections import OrderedDict
 
@@ -103,18 +104,11 @@ def test_stream_of_pickles(tmp_path, protocol):
     assert_same(torch_files.read(path), expected)
 
 
-def test_tar_archive(tmp_path):
-    base = handmade.Storage(11, np.arange(12, dtype=np.float32))
-    tensors = {
-        "a": handmade.Tensor(base, 0, (3, 4), (4, 1)),
-        "b": handmade.Tensor(base, 1, (4, 2), (1, 4)),
-        "c": handmade.Tensor(handmade.Storage(12, base.values), 1, (2,), (1,)),
-        "d": handmade.plain(13, np.int64(4)),
-    }
-    path = saved(tmp_path / "a.pth", handmade.tar_bytes(tensors, view=(12, 11, 5, 3)))
-    expected = {"a": base.values.reshape(3, 4), "b": np.array([[1, 5], [2, 6], [3, 7], [4, 8]], np.float32)}
-    expected |= {"c": np.array([6, 7], np.float32), "d": np.array(4)}
-    assert_same(torch_files.read(path), expected)
+def test_tar_archive_of_pytorch_0_1_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.pth", mode="w:", format=tarfile.PAX_FORMAT) as file:
+        for name in ("storages", "tensors", "pickle"):
+            file.addfile(tarfile.TarInfo(name))
+    refuses(tmp_path / "a.pth", r"tar archive.* save it again .*torch\.save .*0\.4 or later, best 1\.6 or later")
 
 
 def test_big_endian_archive(tmp_path):

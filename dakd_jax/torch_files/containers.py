@@ -1,23 +1,23 @@
-"""The three containers of torch.save: zip (since 1.6), a stream of pickles (before), tar (0.1).
+"""The two containers of torch.save: a zip archive (since 1.6), and a stream of pickles and raw storages (before).
 
-Each reader takes the whole file as bytes or mmap and returns the object tree with lazy tensors in it.
+Each reader takes the whole file as an mmap and returns the object tree with lazy tensors in it.
 """
 
 import functools
+import io
 import struct
 import zipfile
 import zlib
 
 from dakd_jax.torch_files.faults import Unreadable, damaged
-from dakd_jax.torch_files.objects import Opaque
-from dakd_jax.torch_files.raw_storages import ByteStream, read_raw_storage
-from dakd_jax.torch_files.tar_container import load_tar
-from dakd_jax.torch_files.tensors import REDUCERS, Storage, parse_storage_id
+from dakd_jax.torch_files.objects import Global, Opaque
+from dakd_jax.torch_files.tensors import REDUCERS, Storage, parse_storage_id, storage_dtype
 from dakd_jax.torch_files.unpickler import Unpickler
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STREAM_VERSION = 1001
 _NO_CHECKPOINT = "is not a PyTorch checkpoint"
+_OTHER_SIZES = {"ComplexFloatStorage": 8, "ComplexDoubleStorage": 16, "QInt32Storage": 4}  # bytes of an element
 
 
 def load(data) -> object:
@@ -25,14 +25,13 @@ def load(data) -> object:
     if data[:4] == b"PK\x03\x04":
         return _load_zip(data)
     if data[257:262] == b"ustar":
-        return load_tar(data)
+        raise Unreadable(
+            "is a tar archive, as PyTorch 0.1 wrote its checkpoints; read it by torch.load and save it again by "
+            "torch.save with PyTorch 0.4 or later, best 1.6 or later"
+        )
     if data[:1] == b"\x80":
         return _load_stream(data)
     raise Unreadable(f"{_NO_CHECKPOINT}: it is neither a zip archive nor a pickle that torch.save wrote")
-
-
-def _unsupported_storage(identity: tuple) -> Opaque:
-    return Opaque(identity[1])
 
 
 # Zip
@@ -44,7 +43,7 @@ class _Archive:
     def __init__(self, data):
         self._data = memoryview(data)
         try:
-            with zipfile.ZipFile(ByteStream(data)) as archive:
+            with zipfile.ZipFile(data) as archive:
                 entries = archive.infolist()
         except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
             raise damaged("its zip directory is broken") from error
@@ -96,32 +95,29 @@ def _load_zip(data) -> object:
     def storage(identity: object) -> object:
         dtype, key, numel, _ = parse_storage_id(identity)
         if dtype is None:
-            return _unsupported_storage(identity)
+            return Opaque(identity[1])
         fetch = functools.partial(archive.read, f"data/{key}")
         return Storage(dtype, numel, fetch, big_endian=order == b"big")
 
-    return Unpickler(bytes(archive.read("data.pkl")), reducers=REDUCERS, persistent_load=storage).load()
+    pickled = archive.read("data.pkl")
+    return Unpickler(io.BytesIO(pickled), len(pickled), reducers=REDUCERS, persistent_load=storage).load()
 
 
-# Stream of pickles
+# Stream of pickles: magic number, version, system, the object tree, the keys of the storages, the storages
 
 
 def _load_stream(data) -> object:
-    position = 0
+    data.seek(0)
     for expected in (_STREAM_MAGIC, _STREAM_VERSION):
-        header = Unpickler(data, position)
         try:
-            found = header.load()
+            found = Unpickler(data, len(data)).load()
         except Unreadable:
             found = None
         if type(found) is not int or found != expected:
             raise Unreadable(f"{_NO_CHECKPOINT}: it is a pickle, but not one that torch.save wrote")
-        position = header.position
-    system = Unpickler(data, position)
-    system.load()
-
+    Unpickler(data, len(data)).load()
     raw: dict[str, memoryview] = {}
-    kinds: dict[str, object] = {}  # key -> class
+    kinds: dict[str, Global] = {}  # key -> class
 
     def storage(identity: object) -> object:
         if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
@@ -130,23 +126,32 @@ def _load_stream(data) -> object:
         if kinds.setdefault(key, identity[1]) != identity[1]:
             raise damaged("a storage of two types")
         if dtype is None:
-            return _unsupported_storage(identity)
+            return Opaque(identity[1])
         whole = Storage(dtype, numel, functools.partial(_stored, raw, key))
         if view is None:
             return whole
         _, offset, size = view if isinstance(view, tuple) and len(view) == 3 else (None, None, None)
         return whole.view(offset, size)
 
-    body = Unpickler(data, system.position, reducers=REDUCERS, persistent_load=storage)
-    tree = body.load()
-    listing = Unpickler(data, body.position)
-    keys = listing.load()
-    position = listing.position
+    tree = Unpickler(data, len(data), reducers=REDUCERS, persistent_load=storage).load()
+    keys = Unpickler(data, len(data)).load()
     for key in keys if isinstance(keys, list) else ():
         if not isinstance(key, str) or key not in kinds or key in raw:
             raise damaged("its list of storages makes no sense")
-        raw[key], position = read_raw_storage(data, position, kinds[key])
+        raw[key] = _next_storage(data, kinds[key])
     return tree
+
+
+def _next_storage(data, kind: Global) -> memoryview:
+    """Return the bytes of the storage whose element count comes next in data; kind gives the size of an element."""
+    dtype = storage_dtype(kind)
+    itemsize = dtype.itemsize if dtype is not None else _OTHER_SIZES.get(kind.name, 1)
+    head, start = data.read(8), data.tell()
+    numel = struct.unpack("<q", head)[0] if len(head) == 8 else -1
+    if numel < 0 or start + numel * itemsize > len(data):
+        raise damaged("it ends before its last storage")
+    data.seek(start + numel * itemsize)
+    return memoryview(data)[start : data.tell()]
 
 
 def _stored(raw: dict[str, memoryview], key: str) -> memoryview:

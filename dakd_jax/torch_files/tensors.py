@@ -191,7 +191,18 @@ def is_unsupported(value: object) -> bool:
     return value is _LAZY_VIEW or name.startswith("_rebuild") or name.endswith(("Storage", "Parameter"))
 
 
-def unsupported(name: str, value: object) -> Unreadable:
-    """Return the fault of a parameter that is not a plain tensor."""
-    what = shown(value.kind_name if isinstance(value, Opaque) else value)
-    return Unreadable(f"holds {shown(name)} as {what}, which is not supported; save it as a plain dense tensor")
+class UnsupportedTensor:
+    """A named tensor that is no plain dense one: whatever is asked of it is the fault that names it."""
+
+    def __init__(self, name: str, value: object):
+        what = shown(value.kind_name if isinstance(value, Opaque) else value)
+        self._fault = f"holds {shown(name)} as {what}, which is not supported; save it as a plain dense tensor"
+
+    @property
+    def nbytes(self) -> int:
+        raise Unreadable(self._fault)
+
+    shape = nbytes
+
+    def to_array(self) -> np.ndarray:
+        raise Unreadable(self._fault)

@@ -1,58 +1,27 @@
 """A pickle machine that builds data only: it imports nothing, calls nothing, allocates what it read.
 
-Python's own unpickler is not used even with a guarded find_class, because a hostile or damaged file can
-still make it reserve gigabytes (memo indices, byte counts), hash bottomless tuples or call methods of what
-it built.
+pickletools tells the opcodes apart and decodes their arguments. Python's own unpickler is not used even with a guarded
+find_class, because a hostile or damaged file can still make it reserve gigabytes (memo indices), hash bottomless tuples
+or call methods of what it built.
 """
 
-import codecs
+import pickletools
 import struct
 from collections.abc import Callable, Mapping
 
 from dakd_jax.torch_files.faults import Unreadable, damaged, shown
 from dakd_jax.torch_files.objects import Global, Opaque
 
-_RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # Python 2 -> Python 3
-
-
 Reducers = Mapping[Global, Callable[[tuple], object]]
 
-_CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False}
-_OLD_BOOLEANS = {b"00": False, b"01": True}
-_EMPTY = {b")": tuple, b"]": list, b"}": dict, b"\x8f": set}
-_FIXED = {b"J": "<i", b"K": "<B", b"M": "<H", b"G": ">d"}
-_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
-_COUNTED = {  # opcode -> format of the byte count, what the bytes are
-    b"T": ("<i", "old"),
-    b"U": ("<B", "old"),
-    b"X": ("<I", "text"),
-    b"\x8c": ("<B", "text"),
-    b"\x8d": ("<Q", "text"),
-    b"B": ("<I", "bytes"),
-    b"C": ("<B", "bytes"),
-    b"\x8e": ("<Q", "bytes"),
-    b"\x96": ("<Q", "bytes"),
-    b"\x8a": ("<B", "integer"),
-    b"\x8b": ("<i", "integer"),
-}
-_MEMO_PUT = {b"q": "<B", b"r": "<I"}
-_MEMO_GET = {b"h": "<B", b"j": "<I"}
-
-
-def _old_text(raw: bytes) -> str:
-    """Decode a byte string of Python 2, which may be text or binary."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-_DECODERS = {
-    "old": _old_text,
-    "text": lambda raw: raw.decode("utf-8", "surrogatepass"),
-    "bytes": bytes,
-    "integer": lambda raw: int.from_bytes(raw, "little", signed=True),
-}
+_RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # Python 2 -> Python 3
+_NO_SENSE = "its pickle makes no sense"
+# The argument is the value.
+_VALUES = (
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
+    "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES",
+    "BINBYTES8", "BYTEARRAY8",
+)  # fmt: skip
 
 
 def _key(value: object) -> object:
@@ -63,16 +32,21 @@ def _key(value: object) -> object:
 
 
 class Unpickler:
-    """Runs one pickle in data (bytes or mmap) from position on, and leaves position after its last byte."""
+    """Runs the pickle that begins where `file` (seekable, binary) stands, and leaves it after the pickle's end.
 
-    def __init__(self, data, position: int = 0, *, reducers: Reducers | None = None, persistent_load=None):
-        self.data = data
-        self.position = position
+    Args:
+      size: bytes of the file.
+      reducers: the calls that are known, from their arguments to what they give; every other one is an Opaque.
+      persistent_load: from a persistent id to the object; None where there can be none.
+    """
+
+    def __init__(self, file, size: int, *, reducers: Reducers | None = None, persistent_load=None):
+        self._file = file
         self._stack: list = []
         self._outer: list[list] = []  # stacks below the marks
         self._memo: dict[int, object] = {}
         self._persistent_load = persistent_load
-        self._copies = len(data)  # an honest file spends at least one byte on each item of a container
+        self._copies = size  # an honest file spends at least one byte on each item of a container
         self._reducers = {
             Global("collections", "OrderedDict"): self._new_dict,
             Global("collections", "defaultdict"): lambda args: {},
@@ -90,56 +64,23 @@ class Unpickler:
         Raises Unreadable for damaged data and for opcodes that a checkpoint has no use for.
         """
         try:
-            while (code := self._take(1)) != b".":
-                self._run(code)
+            for opcode, argument, _ in pickletools.genops(self._file):
+                if opcode.name in _OPERATIONS:
+                    _OPERATIONS[opcode.name](self, argument)
+                elif opcode.name != "STOP":
+                    raise damaged(f"the pickle opcode {opcode.name} has no place in it")
             return self._stack.pop()
         except (IndexError, KeyError, ValueError, OverflowError, struct.error) as error:
-            raise damaged("its pickle makes no sense") from error
-
-    def _run(self, code: bytes) -> None:
-        if code in _CONSTANTS:
-            self._push(_CONSTANTS[code])
-        elif code in _EMPTY:
-            self._push(_EMPTY[code]())
-        elif code in _FIXED:
-            self._push(self._number(_FIXED[code]))
-        elif code in _COUNTED:
-            count_format, content = _COUNTED[code]
-            self._push(_DECODERS[content](self._take(self._number(count_format))))
-        elif code in _MEMO_PUT:
-            self._memo[self._number(_MEMO_PUT[code])] = self._stack[-1]
-        elif code in _MEMO_GET:
-            self._push(self._memo[self._number(_MEMO_GET[code])])
-        elif code in _TUPLES:
-            self._push(self._pop_last(_TUPLES[code]))
-        elif code in _OPERATIONS:
-            _OPERATIONS[code](self)
-        else:
-            raise damaged(f"unknown pickle opcode {code!r}")
-
-    # Reading
-
-    def _take(self, count: int) -> bytes:
-        end = self.position + count
-        if count < 0 or end > len(self.data):
-            raise damaged("its pickle ends too early")
-        taken = self.data[self.position : end]
-        self.position = end
-        return taken
-
-    def _number(self, layout: str) -> int | float:
-        return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
-
-    def _line(self) -> bytes:
-        end = self.data.find(b"\n", self.position)
-        if end < 0:
-            raise damaged("its pickle ends too early")
-        return self._take(end + 1 - self.position)[:-1]
+            raise damaged(_NO_SENSE) from error
 
     # The stack
 
     def _push(self, value: object) -> None:
         self._stack.append(value)
+
+    def _push_mark(self) -> None:
+        self._outer.append(self._stack)
+        self._stack = []
 
     def _pop_mark(self) -> list:
         items, self._stack = self._stack, self._outer.pop()
@@ -147,7 +88,7 @@ class Unpickler:
 
     def _pop_last(self, count: int) -> tuple:
         if len(self._stack) < count:
-            raise damaged("its pickle makes no sense")
+            raise damaged(_NO_SENSE)
         items = tuple(self._stack[-count:])
         del self._stack[-count:]
         return items
@@ -158,15 +99,14 @@ class Unpickler:
         else:
             self._pop_mark()
 
-    def _push_mark(self) -> None:
-        self._outer.append(self._stack)
-        self._stack = []
+    def _remember(self, index: int | None) -> None:
+        self._memo[len(self._memo) if index is None else index] = self._stack[-1]
 
     # Containers
 
     def _copied(self, items: object) -> list:
         if not isinstance(items, (list, tuple, set)):
-            raise damaged("its pickle makes no sense")
+            raise damaged(_NO_SENSE)
         self._copies -= len(items)
         if self._copies < 0:
             raise damaged("its pickle copies itself")
@@ -197,13 +137,13 @@ class Unpickler:
         elif isinstance(target, list | Opaque):
             (target if isinstance(target, list) else target.elements).extend(items)
         else:
-            raise damaged("its pickle makes no sense")
+            raise damaged(_NO_SENSE)
 
     def _set_items(self, items: list) -> None:
         target = self._stack[-1]
         target = target.entries if isinstance(target, Opaque) else target
         if not isinstance(target, dict) or len(items) % 2:
-            raise damaged("its pickle makes no sense")
+            raise damaged(_NO_SENSE)
         for key, value in zip(items[::2], items[1::2], strict=True):
             self._set(target, key, value)
 
@@ -212,43 +152,28 @@ class Unpickler:
         self._push({})
         self._set_items(items)
 
-    # Text forms of protocol 0
-
-    def _push_integer(self) -> None:
-        line = self._line()
-        self._push(_OLD_BOOLEANS[line] if line in _OLD_BOOLEANS else int(line.rstrip(b"L")))
-
-    def _push_quoted(self) -> None:
-        line = self._line().strip()
-        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-            raise damaged("its pickle makes no sense")
-        self._push(_old_text(codecs.escape_decode(line[1:-1])[0]))
-
     # Names and objects
 
     def _push_global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise damaged("its pickle makes no sense")
+            raise damaged(_NO_SENSE)
         self._push(Global(_RENAMED_MODULES.get(module, module), name))
 
     def _call(self, function: object, args: object) -> None:
         """Stand in for function(*args): a known constructor of plain data, or an inert placeholder."""
         if not isinstance(args, tuple):
-            raise damaged("its pickle makes no sense")
+            raise damaged(_NO_SENSE)
         reducer = self._reducers.get(function) if isinstance(function, Global) else None
         self._push(reducer(args) if reducer else Opaque(function))
 
-    def _call_marked(self, *, named: bool) -> None:
-        if named:
-            self._push_name_lines()
-            function = self._stack.pop()
-            args = self._pop_mark()
-        else:
-            function, *args = self._pop_mark()
-        self._call(function, tuple(args))
+    def _call_named(self, name: str) -> None:
+        args = self._pop_mark()
+        self._push_global(*name.split(" ", 1))
+        self._call(self._stack.pop(), tuple(args))
 
-    def _push_name_lines(self) -> None:
-        self._push_global(_old_text(self._line()), _old_text(self._line()))
+    def _call_marked(self) -> None:
+        function, *args = self._pop_mark()
+        self._call(function, tuple(args))
 
     def _build(self) -> None:
         target, state = self._pop_last(2)
@@ -262,38 +187,43 @@ class Unpickler:
         self._push(self._persistent_load(identity))
 
 
-_OPERATIONS: dict[bytes, Callable[[Unpickler], object]] = {
-    b"\x80": lambda vm: vm._take(1),  # protocol
-    b"\x95": lambda vm: vm._take(8),  # frame
-    b"(": Unpickler._push_mark,
-    b"0": Unpickler._pop,
-    b"1": Unpickler._pop_mark,
-    b"2": lambda vm: vm._push(vm._stack[-1]),
-    b"I": Unpickler._push_integer,
-    b"L": Unpickler._push_integer,
-    b"F": lambda vm: vm._push(float(vm._line())),
-    b"S": Unpickler._push_quoted,
-    b"V": lambda vm: vm._push(vm._line().decode("raw-unicode-escape")),
-    b"t": lambda vm: vm._push(tuple(vm._pop_mark())),
-    b"l": lambda vm: vm._push(vm._pop_mark()),
-    b"d": Unpickler._push_dict,
-    b"\x91": lambda vm: vm._push({_key(item) for item in vm._pop_mark()}),
-    b"\x90": lambda vm: vm._append(vm._pop_mark()),
-    b"a": lambda vm: vm._append([vm._stack.pop()]),
-    b"e": lambda vm: vm._append(vm._pop_mark()),
-    b"s": lambda vm: vm._set_items(list(vm._pop_last(2))),
-    b"u": lambda vm: vm._set_items(vm._pop_mark()),
-    b"p": lambda vm: vm._memo.__setitem__(int(vm._line()), vm._stack[-1]),
-    b"g": lambda vm: vm._push(vm._memo[int(vm._line())]),
-    b"\x94": lambda vm: vm._memo.__setitem__(len(vm._memo), vm._stack[-1]),
-    b"c": Unpickler._push_name_lines,
-    b"\x93": lambda vm: vm._push_global(*vm._pop_last(2)),
-    b"i": lambda vm: vm._call_marked(named=True),
-    b"o": lambda vm: vm._call_marked(named=False),
-    b"\x81": lambda vm: vm._call(*vm._pop_last(2)),
-    b"\x92": lambda vm: vm._call(*vm._pop_last(3)[:2]),  # without the keywords
-    b"R": lambda vm: vm._call(*vm._pop_last(2)),
-    b"b": Unpickler._build,
-    b"P": lambda vm: vm._push_persistent(_old_text(vm._line())),
-    b"Q": lambda vm: vm._push_persistent(vm._stack.pop()),
+# By the opcode's name: the machine and the opcode's argument to nothing.
+_OPERATIONS: dict[str, Callable[[Unpickler, object], object]] = {
+    **dict.fromkeys(_VALUES, Unpickler._push),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda vm, arg: None),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), Unpickler._remember),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda vm, arg: vm._push(vm._memo[arg])),
+    "NONE": lambda vm, arg: vm._push(None),
+    "NEWTRUE": lambda vm, arg: vm._push(True),
+    "NEWFALSE": lambda vm, arg: vm._push(False),
+    "EMPTY_TUPLE": lambda vm, arg: vm._push(()),
+    "EMPTY_LIST": lambda vm, arg: vm._push([]),
+    "EMPTY_DICT": lambda vm, arg: vm._push({}),
+    "EMPTY_SET": lambda vm, arg: vm._push(set()),
+    "TUPLE1": lambda vm, arg: vm._push(vm._pop_last(1)),
+    "TUPLE2": lambda vm, arg: vm._push(vm._pop_last(2)),
+    "TUPLE3": lambda vm, arg: vm._push(vm._pop_last(3)),
+    "MARK": lambda vm, arg: vm._push_mark(),
+    "POP": lambda vm, arg: vm._pop(),
+    "POP_MARK": lambda vm, arg: vm._pop_mark(),
+    "DUP": lambda vm, arg: vm._push(vm._stack[-1]),
+    "TUPLE": lambda vm, arg: vm._push(tuple(vm._pop_mark())),
+    "LIST": lambda vm, arg: vm._push(vm._pop_mark()),
+    "DICT": lambda vm, arg: vm._push_dict(),
+    "FROZENSET": lambda vm, arg: vm._push({_key(item) for item in vm._pop_mark()}),
+    "ADDITEMS": lambda vm, arg: vm._append(vm._pop_mark()),
+    "APPEND": lambda vm, arg: vm._append([vm._stack.pop()]),
+    "APPENDS": lambda vm, arg: vm._append(vm._pop_mark()),
+    "SETITEM": lambda vm, arg: vm._set_items(list(vm._pop_last(2))),
+    "SETITEMS": lambda vm, arg: vm._set_items(vm._pop_mark()),
+    "GLOBAL": lambda vm, arg: vm._push_global(*arg.split(" ", 1)),
+    "STACK_GLOBAL": lambda vm, arg: vm._push_global(*vm._pop_last(2)),
+    "INST": Unpickler._call_named,
+    "OBJ": lambda vm, arg: vm._call_marked(),
+    "NEWOBJ": lambda vm, arg: vm._call(*vm._pop_last(2)),
+    "NEWOBJ_EX": lambda vm, arg: vm._call(*vm._pop_last(3)[:2]),  # without the keywords
+    "REDUCE": lambda vm, arg: vm._call(*vm._pop_last(2)),
+    "BUILD": lambda vm, arg: vm._build(),
+    "PERSID": Unpickler._push_persistent,
+    "BINPERSID": lambda vm, arg: vm._push_persistent(vm._stack.pop()),
 }

@@ -23,6 +23,7 @@ class Layout(NamedTuple):
       screen: examples to those that can be used and notes on the others; runs after the list file.
       has_labels: whether there can be labels.
       has_folders: whether on_disk takes `recursive`, for pictures in the folders below.
+      licence: of the released data, in a line; None where it is unknown.
     """
 
     splits: tuple[str, ...]
@@ -31,6 +32,7 @@ class Layout(NamedTuple):
     screen: Callable[[list[Example]], tuple[list[Example], list[str]]] | None = None
     has_labels: bool = True
     has_folders: bool = False
+    licence: str | None = None
 
     def look(self, root: Path, split: str, recursive: bool = False) -> OnDisk:
         """What on_disk finds; `recursive` counts where the layout has such folders."""
@@ -39,9 +41,9 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS),
-    "gta5": Layout(gta5.SPLITS, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched),
-    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS),
+    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS, licence=cityscapes.LICENCE),
+    "gta5": Layout(gta5.SPLITS, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched, licence=gta5.LICENCE),
+    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS, licence=bdd100k.LICENCE),
     "flat_folder": Layout(flat_folder.SPLITS, flat_folder.on_disk, {}, has_labels=False, has_folders=True),
 }
 

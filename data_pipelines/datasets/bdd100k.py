@@ -14,6 +14,10 @@ from data_pipelines.datasets import base
 
 SPLITS = ("train", "val", "test")
 OFFICIAL_COUNTS = {"train": 7000, "val": 1000, "test": 2000}
+LICENCE = (
+    "Copyright 2018 The Regents of the University of California; free for educational, research and "
+    "not-for-profit purposes: https://doc.bdd100k.com/license.html"
+)
 
 
 class Release(NamedTuple):

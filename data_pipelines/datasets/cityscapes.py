@@ -9,6 +9,7 @@ from data_pipelines.datasets import base
 
 SPLITS = ("train", "val", "test")
 OFFICIAL_COUNTS = {"train": 2975, "val": 500, "test": 1525}
+LICENCE = "For non-commercial research and teaching, no redistribution: https://www.cityscapes-dataset.com/license/"
 _IMAGE_SUFFIX = "_leftImg8bit.png"
 _LABEL_KINDS = ("labelIds", "labelTrainIds", "color", "instanceIds")
 

@@ -13,6 +13,7 @@ from data_pipelines.examples import Example
 
 SPLITS = ("train",)
 OFFICIAL_COUNTS = {"train": 24966}
+LICENCE = "For research and educational use; the pictures come from a commercial game and belong to its publisher."
 
 
 def on_disk(root: Path, split: str) -> base.OnDisk:

@@ -54,10 +54,7 @@ class Builder(OnDiskBuilder):
     seg/labels/train/*_train_id.png, or images/10k/train/*.jpg and labels/sem_seg/masks/train/*.png.
     """
     HOMEPAGE = "https://www.vis.xyz/bdd100k/"
-    LICENCE = (
-        "Copyright 2018 The Regents of the University of California; free for educational, research and "
-        "not-for-profit purposes: https://doc.bdd100k.com/license.html"
-    )
+    LICENCE = bdd100k.LICENCE
     LAYOUT = "bdd100k"
 
     def _archives(self) -> Archives:

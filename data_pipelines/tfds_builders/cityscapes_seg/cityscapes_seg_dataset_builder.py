@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_pipelines import label_spaces
+from data_pipelines.datasets import cityscapes
 from data_pipelines.tfds_builders.segmentation_builder import OnDiskBuilder
 from data_pipelines.tfds_builders.sources import Archives
 
@@ -22,7 +23,7 @@ class Builder(OnDiskBuilder):
     folders are read as well: leftImg8bit/train/aachen/*_leftImg8bit.png, gtFine/train/aachen/*_gtFine_labelIds.png.
     """
     HOMEPAGE = "https://www.cityscapes-dataset.com"
-    LICENCE = "For non-commercial research and teaching, no redistribution: https://www.cityscapes-dataset.com/license/"
+    LICENCE = cityscapes.LICENCE
     LAYOUT = "cityscapes"
     IMAGE_KEY = "image_left"
 

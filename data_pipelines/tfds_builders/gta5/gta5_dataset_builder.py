@@ -2,6 +2,7 @@
 
 import tensorflow_datasets as tfds
 
+from data_pipelines.datasets import gta5
 from data_pipelines.tfds_builders.segmentation_builder import OnDiskBuilder
 from data_pipelines.tfds_builders.sources import Archives
 
@@ -18,7 +19,7 @@ class Builder(OnDiskBuilder):
     enough, pictures and labels of the same ones.
     """
     HOMEPAGE = "https://download.visinf.tu-darmstadt.de/data/from_games/"
-    LICENCE = "For research and educational use; the pictures come from a commercial game and belong to its publisher."
+    LICENCE = gta5.LICENCE
     LAYOUT = "gta5"
 
     def _archives(self) -> Archives:
