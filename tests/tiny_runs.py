@@ -168,8 +168,10 @@ class WarmRunner:
 
     def close(self):
         for process in self._processes.values():
-            process.stdin.close()
-            process.wait()
+            process.kill()
+            # The system may take half a minute to free what such a process held: nothing here waits for that.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
 
 
 def one_line(ended, *parts, code=2):
