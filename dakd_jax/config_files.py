@@ -14,7 +14,7 @@ from dakd_jax import installation
 from dakd_jax.errors import UserError
 
 DEFAULT = str(installation.CONFIGS / "demo.py")
-_MISSPELT = 0.9  # likeness of two names from which on one is the other with a slip
+_OF_TABLES = ("table", "cluster", "scales")  # what configs of the paper's tables have besides the fields of base.py
 _NO_EXPERIMENTS = ("__init__", "base")
 
 
@@ -41,14 +41,16 @@ def load(given: str) -> tuple[ConfigDict, str]:
 
 
 def _require_fields(config: ConfigDict, file: pathlib.Path) -> None:
-    """Raises a UserError where fields of configs/base.py are missing, or one is there under nearly its name."""
+    """Raises a UserError where fields of configs/base.py are missing, or others are there, which nothing would read."""
     base, fields = flat(importlib.import_module("configs.base").get_config()), flat(config)
     if missing := [field for field in base if field not in fields]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise _wrong(file, f"the config lacks {', '.join(missing[:3])}{more}")
     for field in fields:
-        if field not in base and (near := difflib.get_close_matches(field, list(base), n=1, cutoff=_MISSPELT)):
-            raise _wrong(file, f"config.{field} is unknown: did you mean config.{near[0]}?")
+        if field not in base and field.split(".")[0] not in _OF_TABLES:
+            near = difflib.get_close_matches(field, list(base), n=1)
+            hint = f"did you mean config.{near[0]}?" if near else "all fields: configs/base.py"
+            raise _wrong(file, f"config.{field} is unknown: {hint}")
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict:

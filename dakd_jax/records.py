@@ -37,7 +37,9 @@ def read_json(path: pathlib.Path) -> dict | None:
     """Content of a JSON file, None where there is no whole one."""
     try:
         content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError, RecursionError):  # no JSON, or no text at all; brackets without end
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError):  # no JSON, or no text at all; brackets without end
         return None
     return content if isinstance(content, dict) else None
 

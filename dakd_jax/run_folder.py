@@ -1,6 +1,7 @@
 """Is what lies in a run's folder what its records say, and what differs between two runs?"""
 
 import pathlib
+from collections import Counter
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -106,7 +107,7 @@ def compare(first: pathlib.Path, second: pathlib.Path, console: Console, *, full
     Raises:
       UserError: one of them holds no stages.
     """
-    ours, theirs = ({f.name.rsplit("-", 1)[0]: f for f in _stages(folder)} for folder in (first, second))
+    ours, theirs = _titled(_stages(first), _stages(second))
     runs, common = (str(first), str(second)), [name for name in ours if name in theirs]
     found = {name: list(_differences(_facts(ours[name]), _facts(theirs[name]))) for name in common}
     found = {name: differences for name, differences in found.items() if differences}
@@ -124,6 +125,25 @@ def compare(first: pathlib.Path, second: pathlib.Path, console: Console, *, full
         console.print(comparison.short_table(found, runs, console.width))
         console.print(comparison.counts_line(found), highlight=False, soft_wrap=True)
     return not found and ours.keys() == theirs.keys()
+
+
+def _titled(*runs: list[pathlib.Path]) -> Iterator[dict[str, pathlib.Path]]:
+    """{title: folder} of the stages of each run: by name where each has one of it, else by seed, else by folder."""
+    for title in (_name, _name_and_seed):
+        several = {name for run in runs for name, count in Counter(map(title, run)).items() if count > 1}
+        if not several:
+            break
+    for run in runs:
+        yield {folder.name if title(folder) in several else title(folder): folder for folder in run}
+
+
+def _name(folder: pathlib.Path) -> str:
+    return folder.name.rsplit("-", 1)[0]
+
+
+def _name_and_seed(folder: pathlib.Path) -> str:
+    seed = records.flatten(records.read_json(folder / RECORD) or {}).get("config.seed", "unknown")
+    return f"{_name(folder)}, seed {seed}"
 
 
 def _facts(folder: pathlib.Path) -> dict:

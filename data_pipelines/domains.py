@@ -291,6 +291,8 @@ def _label_files(dataset: str, folder: Path) -> Iterator[Path]:
             continue
         for files in on_disk.label_files:
             yield from files.by_name().values()
+            if data_files.why_absent(files.folder):  # a broken link, or a file in its place: meant to be there
+                yield files.folder
 
 
 def _target_train(data: Any, root: Path, dataset: str, needed: bool, labelled: bool) -> Split:

@@ -67,6 +67,14 @@ def test_a_config_that_is_here_comes_first(here, given):
             "config.data.traget_size is unknown: did you mean config.data.target_size",
         ),
         (
+            f"{START}def get_config(p=''):\n    c = base.get_config(p)\n    c.losses = dict(kl=9.0)\n    return c",
+            "config.losses.* is unknown: did you mean config.loss",
+        ),
+        (
+            f"{START}def get_config(p=''):\n    c = base.get_config(p)\n    c.lr = 3.0\n    return c",
+            "config.lr is unknown",
+        ),
+        (
             f"{START}def get_config(p=''):\n    c = base.get_config(p)\n    c.trian.steps = 3\n    return c",
             "line 4: AttributeError.*trian",
         ),

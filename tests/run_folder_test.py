@@ -14,7 +14,7 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import kept_arrays, metrics, run_folder, workdir_lock
+from dakd_jax import kept_arrays, metrics, records, run_folder, workdir_lock
 from dakd_jax.errors import UserError
 
 
@@ -185,6 +185,24 @@ def test_compare_lists_what_differs(chain, copied):
     same, text = told(run_folder.compare, chain[0], copied)
     assert not same and text.count("no difference") == 6
     assert "versions.jax" in text and "9.9" in text and "scores under native.miou" in text and "absent" in text
+
+
+def test_compare_tells_stages_of_one_name_by_their_seeds_and_folders(tmp_path):
+    def run(name, *stages):
+        for folder, seed in stages:
+            (tmp_path / name / "stages" / folder).mkdir(parents=True)
+            records.write_json(tmp_path / name / "stages" / folder / "record.json", {"config": {"seed": seed}})
+        return tmp_path / name
+
+    both, first = run("both", ("case_a-00", 0), ("case_a-11", 1)), run("a", ("case_a-00", 0))
+    same, text = told(run_folder.compare, both, first)
+    assert not same and "case_a, seed 0: no difference" in text and f"absent in {first}: case_a, seed 1" in text
+    second = run("b", ("case_a-11", 1))
+    same, text = told(run_folder.compare, both, second)
+    assert not same and "case_a, seed 1: no difference" in text and f"absent in {second}: case_a, seed 0" in text
+    changed = run("c", ("case_a-00", 0), ("case_a-22", 0))
+    same, text = told(run_folder.compare, changed, first)
+    assert not same and f"absent in {first}: case_a-22" in text
 
 
 def test_compare_of_unrelated_runs_is_one_screen(chain, copied):

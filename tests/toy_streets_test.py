@@ -209,7 +209,10 @@ def test_an_interrupt_stops_the_processes_before_it_cleans_up(tmp_path, monkeypa
 
 def test_another_city_in_the_folder_is_an_error(small_city):
     before = _files(small_city)
-    with pytest.raises(DataError, match=r"another toy city \(seed 3 there, 4 asked for\); choose another folder"):
+    with pytest.raises(
+        DataError,
+        match=r"another toy city \(seed 3 there, 4 asked for\); choose another --conf",
+    ):
         toy_streets.ensure(small_city, ToyCity(4, SMALL.size, SMALL.num_train, SMALL.num_val))
     assert _files(small_city) == before
 

@@ -88,19 +88,24 @@ def list_examples(
         why = notes[0] if notes else _nothing(on_disk, root, split, passed_over)
         raise DataError(f"{dataset}: the split is empty ({why}); check the folder and the list file")
     if passed_over:
-        more = f"; {on_disk.more}" if on_disk.more else ""
-        there = base.say_passed_over(passed_over, on_disk.folder)
-        notes = [*notes, f"{dataset}: left out, since they are not {on_disk.wanted}: {there}{more}"]
+        there = _say(on_disk, passed_over)
+        notes = [*notes, f"{dataset}: left out, since it takes {on_disk.wanted}: {there}"]
     said = ", ".join(filter(None, detail))
     found = f"{dataset}: {len(examples)} {split} picture{'s' * (len(examples) != 1)}" + f" ({said})" * bool(said)
     return Split(dataset, split, root, tuple(examples), (found, *notes))
+
+
+def _say(on_disk: OnDisk, passed_over: list[Path]) -> str:
+    below = any(path.parent != on_disk.folder for path in passed_over)
+    more = f"; {on_disk.more}" if on_disk.more and below else ""
+    return base.say_passed_over(passed_over, on_disk.folder) + more
 
 
 def _nothing(on_disk: OnDisk, root: Path, split: str, passed_over: list[Path]) -> str:
     """Of a split without pictures: what was looked for, and what lies there instead."""
     there = "nothing that looks like a picture"
     if passed_over:
-        there = base.say_passed_over(passed_over, on_disk.folder) + f"; {on_disk.more}" * bool(on_disk.more)
+        there = _say(on_disk, passed_over)
     return f"no usable pictures for split {split!r}: looked for {on_disk.wanted} in {root}, found {there}"
 
 

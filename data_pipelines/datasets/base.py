@@ -3,6 +3,7 @@
 import codecs
 import os
 import pathlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ PICTURE_LIKE = PICTURE_SUFFIXES | {
     ".avif", ".bmp", ".dng", ".exr", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".npy", ".pgm", ".pnm", ".ppm", ".raw",
     ".tga", ".tif", ".tiff",
 }  # fmt: skip
+_PICTURE_NAMES = re.compile(r"\.(?:png|jpe?g|webp)\b", re.IGNORECASE)
 _DEPTH, _MOST = 4, 100_000  # of the folders, and of the files, that are searched for such pictures
 
 
@@ -143,8 +145,9 @@ def examples_of(dataset: str, found: OnDisk, labelled: bool) -> list[Example]:
     missing = [example for example in examples if not data_files.is_file(example.label)]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        why = data_files.why_absent(missing[0].label)
         raise MissingLabels(
-            f"{dataset}: {missing[0].image} has no label, expected {missing[0].label}{more}; "
+            f"{dataset}: {missing[0].image} has no label, expected {missing[0].label}{why}{more}; "
             "add the label or remove the picture",
             all_missing=len(missing) == len(examples),
         )
@@ -162,6 +165,10 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
     """
     lines = (line.strip() for line in _text(dataset, list_file).splitlines())
     wanted = [line for line in lines if line and not line.startswith("#")]
+    if several := [line for line in wanted if len(_PICTURE_NAMES.findall(line)) > 1]:
+        raise DataError(
+            f"{dataset}: {list_file} names several files in a line, {several[0]!r}; write one picture to a line"
+        )
     if not wanted:
         raise DataError(f"{dataset}: the list file {list_file} names no picture; write one to a line")
     by_alias = {data_files.lower_extension(alias): e for e in examples for alias in (e.name, e.image.name)}

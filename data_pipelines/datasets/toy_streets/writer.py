@@ -100,7 +100,7 @@ def _is_there(root: Path, city: ToyCity) -> bool:
     if found != _manifest(city):
         raise DataError(
             f"{root}: holds another toy city ({_difference(found, _manifest(city))}); "
-            "choose another folder or delete it"
+            "choose another --config.data.root, or delete it"
         )
     return True
 

@@ -1,6 +1,6 @@
 """Are there files beside the split's pictures that look as if they were meant to be some?"""
 
-from data_pipelines.datasets import base
+from data_pipelines.datasets import LAYOUTS, base
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome
 
@@ -15,8 +15,12 @@ def check(audited: AuditedSplit) -> Outcome:
     if not files:
         return Outcome("none")
     there = base.say_passed_over(files, inventory.root)
-    message = f"{there} are left out, since they are not {inventory.wanted}"
-    advice = "save them as such, under such names, or move them away; see docs/datasets.md for each layout"
+    message = f"left out, since it takes {inventory.wanted}: {there}"
+    advice = "give them such names, formats and places, or move them away; docs/datasets.md shows each layout"
+    if LAYOUTS[inventory.dataset].has_folders and any(path.parent != inventory.root for path in files):
+        advice = (
+            f"give --recursive, and training --config.data.target_recursive=True, for those in folders below; {advice}"
+        )
     severity = severity_of(len(files), len(files) + len(inventory.examples))
     finding = Finding(severity, NAME, inventory.split, message, advice, len(files), files)
     return Outcome(f"{len(files):,}", (finding,))

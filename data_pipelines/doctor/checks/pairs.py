@@ -41,7 +41,9 @@ def _without_label(inventory: Inventory):
         NAME,
         inventory.split,
         message,
-        "add the labels or remove the pictures: training stops at the first",
+        "add the labels or remove the pictures: "
+        + ("a stage that learns from them" if inventory.may_lack_labels else "training")
+        + " stops at the first",
         len(missing),
         missing,
     )

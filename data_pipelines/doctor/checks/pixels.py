@@ -22,7 +22,8 @@ def check(audited: AuditedSplit) -> Outcome:
             [path for path, facts in known if facts.orientation != orientation.UPRIGHT and not facts.turned],
             "picture with a label and an EXIF orientation",
             "pictures with labels and an EXIF orientation",
-            "they are read as stored: where the labels fit that remove the tag, elsewhere turn the pixels",
+            "with their labels they are read as stored (remove the tag where these fit that, else turn the pixels), without "
+            "them upright",
         ),
         _finding(
             audited,

@@ -37,6 +37,9 @@ def check(audited: AuditedSplit) -> Outcome:
     severity = ERROR
     if LAYOUTS[audited.inventory.dataset].screen:
         severity = left_out.severity_of(len(unequal), len(audited.inventory.examples))
-        advice = "training leaves such pairs out; a few are known in the release"
+        few = len(unequal) < len(audited.inventory.examples)
+        advice = (
+            "training leaves such pairs out; a few are known in the release" if few else "no pair is left to train on"
+        )
     split = audited.inventory.split
     return Outcome(summary, (Finding(severity, NAME, split, message, advice, len(files), files),))
