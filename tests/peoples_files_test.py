@@ -7,6 +7,7 @@ from PIL import Image
 
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import auditing
+from data_pipelines.domains import target_lacks_labels
 from data_pipelines.errors import DataError
 
 WRITERS = {"cityscapes": tiny.write_cityscapes, "gta5": tiny.write_gta5, "bdd100k": tiny.write_bdd100k}
@@ -131,6 +132,9 @@ def test_lists_as_people_have_them(tmp_path, encoding):
     (tmp_path / "list.txt").write_bytes("\r\n".join(lines).encode(encoding))
     split = list_examples("gta5", tmp_path, "train", list_file=tmp_path / "list.txt")
     assert [example.name for example in split.examples] == ["00001", "00003"]
+    (tmp_path / "list.txt").write_bytes("images/00001.png labels/00003.png".encode(encoding))
+    with pytest.raises(DataError, match="several files in a line"):
+        list_examples("gta5", tmp_path, "train", list_file=tmp_path / "list.txt")
     (tmp_path / "list.txt").write_bytes("# none\r\n".encode(encoding))
     with pytest.raises(DataError, match="names no picture"):
         list_examples("gta5", tmp_path, "train", list_file=tmp_path / "list.txt")
@@ -156,3 +160,13 @@ def test_a_city_without_any_labels_is_no_error_and_one_with_some_is(tmp_path):
     tiny.write_cityscapes(tmp_path)
     found = auditing.audit("cityscapes", tmp_path).findings
     assert [(f.check, f.split) for f in found if f.severity == "error"] == [("pairs", "val")]
+
+
+def test_a_file_in_the_place_of_the_labels_is_named_and_no_sign_that_there_are_none(tmp_path):
+    tiny.write_cityscapes(tmp_path / "cityscapes", labelled=False)
+    (tmp_path / "cityscapes" / "gtFine").touch()
+    with pytest.raises(DataError, match=r"has no label, expected .*gtFine is a file"):
+        list_examples("cityscapes", tmp_path / "cityscapes", "train")
+    assert not target_lacks_labels(tiny.data_config(tmp_path))
+    (tmp_path / "cityscapes" / "gtFine").unlink()
+    assert target_lacks_labels(tiny.data_config(tmp_path))

@@ -128,6 +128,10 @@ def test_a_label_that_is_missing_is_an_error_not_an_unlabelled_split(root, capsy
     (root / "gta5" / "labels" / "00002.png").unlink()
     assert run("--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12") == 2
     assert "00002.png has no label" in capsys.readouterr().err
+    for label in (root / "gta5" / "labels").iterdir():  # nor is one without any, of a data set that is a source only
+        label.unlink()
+    assert run("--dataset=gta5", f"--source={root / 'gta5'}", "--size=20x12") == 2
+    assert "has no label" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["begin", "write_shard"])

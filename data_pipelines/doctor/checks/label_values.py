@@ -13,8 +13,7 @@ NAME = "label values"
 _ADVICE = {
     label_kinds.LABEL_ID: "convert them with cityscapesscripts' createTrainIdLabelImgs, or take the train id files",
     label_kinds.TRAIN_ID: (
-        "take the files with label ids; ids of a table of one's own, such as train ids + 1, look the same and mean other "
-        "classes too"
+        "take the files with label ids; ids of another table, such as train ids + 1, look the same and are as wrong"
     ),
     label_kinds.TRAIN_ID_19: (
         "take the files with label ids: train ids with void as 19, or train ids + 1, mean other classes (19 is a "

@@ -22,8 +22,8 @@ def check(audited: AuditedSplit) -> Outcome:
             [path for path, facts in known if facts.orientation != orientation.UPRIGHT and not facts.turned],
             "picture with a label and an EXIF orientation",
             "pictures with labels and an EXIF orientation",
-            "with their labels they are read as stored (remove the tag where these fit that, else turn the pixels), without "
-            "them upright",
+            "with their labels they are read as stored (remove the tag where these fit that, else turn the pixels), "
+            "without them upright",
         ),
         _finding(
             audited,
