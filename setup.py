@@ -1,8 +1,8 @@
 """What goes into a wheel, and where to; all else is in pyproject.toml.
 
 In the repository configs/ and run.py stand at the top. Modules of such general names do not belong into everybody's
-site-packages, so that they travel as dakd_jax/configs/ and dakd_jax/run.py; dakd_jax/installation.py finds them in
-either place.
+site-packages, so that they travel as dakd_jax/configs/ and dakd_jax/run.py; dakd_jax/basics/installation.py finds them
+in either place.
 """
 
 import shutil

@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 
 from dakd_jax import command_line, results
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.report import seeds
 from dakd_jax.stages import Experiment
 from data_pipelines.errors import DataError

@@ -6,7 +6,7 @@ preset after a colon, --config=configs/bdd_case_a.py:released_code, see `PRESETS
 
 from ml_collections import ConfigDict
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dakd_jax import records
-from dakd_jax.errors import UserError
-from dakd_jax.named_leaves import named_leaves
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.named_leaves import named_leaves
 from dakd_jax.train_step import LearningRates
 
 ABOUT = "about.json"

@@ -10,8 +10,8 @@ import pathlib
 import stat
 from collections.abc import Iterator
 
-from dakd_jax import disk_faults, records
-from dakd_jax.errors import UserError
+from dakd_jax.basics import disk_faults, records
+from dakd_jax.basics.errors import UserError
 
 FORMAT = 3  # 1: the state under default/, without about.json; 2: about.json without the files and without its own hash
 ABOUT, STATE, STATE_OF_FORMAT_1 = "about.json", "state", "default"

@@ -11,7 +11,6 @@ from dakd_jax import (
     black_box,
     compilation_cache,
     diagnosis,
-    disk_faults,
     own_records,
     paradigms,
     protocol_results,
@@ -20,13 +19,13 @@ from dakd_jax import (
     settings,
     train_state,
     weights,
-    workdir_lock,
 )
 from dakd_jax.attribution import collection, store
+from dakd_jax.basics import disk_faults, workdir_lock
+from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.progress import StageProgress
 from dakd_jax.checkpoint_files import UnreadableCheckpoint
-from dakd_jax.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
-from dakd_jax.progress import StageProgress
 from dakd_jax.protocols import definitions, networks
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery

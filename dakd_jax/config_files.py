@@ -10,8 +10,8 @@ import types
 
 from ml_collections import ConfigDict
 
-from dakd_jax import installation
-from dakd_jax.errors import UserError
+from dakd_jax.basics import installation
+from dakd_jax.basics.errors import UserError
 
 DEFAULT = str(installation.CONFIGS / "demo.py")
 _OF_TABLES = ("table", "cluster", "scales")  # what configs of the paper's tables have besides the fields of base.py

@@ -6,7 +6,7 @@ XLA reads XLA_FLAGS once, when jax first looks for a device, so this comes befor
 import os
 from collections.abc import MutableMapping
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 # In XLA's words it guarantees run-to-run determinism: kernels whose sums depend on the order of threads are left out
 # (it implies --xla_gpu_exclude_nondeterministic_ops), and none is chosen by how fast it was measured (it turns

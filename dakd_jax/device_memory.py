@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 MARK = "RESOURCE_EXHAUSTED"  # in the runtime's message
 FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"

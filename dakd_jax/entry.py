@@ -2,7 +2,8 @@
 
 import sys
 
-from dakd_jax import installation, lasting_output
+from dakd_jax import lasting_output
+from dakd_jax.basics import installation
 
 
 def main() -> int:

@@ -7,10 +7,11 @@ import pathlib
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import evaluate, kept_arrays, metrics, records
-from dakd_jax.errors import UserError
+from dakd_jax import evaluate, metrics
+from dakd_jax.basics import kept_arrays, records
+from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.progress import StageProgress
 from dakd_jax.logs import METRICS, MetricLog, read_rows
-from dakd_jax.progress import StageProgress
 
 CONFUSION = "confusion"
 OF = "of"  # in the JSON file: all that the evaluation depends on; earlier releases did not say it

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from dakd_jax import black_box, installation, records
+from dakd_jax import black_box
+from dakd_jax.basics import installation, records
+from dakd_jax.basics.progress import StageProgress
 from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.device_prefetch import prefetch_to_device
 from dakd_jax.interruption import Stopped, StopRequest
-from dakd_jax.progress import StageProgress
 from dakd_jax.stage_job import Job
 from dakd_jax.train_state import TrainState, copied
 from dakd_jax.train_step import FINITE, LearningRates

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dakd_jax import kept_arrays, metrics, records
+from dakd_jax import metrics
+from dakd_jax.basics import kept_arrays, records
 from dakd_jax.evaluation_store import CONFUSION, OF
 
 

@@ -5,7 +5,8 @@ import pathlib
 
 import numpy as np
 
-from dakd_jax import atomic_files, metrics
+from dakd_jax import metrics
+from dakd_jax.basics import atomic_files
 from dakd_jax.event_files import EventFile
 from dakd_jax.report import colourise
 

@@ -12,8 +12,9 @@ import PIL.Image
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from dakd_jax import records, weights
-from dakd_jax.errors import UserError
+from dakd_jax import weights
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import UserError
 from dakd_jax.report.style import png_bytes
 from dakd_jax.report.text_table import TextTable
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from dakd_jax import paradigms, weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 
 class _Use(NamedTuple):

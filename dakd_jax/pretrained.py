@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dakd_jax import torch_files, weight_files
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.torch_files.reader import one_line
 from dakd_jax.weight_files.parts import Network, Part, name_shown, names_shown
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dakd_jax import records
+from dakd_jax.basics import records
 from dakd_jax.protocols.definitions import SMALL, scaled
 from dakd_jax.protocols.networks import Network
 from dakd_jax.protocols.store import MatrixStore

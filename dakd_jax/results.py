@@ -3,7 +3,8 @@
 import numpy as np
 import rich.table
 
-from dakd_jax import metrics, paper_numbers, pretrained, records
+from dakd_jax import metrics, paper_numbers, pretrained
+from dakd_jax.basics import records
 from dakd_jax.logs import METRICS, read_rows
 from dakd_jax.report import Experiment, Picture, StageResult
 from dakd_jax.selection import SOURCE

@@ -5,7 +5,7 @@ import math
 
 from dakd_jax import evaluate, paradigms, selection
 from dakd_jax.adaptation.adversarial import LEVELS
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.losses.adversarial import JUDGES
 from dakd_jax.losses.distillation import KL_REDUCTIONS
 from dakd_jax.models.discriminator import MIN_SIZE, Discriminator

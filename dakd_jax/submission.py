@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from dakd_jax import atomic_files, evaluate, records
-from dakd_jax.errors import UserError
-from dakd_jax.progress import StageProgress
+from dakd_jax import evaluate
+from dakd_jax.basics import atomic_files, records
+from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.progress import StageProgress
 from dakd_jax.protocols import definitions
 from dakd_jax.protocols.networks import Network
 from dakd_jax.protocols.predicting import Predictor

@@ -7,15 +7,15 @@ import numpy as np
 from rich.console import Console
 
 from dakd_jax import device_memory, evaluate, going_back, optimizers, train_state
+from dakd_jax.basics.errors import NonFiniteLoss
+from dakd_jax.basics.progress import StageProgress, significant
 from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.discriminator_watch import DiscriminatorWatch
 from dakd_jax.energy import EnergyMeter
-from dakd_jax.errors import NonFiniteLoss
 from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.logs import METRICS, MetricLog, read_rows
-from dakd_jax.progress import StageProgress, significant
 from dakd_jax.selection import best_step
 from dakd_jax.stage_job import Job
 from dakd_jax.train_step import FINITE, LearningRates, train_step

@@ -5,8 +5,9 @@ import hashlib
 import os
 import pathlib
 
-from dakd_jax import paradigms, pretrained, records, train_state, weight_files
-from dakd_jax.errors import UserError
+from dakd_jax import paradigms, pretrained, train_state, weight_files
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.torch_files.reader import one_line
 from dakd_jax.weight_files import Place

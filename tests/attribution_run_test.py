@@ -15,7 +15,7 @@ from rich.console import Console
 
 from dakd_jax import paradigms
 from dakd_jax.attribution import collection
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.report import stamp
 from dakd_jax.stages import Experiment

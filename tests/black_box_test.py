@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import black_box, diagnosis, optimizers, records, train_state, train_step
+from dakd_jax import black_box, diagnosis, optimizers, train_state, train_step
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import UserError
 from dakd_jax.black_box import BadStep, FiniteWatch
-from dakd_jax.errors import UserError
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 

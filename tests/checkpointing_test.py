@@ -10,9 +10,9 @@ import pytest
 import saved_states
 from saved_states import assert_equal, at, filled, state
 
-from dakd_jax import records
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import UserError
 from dakd_jax.checkpointing import Checkpoints
-from dakd_jax.errors import UserError
 
 
 @pytest.fixture

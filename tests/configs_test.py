@@ -8,7 +8,7 @@ import pytest
 
 from configs import base
 from dakd_jax import paradigms, settings
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluate import protocol
 from data_pipelines.domains import check_settings
 

@@ -7,7 +7,7 @@ import pytest
 import tiny_runs
 
 from dakd_jax import deterministic
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 FLAG = "--xla_gpu_deterministic_ops=true"
 

@@ -6,7 +6,7 @@ import pytest
 import tiny_runs
 
 from dakd_jax import device_memory, train
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 FULL = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from dakd_jax import commands
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.tables_of_paper import jobs
 
 

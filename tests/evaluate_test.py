@@ -9,7 +9,7 @@ import pytest
 import tiny_runs
 
 from dakd_jax import evaluate, metrics, train_state, train_step, weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from data_pipelines.feed import Feed

@@ -11,9 +11,10 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import evaluate, kept_arrays, metrics, records, results
+from dakd_jax import evaluate, metrics, results
 from dakd_jax.attribution import store
-from dakd_jax.errors import UserError
+from dakd_jax.basics import kept_arrays, records
+from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
 from dakd_jax.logs import METRICS
 from dakd_jax.qualitative.gallery import Gallery

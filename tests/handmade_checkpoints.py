@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dakd_jax import torch_files
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _KINDS = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dakd_jax import kept_arrays
+from dakd_jax.basics import kept_arrays
 
 OF = {"seed": 1, "size": [64, 32]}
 ARRAYS = {"confusion/a": np.arange(9).reshape(3, 3), "name": np.array(["x", "y"])}

@@ -16,10 +16,11 @@ import tiny_runs
 from rich.console import Console
 
 from configs import base
-from dakd_jax import black_box, optimizers, records, train, train_step
+from dakd_jax import black_box, optimizers, train, train_step
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import NonFiniteLoss, UserError
 from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.checkpointing import Checkpoints
-from dakd_jax.errors import NonFiniteLoss, UserError
 from dakd_jax.interruption import Stopped
 from dakd_jax.stage_job import Job
 from dakd_jax.tables_of_paper import collect

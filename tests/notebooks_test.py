@@ -16,7 +16,7 @@ import tiny_runs
 from nbclient.exceptions import CellExecutionError
 
 from dakd_jax import notebook as helpers
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.report.style import new_figure
 from data_pipelines.label_spaces import PALETTE
 from notebooks import execute, install

@@ -7,7 +7,7 @@ import tiny_runs
 from PIL import Image
 
 from dakd_jax import metrics, train, weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from data_pipelines.errors import DataError
 
 

@@ -8,7 +8,7 @@ import pytest
 import tiny_runs
 
 from dakd_jax import weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
 
 # What the config's file says of networks when no flag is given: base.py's own.

@@ -11,8 +11,8 @@ import types
 import pytest
 
 from configs import table1
-from dakd_jax import progress
-from dakd_jax.errors import UserError
+from dakd_jax.basics import progress
+from dakd_jax.basics.errors import UserError
 from dakd_jax.tables_of_paper import engines, jobs, schedule
 from dakd_jax.tables_of_paper.processes import STARTED, Job, JobProcess
 

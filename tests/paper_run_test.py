@@ -11,7 +11,7 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.tables_of_paper import jobs
 from data_pipelines.feed import Feed
 

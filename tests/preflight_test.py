@@ -8,9 +8,9 @@ import pytest
 import tiny_runs
 
 from dakd_jax import preflight, pretrained, stages, train_state, weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.progress import duration
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.progress import duration
 
 
 def network(path, spoil=None, **changes):

@@ -9,7 +9,7 @@ import tiny_runs
 from ml_collections import ConfigDict
 
 from dakd_jax import pretrained, torch_files, train_state, weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 

@@ -17,7 +17,8 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import progress, train_step
+from dakd_jax import train_step
+from dakd_jax.basics import progress
 from dakd_jax.black_box import FiniteWatch
 from dakd_jax.logs import read_rows
 from dakd_jax.training_log import Row, Throughput, TrainingLog

@@ -9,7 +9,8 @@ import tiny_datasets
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import records, settings, stages, train_state, weights
+from dakd_jax import settings, stages, train_state, weights
+from dakd_jax.basics import records
 from data_pipelines import label_spaces
 from data_pipelines.feed import Feed
 

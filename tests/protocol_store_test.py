@@ -12,7 +12,8 @@ import protocol_examples
 import pytest
 from rich.console import Console
 
-from dakd_jax import evaluate, kept_arrays, records
+from dakd_jax import evaluate
+from dakd_jax.basics import kept_arrays, records
 from dakd_jax.interruption import Stopped
 from dakd_jax.protocols import definitions
 from dakd_jax.protocols.networks import Network

@@ -15,7 +15,7 @@ from hypothesis import given, strategies
 from PIL import Image
 
 from dakd_jax import command_line, commands, evaluate, metrics, settings, weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Heads
 from dakd_jax.protocols import definitions
 from dakd_jax.protocols.predicting import Predictor

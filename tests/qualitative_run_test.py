@@ -10,7 +10,7 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.qualitative import gallery, predicting
 from dakd_jax.report import qualitative
 from dakd_jax.stages import Experiment

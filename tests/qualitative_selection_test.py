@@ -6,7 +6,7 @@ import tiny_runs
 from qualitative_examples import half_right
 
 from dakd_jax import settings
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.qualitative import selection
 
 NAMES = tuple("abcdef")

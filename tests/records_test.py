@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from dakd_jax import records
+from dakd_jax.basics import records
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

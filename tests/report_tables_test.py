@@ -11,7 +11,7 @@ import report_examples
 from scipy import stats
 
 from dakd_jax import paper_numbers
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.report import seeds, tables, text_table
 
 

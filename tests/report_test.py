@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import report_examples
 
-from dakd_jax import paper_numbers, records, report
-from dakd_jax.errors import UserError
+from dakd_jax import paper_numbers, report
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import UserError
 from dakd_jax.report import headline, page, tables
 
 

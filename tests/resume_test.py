@@ -12,7 +12,7 @@ import tiny_runs
 import dakd_jax.evaluate
 import dakd_jax.train
 from dakd_jax import weights
-from dakd_jax.errors import NonFiniteLoss
+from dakd_jax.basics.errors import NonFiniteLoss
 
 STAGE = ("student",)
 

@@ -165,7 +165,7 @@ plain = logs.MetricLog.row
 logs.MetricLog.row = lambda self, step, *a: fail() if step == 4 else plain(self, step, *a)
 """
 AT_WEIGHTS = "import dakd_jax.weights as w; w.save = fail\n"
-AT_RECORD = "import dakd_jax.records as r; r.write_json = fail\n"
+AT_RECORD = "import dakd_jax.basics.records as r; r.write_json = fail\n"
 AT_REPORT = "import dakd_jax.commands as c; c.write_report = fail\n"
 AT_CHECKPOINT = """
 import orbax.checkpoint as ocp
@@ -233,7 +233,7 @@ def test_a_checkpoint_of_other_shapes_in_the_stage_s_folder(run_py, toy_city, wo
 # Faults of reading what a run goes on from
 
 AT_STEP_5 = AT_STEP_4.replace("step == 4", "step == 5")
-NO_PAUSES = "import dakd_jax.disk_faults as d; d.PAUSES = (0.0,)\n"
+NO_PAUSES = "import dakd_jax.basics.disk_faults as d; d.PAUSES = (0.0,)\n"
 AT_READING = """
 import pathlib
 plain_open = pathlib.Path.open

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from dakd_jax import atomic_files, workdir_lock
-from dakd_jax.errors import UserError
+from dakd_jax.basics import atomic_files, workdir_lock
+from dakd_jax.basics.errors import UserError
 
 
 def names(folder):

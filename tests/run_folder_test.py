@@ -14,8 +14,9 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import kept_arrays, metrics, records, run_folder, workdir_lock
-from dakd_jax.errors import UserError
+from dakd_jax import metrics, run_folder
+from dakd_jax.basics import kept_arrays, records, workdir_lock
+from dakd_jax.basics.errors import UserError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import tiny_runs
 
 from dakd_jax import command_line
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 FAST = {"goal": "source_only", "train.eval_every": 0}
 

@@ -10,17 +10,8 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import (
-    evaluate,
-    metrics,
-    paradigms,
-    records,
-    run_folder,
-    selection,
-    settings,
-    train_state,
-    weights,
-)
+from dakd_jax import evaluate, metrics, paradigms, run_folder, selection, settings, train_state, weights
+from dakd_jax.basics import records
 from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.selection import Selection, best_step

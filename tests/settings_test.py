@@ -4,7 +4,7 @@ import pytest
 import tiny_runs
 
 from dakd_jax import paradigms, settings
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 
 def changed(**changes):

@@ -13,7 +13,7 @@ from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as refer
 from PIL import Image
 
 from dakd_jax import weights
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from data_pipelines.errors import DataError
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dakd_jax import torch_files
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 # Hostile pickles
 

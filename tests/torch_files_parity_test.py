@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dakd_jax import torch_files
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 torch = pytest.importorskip("torch", reason="PyTorch, the reference of these tests, is not installed")
 nn = torch.nn

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from dakd_jax import atomic_files, pretrained, torch_files, train_state, weight_files, weights
-from dakd_jax.errors import UserError
+from dakd_jax import pretrained, torch_files, train_state, weight_files, weights
+from dakd_jax.basics import atomic_files
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
 
 torch = pytest.importorskip("torch", reason="files as people have them are made with PyTorch")

@@ -13,10 +13,10 @@ import numpy as np
 from dakd_jax import evaluate, settings, train_state, weights
 from dakd_jax.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.attribution.gradients import align
+from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.progress import StageProgress
 from dakd_jax.checkpointing import Checkpoints
-from dakd_jax.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.progress import StageProgress
 
 GRADIENT_BATCHES = 4  # the training's first ones: the same for all networks
 

@@ -5,8 +5,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 
-from dakd_jax import records
-from dakd_jax.progress import duration
+from dakd_jax.basics import records
+from dakd_jax.basics.progress import duration
 
 COST = "cost"  # in the JSON file beside the counts
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluate import PROTOCOLS, Protocol
 
 SMALL = (1024, 512)  # width, height: what the released evaluation script compares at

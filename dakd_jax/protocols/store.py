@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from dakd_jax import evaluate, records
+from dakd_jax import evaluate
+from dakd_jax.basics import records
+from dakd_jax.basics.progress import StageProgress
 from dakd_jax.interruption import Stopped, StopRequest
-from dakd_jax.progress import StageProgress
 from dakd_jax.protocols import cost, matrix
 from dakd_jax.protocols.cityscapes_scores import Groups
 from dakd_jax.protocols.definitions import Row

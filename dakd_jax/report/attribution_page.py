@@ -4,8 +4,8 @@ import math
 import os
 from pathlib import Path
 
-from dakd_jax import atomic_files
 from dakd_jax.attribution import Attribution, rates
+from dakd_jax.basics import atomic_files
 from dakd_jax.report import attribution_figures as figures
 from dakd_jax.report import attribution_tables as tables
 from dakd_jax.report.page_parts import page_image, template

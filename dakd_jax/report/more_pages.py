@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dakd_jax import atomic_files
+from dakd_jax.basics import atomic_files
 from dakd_jax.report import stamp
 from dakd_jax.report.page_parts import template
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dakd_jax import atomic_files, records
-from dakd_jax.errors import UserError
+from dakd_jax.basics import atomic_files, records
+from dakd_jax.basics.errors import UserError
 from dakd_jax.report import METRIC_NAMES, Experiment, Picture, checkpoints, curves, figures, protocols, seeds, tables
 from dakd_jax.report.headline import headline
 from dakd_jax.report.more_pages import more_pages

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dakd_jax import atomic_files, records
+from dakd_jax.basics import atomic_files, records
 from dakd_jax.report import METRIC_NAMES, paper_table
 from dakd_jax.report.page_parts import page_image, template
 from dakd_jax.report.paper_table import PaperTable

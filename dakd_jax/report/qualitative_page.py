@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dakd_jax import atomic_files
+from dakd_jax.basics import atomic_files
 from dakd_jax.qualitative import Comparison, Shown
 from dakd_jax.report import qualitative
 from dakd_jax.report.page_parts import page_image, template

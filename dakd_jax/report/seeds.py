@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.report import METRIC_NAMES, NOT_COMPARED, Experiment
 from dakd_jax.report.style import new_figure, stage_colour
 from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells

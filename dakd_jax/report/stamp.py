@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from dakd_jax import records
+from dakd_jax.basics import records
 
 FILE = ".of.json"
 

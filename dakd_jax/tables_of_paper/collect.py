@@ -4,7 +4,8 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from dakd_jax import metrics, records
+from dakd_jax import metrics
+from dakd_jax.basics import records
 from dakd_jax.metrics import Scores
 from dakd_jax.report import SHORT_NAMES
 from dakd_jax.report.paper_table import PaperRow, PaperTable

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.tables_of_paper.processes import Job, JobProcess
 
 ENGINES = ("local", "submitit")

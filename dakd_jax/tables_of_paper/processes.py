@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 
-from dakd_jax import installation
+from dakd_jax.basics import installation
 
 _LOG_TAIL = 64 * 1024  # bytes of a log that are searched for its error
 STARTED = "--- a process starts ---"  # line of a log before what each process prints

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from dakd_jax import paper_numbers, paradigms
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.paper_numbers import LOSSES, PaperNumber
 from dakd_jax.report import CASES, SHORT_NAMES
 

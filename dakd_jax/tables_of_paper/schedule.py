@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from dakd_jax.progress import duration
+from dakd_jax.basics.progress import duration
 from dakd_jax.tables_of_paper.engines import Ended, Engine, Running
 from dakd_jax.tables_of_paper.planning import Task
 from dakd_jax.tables_of_paper.processes import Job

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.tables_of_paper.engines import Ended
 from dakd_jax.tables_of_paper.processes import Job, JobProcess
 

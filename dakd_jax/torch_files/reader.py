@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 from dakd_jax.torch_files import entries
 from dakd_jax.torch_files.containers import load
 from dakd_jax.torch_files.faults import Unreadable

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dakd_jax import atomic_files
-from dakd_jax.errors import UserError
+from dakd_jax.basics import atomic_files
+from dakd_jax.basics.errors import UserError
 from dakd_jax.torch_files.faults import shown
 from dakd_jax.torch_files.tensors import STORAGE_DTYPES
 

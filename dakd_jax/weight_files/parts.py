@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from dakd_jax.errors import UserError
+from dakd_jax.basics.errors import UserError
 
 # What tools put between the parts of a name when they wrap a module that lies inside another one.
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})

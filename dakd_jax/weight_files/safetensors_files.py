@@ -9,8 +9,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from dakd_jax import atomic_files
-from dakd_jax.errors import UserError
+from dakd_jax.basics import atomic_files
+from dakd_jax.basics.errors import UserError
 from dakd_jax.torch_files.entries import Entry
 from dakd_jax.torch_files.faults import Unreadable, damaged, shown
 

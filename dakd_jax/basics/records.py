@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dakd_jax import atomic_files, installation
+from dakd_jax.basics import atomic_files, installation
 
 PACKAGES = (
     "jax",

@@ -8,7 +8,7 @@ import shutil
 import sys
 import types
 
-_PACKAGE = pathlib.Path(os.path.abspath(__file__)).parent
+_PACKAGE = pathlib.Path(os.path.abspath(__file__)).parents[1]
 IS_WHEEL = (_PACKAGE / "run.py").is_file()
 ROOT = _PACKAGE if IS_WHEEL else _PACKAGE.parent
 PROGRAM = ROOT / "run.py"

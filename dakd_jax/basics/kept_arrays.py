@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from dakd_jax import atomic_files, records
+from dakd_jax.basics import atomic_files, records
 
 _OF, _NAMES = "of", "arrays"  # of all that was kept: a damaged directory of a zip file may lack an entry
 

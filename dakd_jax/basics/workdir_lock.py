@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 from filelock import FileLock, Timeout
 
-from dakd_jax import atomic_files
-from dakd_jax.errors import UserError
+from dakd_jax.basics import atomic_files
+from dakd_jax.basics.errors import UserError
 
 FILE = ".lock"
 HOLDER = ".lock.json"  # who holds it; a file of its own, since the lock's is emptied by whoever asks for it
