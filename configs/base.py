@@ -118,7 +118,7 @@ def _data() -> ConfigDict:
 
 def _network(arch: str) -> ConfigDict:
     return ConfigDict({
-        "arch": arch,  # a row of dakd_jax/models/drn.py: ARCHITECTURES
+        "arch": arch,  # a row of dakd_jax/models/backbones/drn.py: ARCHITECTURES
         "width": 1.0,  # multiplies all channel counts
         "auxiliary_layer": 6,  # the layer under the auxiliary head: 6 or 7
         "normaliser": "bgr_minus_mean",  # what the trunk was trained with; most but the paper's: 'rgb_mean_std'

@@ -3,9 +3,10 @@
 import numpy as np
 import rich.table
 
-from dakd_jax import metrics, paper_numbers, pretrained
+from dakd_jax import metrics, paper_numbers
 from dakd_jax.basics import records
 from dakd_jax.logs import METRICS, read_rows
+from dakd_jax.models.weight_files import pretrained
 from dakd_jax.report import Experiment, Picture, StageResult
 from dakd_jax.selection import SOURCE
 from dakd_jax.weights import start_text

@@ -8,8 +8,8 @@ from dakd_jax.adaptation.adversarial import LEVELS
 from dakd_jax.basics.errors import UserError
 from dakd_jax.losses.adversarial import JUDGES
 from dakd_jax.losses.distillation import KL_REDUCTIONS
+from dakd_jax.models.backbones.drn import ARCHITECTURES
 from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
-from dakd_jax.models.drn import ARCHITECTURES
 from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.preprocessing import TRUNK_NORMALISERS
 from dakd_jax.models.segmenter import Segmenter

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import pretrained
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.weight_files import pretrained
 
 STUDENT = Segmenter(arch="drn_d_22", num_classes=19)
 TEACHER = Segmenter(arch="drn_d_38", num_classes=19)

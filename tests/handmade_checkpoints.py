@@ -11,8 +11,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from dakd_jax import torch_files
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models.weight_files import torch_files
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _KINDS = {

@@ -8,8 +8,8 @@ import pytest
 from conftest import COMMITTED_GOLDEN
 
 from dakd_jax.models import preprocessing, resizing
+from dakd_jax.models.backbones.drn import ARCHITECTURES, DRN
 from dakd_jax.models.discriminator import Discriminator
-from dakd_jax.models.drn import ARCHITECTURES, DRN
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 
 # torch's own float32 against float64, from golden/README.md; values reach 47.

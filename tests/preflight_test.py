@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import preflight, pretrained, stages, train_state, weights
+from dakd_jax import preflight, stages, train_state, weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.weight_files import pretrained
 
 
 def network(path, spoil=None, **changes):

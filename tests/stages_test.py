@@ -70,7 +70,7 @@ def test_a_new_stage_reuses_the_others(chain, toy_city):
 
 
 def arrays_of(folder):
-    from dakd_jax import torch_files
+    from dakd_jax.models.weight_files import torch_files
 
     return torch_files.read(folder / weights.FILE)
 

@@ -14,8 +14,8 @@ from handmade_checkpoints import archive, assert_same, one_tensor, refuses, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dakd_jax import torch_files
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models.weight_files import torch_files
 
 # Hostile pickles
 

@@ -10,8 +10,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from dakd_jax import torch_files
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models.weight_files import torch_files
 
 torch = pytest.importorskip("torch", reason="PyTorch, the reference of these tests, is not installed")
 nn = torch.nn

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from handmade_checkpoints import archive, assert_same, refuses, saved, tensor
 
-from dakd_jax import torch_files
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models.weight_files import torch_files
 
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 

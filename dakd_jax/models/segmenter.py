@@ -6,7 +6,7 @@ import jax
 from flax import linen as nn
 
 from dakd_jax.models import resizing
-from dakd_jax.models.drn import DRN, OUTPUT_STRIDE
+from dakd_jax.models.backbones.drn import DRN, OUTPUT_STRIDE
 from dakd_jax.models.precision import in_dtype_of_kernel, widened
 
 

@@ -9,8 +9,8 @@ import pickletools
 import struct
 from collections.abc import Callable, Mapping
 
-from dakd_jax.torch_files.faults import Unreadable, damaged, shown
-from dakd_jax.torch_files.objects import Global, Opaque
+from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.objects import Global, Opaque
 
 Reducers = Mapping[Global, Callable[[tuple], object]]
 

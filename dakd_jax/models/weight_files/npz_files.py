@@ -10,8 +10,8 @@ import zlib
 
 import numpy as np
 
-from dakd_jax.torch_files.entries import Entry
-from dakd_jax.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.entries import Entry
+from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
 
 _ENDING = ".npy"
 _MOST_ARRAYS = 20_000

@@ -12,10 +12,11 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import torch_files, weight_files
 from dakd_jax.basics.errors import UserError
-from dakd_jax.torch_files.reader import one_line
-from dakd_jax.weight_files.parts import Network, Part, name_shown, names_shown
+from dakd_jax.models import weight_files
+from dakd_jax.models.weight_files import torch_files
+from dakd_jax.models.weight_files.parts import Network, Part, name_shown, names_shown
+from dakd_jax.models.weight_files.torch_files.reader import one_line
 
 # Tensors in released files that no network here uses: the ImageNet classifier, the replaced upsampling
 # convolutions, and the projection of family C's residual-free layers.

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from dakd_jax.torch_files.faults import Unreadable, damaged, shown
-from dakd_jax.torch_files.objects import Opaque
-from dakd_jax.torch_files.tensors import Tensor, UnsupportedTensor, is_unsupported
+from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.objects import Opaque
+from dakd_jax.models.weight_files.torch_files.tensors import Tensor, UnsupportedTensor, is_unsupported
 
 _DEEPEST = 50
 _DEEPEST_CONTAINER = 8

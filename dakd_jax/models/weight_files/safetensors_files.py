@@ -11,8 +11,8 @@ import safetensors.numpy
 
 from dakd_jax.basics import atomic_files
 from dakd_jax.basics.errors import UserError
-from dakd_jax.torch_files.entries import Entry
-from dakd_jax.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.entries import Entry
+from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
 
 _LONGEST_HEADER = 16 * 2**20  # bytes; a network of 1,000 tensors has a tenth of one MiB
 _READ = {

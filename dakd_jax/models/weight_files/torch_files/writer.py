@@ -10,8 +10,8 @@ import numpy as np
 
 from dakd_jax.basics import atomic_files
 from dakd_jax.basics.errors import UserError
-from dakd_jax.torch_files.faults import shown
-from dakd_jax.torch_files.tensors import STORAGE_DTYPES
+from dakd_jax.models.weight_files.torch_files.faults import shown
+from dakd_jax.models.weight_files.torch_files.tensors import STORAGE_DTYPES
 
 _STORAGE_CLASSES = {dtype: name for name, dtype in STORAGE_DTYPES.items()}
 _FOLDER = "archive"

@@ -9,10 +9,10 @@ import struct
 import zipfile
 import zlib
 
-from dakd_jax.torch_files.faults import Unreadable, damaged
-from dakd_jax.torch_files.objects import Global, Opaque
-from dakd_jax.torch_files.tensors import REDUCERS, Storage, parse_storage_id, storage_dtype
-from dakd_jax.torch_files.unpickler import Unpickler
+from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged
+from dakd_jax.models.weight_files.torch_files.objects import Global, Opaque
+from dakd_jax.models.weight_files.torch_files.tensors import REDUCERS, Storage, parse_storage_id, storage_dtype
+from dakd_jax.models.weight_files.torch_files.unpickler import Unpickler
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STREAM_VERSION = 1001

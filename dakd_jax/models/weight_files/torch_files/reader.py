@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.torch_files import entries
-from dakd_jax.torch_files.containers import load
-from dakd_jax.torch_files.faults import Unreadable
+from dakd_jax.models.weight_files.torch_files import entries
+from dakd_jax.models.weight_files.torch_files.containers import load
+from dakd_jax.models.weight_files.torch_files.faults import Unreadable
 
 # Tied and expanded tensors make the arrays larger than the file, but not by much in any honest checkpoint.
 _GROWTH = 4

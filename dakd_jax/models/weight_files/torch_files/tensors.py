@@ -7,8 +7,8 @@ from collections.abc import Callable
 import ml_dtypes
 import numpy as np
 
-from dakd_jax.torch_files.faults import Unreadable, damaged, shown
-from dakd_jax.torch_files.objects import Global, Opaque
+from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.objects import Global, Opaque
 
 STORAGE_DTYPES = {
     "DoubleStorage": np.dtype(np.float64),

@@ -4,11 +4,10 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from dakd_jax import torch_files
 from dakd_jax.basics.errors import UserError
-from dakd_jax.torch_files.entries import Entry
-from dakd_jax.torch_files.reader import one_line
-from dakd_jax.weight_files import npz_files, safetensors_files
+from dakd_jax.models.weight_files import npz_files, safetensors_files, torch_files
+from dakd_jax.models.weight_files.torch_files.entries import Entry
+from dakd_jax.models.weight_files.torch_files.reader import one_line
 
 
 class Place(NamedTuple):

@@ -1,7 +1,0 @@
-"""Files of weights of every kind that is read, and which part of one is the network wanted (docs/weights.md)."""
-
-from dakd_jax.weight_files.opening import Place, place, scan
-from dakd_jax.weight_files.parts import Network, Part, choose
-from dakd_jax.weight_files.safetensors_files import write as write_safetensors
-
-__all__ = ["Network", "Part", "Place", "choose", "place", "scan", "write_safetensors"]
