@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from configs import base, demo
-from dakd_jax import paradigms, settings, train_state, weights
+from dakd_jax import settings, train_state, weights
+from dakd_jax.objectives import paradigms
 from dakd_jax.train_step import LearningRates, train_step
 
 NETWORKS = {"demo": demo.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38

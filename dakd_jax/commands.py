@@ -12,7 +12,6 @@ from dakd_jax import (
     compilation_cache,
     diagnosis,
     own_records,
-    paradigms,
     protocol_results,
     results,
     run_folder,
@@ -26,6 +25,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.evaluation_store import Evaluator
+from dakd_jax.objectives import paradigms
 from dakd_jax.protocols import definitions, networks
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery

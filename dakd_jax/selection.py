@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import evaluate, metrics, paradigms
+from dakd_jax import evaluate, metrics
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.objectives import paradigms
 
 # 'entropy': Morerio et al., "Minimal-entropy correlation alignment", ICLR 2018: certain predictions, 1 - mean entropy.
 # 'neighbourhood': Saito et al., "Tune it the right way", ICCV 2021: soft neighbourhood density of the predictions.

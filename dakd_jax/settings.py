@@ -3,16 +3,17 @@
 import dataclasses
 import math
 
-from dakd_jax import evaluate, paradigms, selection
-from dakd_jax.adaptation.adversarial import LEVELS
+from dakd_jax import evaluate, selection
 from dakd_jax.basics.errors import UserError
-from dakd_jax.losses.adversarial import JUDGES
-from dakd_jax.losses.distillation import KL_REDUCTIONS
 from dakd_jax.models.backbones.drn import ARCHITECTURES
 from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
 from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.preprocessing import TRUNK_NORMALISERS
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives import paradigms
+from dakd_jax.objectives.adaptation.adversarial import LEVELS
+from dakd_jax.objectives.distillation import KL_REDUCTIONS
+from dakd_jax.objectives.judges import JUDGES
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 from dakd_jax.qualitative.selection import MOST, SELECTIONS
 from dakd_jax.train_step import LossWeights, StepModels, StepOptions

@@ -12,10 +12,11 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import checkpoint_files, paradigms, preflight, selection, settings, stage_identity, weights
+from dakd_jax import checkpoint_files, preflight, selection, settings, stage_identity, weights
 from dakd_jax.basics import records, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation_store import Evaluator
+from dakd_jax.objectives import paradigms
 from dakd_jax.stage_job import Job
 from dakd_jax.train import train
 

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax.adaptation.adversarial import LEVELS
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives.adaptation.adversarial import LEVELS
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 
 

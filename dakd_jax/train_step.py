@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dakd_jax.adaptation import adversarial
-from dakd_jax.losses import distillation, segmentation
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.precision import computing_params, widened
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.objectives import distillation, segmentation
+from dakd_jax.objectives.adaptation import adversarial
 from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
 from dakd_jax.train_state import TrainState
 

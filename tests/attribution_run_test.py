@@ -13,10 +13,10 @@ from attribution_examples import C, attribution, picture
 from attribution_networks import CLASSES, MODEL, variables
 from rich.console import Console
 
-from dakd_jax import paradigms
 from dakd_jax.attribution import collection
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import log_probabilities
+from dakd_jax.objectives import paradigms
 from dakd_jax.report import stamp
 from dakd_jax.stages import Experiment
 from data_pipelines.feed import Feed

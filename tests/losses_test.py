@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dakd_jax.adaptation import adversarial
-from dakd_jax.losses import adversarial as judges
-from dakd_jax.losses import distillation, segmentation
 from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.objectives import distillation, judges, segmentation
+from dakd_jax.objectives.adaptation import adversarial
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dakd_jax import paradigms
-from dakd_jax.paradigms import STAGES, needs, plan, stage
+from dakd_jax.objectives import paradigms
+from dakd_jax.objectives.paradigms import STAGES, needs, plan, stage
 
 
 def test_case_d_brings_the_teacher_and_case_c():

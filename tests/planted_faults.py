@@ -42,10 +42,10 @@ class Fault:
 
 
 FAULTS = (
-    Fault("KL's arguments swapped", "losses", "dakd_jax/losses/distillation.py",
+    Fault("KL's arguments swapped", "losses", "dakd_jax/objectives/distillation.py",
           "jnp.exp(teacher) * (teacher - student)",
           "jnp.exp(student) * (student - teacher)", "losses_test.py"),
-    Fault("ignored pixels counted in the mean", "losses", "dakd_jax/losses/segmentation.py",
+    Fault("ignored pixels counted in the mean", "losses", "dakd_jax/objectives/segmentation.py",
           "jnp.maximum(jnp.sum(valid), 1)", "jnp.maximum(valid.size, 1)", "losses_test.py"),
     Fault("corners not aligned in the upsampling", "models", "dakd_jax/models/resizing.py",
           "position = np.linspace(0.0, size - 1, out_size)",
@@ -58,10 +58,10 @@ FAULTS = (
     Fault("no weight decay", "optimizers", "dakd_jax/optimizers.py",
           "optax.add_decayed_weights(self.weight_decay)", "optax.add_decayed_weights(0.0)",
           "train_step_test.py::test_five_steps_equal_reference[a-official-eval-teacher0]"),
-    Fault("the generator is to look like the target", "adaptation", "dakd_jax/adaptation/adversarial.py",
+    Fault("the generator is to look like the target", "adaptation", "dakd_jax/objectives/adaptation/adversarial.py",
           "log_probs[level], precision), judges.SOURCE)", "log_probs[level], precision), judges.TARGET)",
           "losses_test.py"),
-    Fault("the discriminators' losses not halved", "adaptation", "dakd_jax/adaptation/adversarial.py",
+    Fault("the discriminators' losses not halved", "adaptation", "dakd_jax/objectives/adaptation/adversarial.py",
           "0.5 * judge(", "1.0 * judge(", "losses_test.py"),
     Fault("the frozen teacher in train mode", "step", "dakd_jax/train_step.py",
           'train = options.teacher_statistics == "batch"', "train = True",

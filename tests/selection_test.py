@@ -10,10 +10,11 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import evaluate, metrics, paradigms, run_folder, selection, settings, train_state, weights
+from dakd_jax import evaluate, metrics, run_folder, selection, settings, train_state, weights
 from dakd_jax.basics import records
 from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives import paradigms
 from dakd_jax.selection import Selection, best_step
 from data_pipelines.feed import Feed
 

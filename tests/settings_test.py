@@ -3,8 +3,9 @@
 import pytest
 import tiny_runs
 
-from dakd_jax import paradigms, settings
+from dakd_jax import settings
 from dakd_jax.basics.errors import UserError
+from dakd_jax.objectives import paradigms
 
 
 def changed(**changes):

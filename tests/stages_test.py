@@ -12,9 +12,10 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import paradigms, train_state, weights
+from dakd_jax import train_state, weights
 from dakd_jax.basics import workdir_lock
 from dakd_jax.basics.errors import UserError
+from dakd_jax.objectives import paradigms
 from dakd_jax.report import SHORT_NAMES
 from dakd_jax.settings import segmenter
 from dakd_jax.stages import Experiment

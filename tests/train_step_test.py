@@ -19,9 +19,9 @@ import tiny_runs
 from conftest import release_memory
 
 from dakd_jax import optimizers, train_state, train_step
-from dakd_jax.losses import distillation
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives import distillation
 
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
 SETTINGS = {

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from dakd_jax.attribution import SEGMENTATION, Alignment
-from dakd_jax.losses.segmentation import IGNORE_LABEL
+from dakd_jax.objectives.segmentation import IGNORE_LABEL
 from dakd_jax.train_state import TrainState
 from dakd_jax.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 

@@ -5,8 +5,9 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from dakd_jax import paper_numbers, paradigms
+from dakd_jax import paper_numbers
 from dakd_jax.basics.errors import UserError
+from dakd_jax.objectives import paradigms
 from dakd_jax.paper_numbers import LOSSES, PaperNumber
 from dakd_jax.report import CASES, SHORT_NAMES
 

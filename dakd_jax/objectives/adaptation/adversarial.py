@@ -7,9 +7,9 @@ predictions look like source ones.
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.losses import adversarial as judges
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.precision import computing_params, widened
+from dakd_jax.objectives import judges
 
 LEVELS = {"multi": ("auxiliary", "main"), "single": ("main",)}
 

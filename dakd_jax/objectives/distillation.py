@@ -6,7 +6,7 @@ The teacher's arrays get no gradient; callers stop it where the teacher is run.
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.losses.segmentation import IGNORE_LABEL, pick
+from dakd_jax.objectives.segmentation import IGNORE_LABEL, pick
 
 KL_REDUCTIONS = ("mean", "pixel_mean", "batch_mean", "sum", "off")
 
