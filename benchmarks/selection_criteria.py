@@ -13,8 +13,8 @@ import sys
 import numpy as np
 from scipy import stats
 
-from dakd_jax.logs import METRICS, read_rows
-from dakd_jax.selection import CRITERIA
+from dakd_jax.evaluation.checkpoint_choice import CRITERIA
+from dakd_jax.evaluation.logs import METRICS, read_rows
 
 LEAST = 3  # candidates, below which a rank correlation says nothing
 

@@ -52,7 +52,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.teacher_steps = 100_000
     config.train.log_every = 50
     config.train.eval_every = 5_000  # on target val, and candidates to choose from; 0 = at the end only
-    config.train.select = "source"  # the candidate that counts, see dakd_jax/selection.py; or 'entropy', ..., 'last'
+    config.train.select = (
+        "source"  # the candidate that counts, see dakd_jax/evaluation/checkpoint_choice.py; or 'entropy', ..., 'last'
+    )
     config.train.select_pictures = 100  # of source val, and of target train, that it is chosen by
     config.train.checkpoint_every = 1_000
     config.train.keep_checkpoints = 2  # the newest ones
@@ -63,7 +65,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.keep_every = 0  # also keep those at multiples of so many steps; 0 = none
 
     config.eval = ConfigDict()
-    config.eval.protocol = "native"  # see dakd_jax/evaluate.py: PROTOCOLS
+    config.eval.protocol = "native"  # see dakd_jax/evaluation/predict.py: PROTOCOLS
     config.eval.batch_size = 2
     config.eval.metric = "miou"  # the benchmark's number: 'miou' or 'miou_present'
     config.eval.pictures = 6  # in the report's grid, spread evenly over target val

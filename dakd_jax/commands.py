@@ -24,9 +24,10 @@ from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.checkpoint_files import UnreadableCheckpoint
-from dakd_jax.evaluation_store import Evaluator
+from dakd_jax.evaluation import protocols as definitions
+from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
-from dakd_jax.protocols import definitions, networks
+from dakd_jax.protocols import networks
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.report import (

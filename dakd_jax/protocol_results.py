@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dakd_jax.basics import records
-from dakd_jax.protocols.definitions import SMALL, scaled
+from dakd_jax.evaluation.protocols import SMALL, scaled
 from dakd_jax.protocols.networks import Network
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.report.protocols import ProtocolStudy, ScoredNetwork

@@ -3,12 +3,13 @@
 import numpy as np
 import rich.table
 
-from dakd_jax import metrics, paper_numbers
+from dakd_jax import paper_numbers
 from dakd_jax.basics import records
-from dakd_jax.logs import METRICS, read_rows
+from dakd_jax.evaluation import metrics
+from dakd_jax.evaluation.checkpoint_choice import SOURCE
+from dakd_jax.evaluation.logs import METRICS, read_rows
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.report import Experiment, Picture, StageResult
-from dakd_jax.selection import SOURCE
 from dakd_jax.weights import start_text
 
 

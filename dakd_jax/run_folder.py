@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from dakd_jax import checkpoint_files, comparison, kept_scores, weights
+from dakd_jax import checkpoint_files, comparison, weights
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.comparison import Difference
-from dakd_jax.logs import METRICS, read_row
+from dakd_jax.evaluation import kept_scores
+from dakd_jax.evaluation.logs import METRICS, read_row
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.weights import RECORD
 

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-from dakd_jax import evaluate, selection
 from dakd_jax.basics.errors import UserError
+from dakd_jax.evaluation import checkpoint_choice, predict
 from dakd_jax.models.backbones.drn import ARCHITECTURES
 from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
 from dakd_jax.models.precision import PRECISIONS
@@ -75,9 +75,9 @@ def check(config) -> None:
     _choose("loss.levels", config.loss.levels, LEVELS)
     _choose("train.on_nonfinite", config.train.on_nonfinite, ("stop", "skip"))
     _choose("train.precision", config.train.precision, PRECISIONS)
-    _choose("train.select", config.train.select, selection.CHOICES)
+    _choose("train.select", config.train.select, checkpoint_choice.CHOICES)
     _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
-    evaluate.protocol(config.eval.protocol)
+    predict.protocol(config.eval.protocol)
     _check_figures(config.figures)
     cropped = tuple(config.data.crop) != (0, 0)
     for field in ("source_size", "target_size", *["crop"] * cropped):

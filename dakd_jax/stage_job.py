@@ -6,7 +6,7 @@ from collections.abc import Callable, Sized
 
 import numpy as np
 
-from dakd_jax.selection import Selection
+from dakd_jax.evaluation.checkpoint_choice import Selection
 from dakd_jax.settings import StageSettings
 
 

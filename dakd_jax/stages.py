@@ -12,10 +12,11 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import checkpoint_files, preflight, selection, settings, stage_identity, weights
+from dakd_jax import checkpoint_files, preflight, settings, stage_identity, weights
 from dakd_jax.basics import records, workdir_lock
 from dakd_jax.basics.errors import UserError
-from dakd_jax.evaluation_store import Evaluator
+from dakd_jax.evaluation import checkpoint_choice
+from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
 from dakd_jax.stage_job import Job
 from dakd_jax.train import train
@@ -96,7 +97,7 @@ class Experiment:
                 stage,
                 self.feed.fingerprint(stage.labelled, stage.adapt),
                 parents,
-                selection.rule(self.config, stage, steps, self.feed),
+                checkpoint_choice.rule(self.config, stage, steps, self.feed),
             )
             digest = records.hash_json(identity)
             planned[name] = PlannedStage(
@@ -224,7 +225,9 @@ class Experiment:
                 unreadable=unreadable,
             ),
             eval_batches=self.evaluator.batches if self.evaluator else None,
-            selection=selection.from_rule(planned.identity.get("selection"), chosen.models.segmenter, self.feed),
+            selection=checkpoint_choice.from_rule(
+                planned.identity.get("selection"), chosen.models.segmenter, self.feed
+            ),
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),
             config=self.config,
             identity=planned.identity,

@@ -10,13 +10,12 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from dakd_jax import evaluate
 from dakd_jax.basics import atomic_files, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
-from dakd_jax.protocols import definitions
+from dakd_jax.evaluation import predict, protocols
+from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.protocols.networks import Network
-from dakd_jax.protocols.predicting import Predictor
 
 SPLITS = ("val", "test")
 ENDING = "_pred_labelIds.png"  # after CITY_SEQUENCE_FRAME: cityscapesScripts looks for CITY_SEQUENCE_FRAME*.png
@@ -90,7 +89,7 @@ class Submission:
 
     def _about(self) -> dict:
         # Only where it departs: folders that earlier releases began are gone on with.
-        numerics = {"numerics": evaluate.NUMERICS_VERSION} if evaluate.NUMERICS_VERSION != 1 else {}
+        numerics = {"numerics": predict.NUMERICS_VERSION} if predict.NUMERICS_VERSION != 1 else {}
         return records.plain(
             {
                 **numerics,
@@ -135,13 +134,13 @@ class Submission:
         return path
 
 
-def _row(config) -> definitions.Row:
+def _row(config) -> protocols.Row:
     """The protocol that predicts, at native size whatever size it compares at; UserError of an unknown one."""
-    known = definitions.matrix(config.eval.scales)
+    known = protocols.matrix(config.eval.scales)
     name = config.eval.submit_protocol or config.eval.protocol
     if name not in known:
         raise UserError(f"config.eval.submit_protocol={name!r}: expected one of {', '.join(known)}")
-    return definitions.at_native_size(known[name])
+    return protocols.at_native_size(known[name])
 
 
 def png(label_ids: np.ndarray) -> bytes:

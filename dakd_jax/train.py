@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import device_memory, evaluate, going_back, optimizers, train_state
+from dakd_jax import device_memory, going_back, optimizers, train_state
 from dakd_jax.basics.errors import NonFiniteLoss
 from dakd_jax.basics.progress import StageProgress, significant
 from dakd_jax.black_box import BadStep, FiniteWatch
@@ -14,9 +14,10 @@ from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.discriminator_watch import DiscriminatorWatch
 from dakd_jax.energy import EnergyMeter
+from dakd_jax.evaluation import predict
+from dakd_jax.evaluation.checkpoint_choice import best_step
+from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
 from dakd_jax.interruption import Stopped, StopRequest
-from dakd_jax.logs import METRICS, MetricLog, read_rows
-from dakd_jax.selection import best_step
 from dakd_jax.stage_job import Job
 from dakd_jax.train_step import FINITE, LearningRates, train_step
 from dakd_jax.training_log import Row, TrainingLog
@@ -303,11 +304,11 @@ def _validate(job, state, log, stop) -> bool:
         if not job.eval_batches:
             log.row(step, "eval", scored)
             return True
-        confusion, kept = evaluate.evaluate(
+        confusion, kept = predict.evaluate(
             job.settings.models.segmenter,
             variables,
             job.eval_batches(),
-            evaluate.protocol(job.config.eval.protocol),
+            predict.protocol(job.config.eval.protocol),
             keep=frozenset(job.show),
             on_batch=go_on,
         )

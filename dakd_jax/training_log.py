@@ -10,7 +10,7 @@ import numpy as np
 from dakd_jax.basics.progress import duration, significant, speed
 from dakd_jax.black_box import FiniteWatch
 from dakd_jax.discriminator_watch import DiscriminatorWatch
-from dakd_jax.logs import MetricLog
+from dakd_jax.evaluation.logs import MetricLog
 from dakd_jax.train_step import LearningRates
 
 TIMED_STEPS = 20  # at least, before it is said how long the rest should take

@@ -7,8 +7,8 @@ import tiny_datasets
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as reference
 from cityscapesscripts.helpers.labels import trainId2label
 
-from dakd_jax import metrics
-from dakd_jax.protocols.cityscapes_scores import Groups, Objects, scores
+from dakd_jax.evaluation import metrics
+from dakd_jax.evaluation.cityscapes_scores import Groups, Objects, scores
 from data_pipelines import label_spaces
 from data_pipelines.datasets import cityscapes
 

@@ -9,7 +9,7 @@ import pytest
 from configs import base
 from dakd_jax import settings
 from dakd_jax.basics.errors import UserError
-from dakd_jax.evaluate import protocol
+from dakd_jax.evaluation.predict import protocol
 from dakd_jax.objectives import paradigms
 from data_pipelines.domains import check_settings
 

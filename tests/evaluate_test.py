@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import evaluate, metrics, train_state, train_step, weights
+from dakd_jax import train_state, train_step, weights
 from dakd_jax.basics.errors import UserError
+from dakd_jax.evaluation import metrics, predict
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from data_pipelines.feed import Feed
@@ -95,7 +96,7 @@ def plain_prediction(variables, images, size, *, statistics="running", normalise
 def test_predict_is_the_plain_computation(variables, height, width, size, statistics, normaliser):
     images = pictures(2, height, width)
     how = {"statistics": statistics, "normaliser": normaliser}
-    found = np.asarray(evaluate.predict(variables, images, model=MODEL, size=size, **how))
+    found = np.asarray(predict.predict(variables, images, model=MODEL, size=size, **how))
     expected, lead = plain_prediction(variables, images, size, **how)
     assert found.shape == (2, *size) and found.dtype == np.uint8
     clear = lead > 1e-3
@@ -110,7 +111,7 @@ def test_a_network_brings_its_own_normaliser(variables):
     in_training, _, _ = train_step._forward(own, variables, images, train=False)
     np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64)), rtol=1e-4, atol=1e-4)
     found, forced = (
-        np.asarray(evaluate.predict(variables, images, model=model, size=(32, 64), normaliser=normaliser))
+        np.asarray(predict.predict(variables, images, model=model, size=(32, 64), normaliser=normaliser))
         for model, normaliser in ((own, ""), (MODEL, "rgb_mean_std"))
     )
     np.testing.assert_array_equal(found, forced)
@@ -133,21 +134,21 @@ def batches(images, labels, batch_size):
 
 @pytest.mark.parametrize("name", ["native", "native_picture_statistics"])
 def test_each_picture_counts_once_whatever_the_batches(variables, name):
-    rules = evaluate.protocol(name)
+    rules = predict.protocol(name)
     images = pictures(5)
     labels = np.random.default_rng(1).choice(np.array([*range(19), 255], np.uint8), (5, 48, 64))
     expected = np.zeros((19, 19), np.int64)
     single = {}
     for i in range(5):
         prediction = np.asarray(
-            evaluate.predict(variables, images[i : i + 1], model=MODEL, size=(48, 64), statistics=rules.statistics)
+            predict.predict(variables, images[i : i + 1], model=MODEL, size=(48, 64), statistics=rules.statistics)
         )[0]
         single[f"p{i}"] = prediction
         counted = labels[i] != 255
         np.add.at(expected, (labels[i][counted], prediction[counted]), 1)
     for batch_size in (1, 2, 4):
         seen = []
-        confusion, kept = evaluate.evaluate(
+        confusion, kept = predict.evaluate(
             MODEL,
             variables,
             batches(images, labels, batch_size),
@@ -165,20 +166,20 @@ def test_each_picture_counts_once_whatever_the_batches(variables, name):
 def test_statistics_of_a_picture_do_not_depend_on_its_company(variables):
     images = pictures(3)
     how = {"model": MODEL, "size": (32, 64), "statistics": "picture"}
-    together = np.asarray(evaluate.predict(variables, images, **how))
-    mixed = np.asarray(evaluate.predict(variables, np.stack([images[2], 255 - images[1], images[0]]), **how))
+    together = np.asarray(predict.predict(variables, images, **how))
+    mixed = np.asarray(predict.predict(variables, np.stack([images[2], 255 - images[1], images[0]]), **how))
     np.testing.assert_array_equal(mixed[[2, 0]], together[[0, 2]])
-    running = np.asarray(evaluate.predict(variables, images, model=MODEL, size=(32, 64)))
+    running = np.asarray(predict.predict(variables, images, model=MODEL, size=(32, 64)))
     assert (running != together).mean() > 0.05
 
 
 def test_protocols_differ_as_documented():
-    native, picture, released = (evaluate.protocol(n) for n in evaluate.PROTOCOLS)
-    assert native == evaluate.Protocol("", "bicubic", None, None, "running")
-    assert picture == evaluate.Protocol("", "bicubic", None, None, "picture")
-    assert released == evaluate.Protocol("rgb_unit", "bilinear", (1024, 512), (1024, 512), "picture")
+    native, picture, released = (predict.protocol(n) for n in predict.PROTOCOLS)
+    assert native == predict.Protocol("", "bicubic", None, None, "running")
+    assert picture == predict.Protocol("", "bicubic", None, None, "picture")
+    assert released == predict.Protocol("rgb_unit", "bilinear", (1024, 512), (1024, 512), "picture")
     with pytest.raises(UserError, match="'mine': expected one of native, native_picture_statistics, released"):
-        evaluate.protocol("mine")
+        predict.protocol("mine")
 
 
 def test_inputs_of_the_two_normalisers():

@@ -11,12 +11,13 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import evaluate, metrics, results
+from dakd_jax import results
 from dakd_jax.attribution import store
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.evaluation_store import Evaluator
-from dakd_jax.logs import METRICS
+from dakd_jax.evaluation import metrics, predict
+from dakd_jax.evaluation.evaluation_store import Evaluator
+from dakd_jax.evaluation.logs import METRICS
 from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.stages import Experiment
 from data_pipelines.feed import Feed
@@ -83,7 +84,7 @@ def test_once(planned, passes):
 
 def test_what_it_depends_on(planned, passes, monkeypatch):
     """Each of these alone makes another evaluation, and the first one stays."""
-    native = evaluate.PROTOCOLS["native"]
+    native = predict.PROTOCOLS["native"]
 
     def evaluated(*arguments, **changes):
         before = len(passes)
@@ -106,10 +107,10 @@ def test_what_it_depends_on(planned, passes, monkeypatch):
         "statistics": "picture",
     }.items():
         with monkeypatch.context() as patch:
-            patch.setitem(evaluate.PROTOCOLS, "native", dataclasses.replace(native, **{field: value}))
+            patch.setitem(predict.PROTOCOLS, "native", dataclasses.replace(native, **{field: value}))
             assert evaluated(planned) == 1, field
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "NUMERICS_VERSION", 0)
+        patch.setattr(predict, "NUMERICS_VERSION", 0)
         assert evaluated(planned) == 1
     assert evaluated(planned) == 0
 
@@ -169,7 +170,7 @@ def test_a_kill_before_the_arrays_leaves_the_curves_with_one_end(planned, passes
             file.write('{"step": 6, "kind": "eval"}\n')
 
     log.evaluation = evaluation
-    monkeypatch.setattr("dakd_jax.evaluation_store.MetricLog", lambda *_: log)
+    monkeypatch.setattr("dakd_jax.evaluation.evaluation_store.MetricLog", lambda *_: log)
     monkeypatch.setattr(Evaluator, "picture_names", lambda self: NAMES)
     coloured = feed()
     coloured.palette = None
@@ -183,12 +184,12 @@ def test_so_do_attribution_figures_and_pages(tmp_path, monkeypatch):
     goal = ("student", "case_a")
     chosen = protocol_examples.config(protocol_examples.write_pair(tmp_path, count=1), goal=goal)
     protocol_examples.finish(chosen, tmp_path / "work", ("student", "teacher", "case_a"))
-    native = evaluate.PROTOCOLS["native"]
+    native = predict.PROTOCOLS["native"]
 
-    def keys(rules=native, version=evaluate.NUMERICS_VERSION):
+    def keys(rules=native, version=predict.NUMERICS_VERSION):
         with monkeypatch.context() as patch:
-            patch.setitem(evaluate.PROTOCOLS, "native", rules)
-            patch.setattr(evaluate, "NUMERICS_VERSION", version)
+            patch.setitem(predict.PROTOCOLS, "native", rules)
+            patch.setattr(predict, "NUMERICS_VERSION", version)
             experiment = Experiment(chosen, Feed(chosen.data), tmp_path / "work", Console(file=io.StringIO()))
             found = (
                 store.identity(experiment),

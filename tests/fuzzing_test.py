@@ -18,7 +18,7 @@ from dakd_jax import command_line, run_folder
 from dakd_jax import settings as config_settings
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.logs import MetricLog, read_rows
+from dakd_jax.evaluation.logs import MetricLog, read_rows
 from dakd_jax.models.backbones.drn import ARCHITECTURES
 from dakd_jax.models.weight_files import torch_files
 from dakd_jax.objectives import paradigms

@@ -41,17 +41,17 @@ MOMENTS = {
         "shutil.rmtree = rmtree"
     ),
     "in the middle of a line of metrics": (
-        "import dakd_jax.logs as l; plain = l.MetricLog.row\n"
+        "import dakd_jax.evaluation.logs as l; plain = l.MetricLog.row\n"
         "def row(self, step, kind, values):\n"
         ' if step == 5:\n  self._file.write(\'{"step": 5, "ki\'); self._file.flush(); die()\n'
         " return plain(self, step, kind, values)\n"
         "l.MetricLog.row = row"
     ),
-    "in an evaluation": "import dakd_jax.evaluate as e; e.predict = die",
-    "while a candidate is scored": "import dakd_jax.selection as s; s.Selection.score = die",
+    "in an evaluation": "import dakd_jax.evaluation.predict as e; e.predict = die",
+    "while a candidate is scored": "import dakd_jax.evaluation.checkpoint_choice as s; s.Selection.score = die",
     "before one is chosen": "import dakd_jax.train as t; t._chosen = die",
     "before the weights are saved": "import dakd_jax.weights as w; w.save = die",
-    "between two stages": "import dakd_jax.evaluation_store as e; e.Evaluator.ensure = die",
+    "between two stages": "import dakd_jax.evaluation.evaluation_store as e; e.Evaluator.ensure = die",
     "before the report": "import dakd_jax.commands as c; c.results.collect = die",
 }
 FILES = (weights.FILE, "evaluation-*.npz")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax.logs import MetricLog, read_rows
+from dakd_jax.evaluation.logs import MetricLog, read_rows
 
 
 def log(folder, start, steps):

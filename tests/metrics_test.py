@@ -12,7 +12,7 @@ import pytest
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from dakd_jax import metrics
+from dakd_jax.evaluation import metrics
 from data_pipelines import label_spaces
 
 _confusion = jax.jit(metrics.confusion_matrix, static_argnames=("num_classes", "ignore_label"))

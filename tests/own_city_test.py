@@ -6,8 +6,9 @@ import pytest
 import tiny_runs
 from PIL import Image
 
-from dakd_jax import metrics, train, weights
+from dakd_jax import train, weights
 from dakd_jax.basics.errors import UserError
+from dakd_jax.evaluation import metrics
 from data_pipelines.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pytest
 import report_examples
 from scipy import stats
 
-from dakd_jax import metrics
+from dakd_jax.evaluation import metrics
 from dakd_jax.paper_numbers import CERTAIN, SECOND_HAND, UNSURE, PaperNumber
 from dakd_jax.report import paper_table as tables
 from dakd_jax.report.paper_table import PaperRow, PaperTable

@@ -20,7 +20,7 @@ from rich.console import Console
 from dakd_jax import train_step
 from dakd_jax.basics import progress
 from dakd_jax.black_box import FiniteWatch
-from dakd_jax.logs import read_rows
+from dakd_jax.evaluation.logs import read_rows
 from dakd_jax.training_log import Row, Throughput, TrainingLog
 
 TITLES = ("Student, adapted", "(c) distilled on source and target: evaluation", "x" * 70)

@@ -12,16 +12,15 @@ import protocol_examples
 import pytest
 from rich.console import Console
 
-from dakd_jax import evaluate
 from dakd_jax.basics import kept_arrays, records
+from dakd_jax.evaluation import predict, protocols
+from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.interruption import Stopped
-from dakd_jax.protocols import definitions
 from dakd_jax.protocols.networks import Network
-from dakd_jax.protocols.predicting import Predictor
 from dakd_jax.protocols.store import MatrixStore
 from data_pipelines.feed import Feed
 
-ROWS = {name: definitions.matrix((1.0,))[name] for name in ("native", "released", "sliding_window")}
+ROWS = {name: protocols.matrix((1.0,))[name] for name in ("native", "released", "sliding_window")}
 ROWS["released"] = dataclasses.replace(
     ROWS["released"], rules=dataclasses.replace(ROWS["released"].rules, image_size=(16, 8), label_size=(24, 16))
 )
@@ -193,11 +192,11 @@ def test_counts_of_something_else_are_not_gone_on_with(count, machine, expected,
         count("a", **changes)
         return pictures_of(machine, "a") == PICTURES
 
-    other = dict(ROWS, native=dataclasses.replace(ROWS["native"], rules=evaluate.Protocol(resample="bilinear")))
+    other = dict(ROWS, native=dataclasses.replace(ROWS["native"], rules=predict.Protocol(resample="bilinear")))
     stopped()
     assert begins_again(rows=other)
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "NUMERICS_VERSION", 0)
+        patch.setattr(predict, "NUMERICS_VERSION", 0)
         assert begins_again()
     assert begins_again(**{"data.target_size": (32, 16)})
     assert begins_again(**{"eval.batch_size": 3})

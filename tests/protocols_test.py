@@ -14,11 +14,11 @@ from flax import linen as nn
 from hypothesis import given, strategies
 from PIL import Image
 
-from dakd_jax import command_line, commands, evaluate, metrics, settings, weights
+from dakd_jax import command_line, commands, settings, weights
 from dakd_jax.basics.errors import UserError
+from dakd_jax.evaluation import metrics, predict, protocols
+from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.models.segmenter import Heads
-from dakd_jax.protocols import definitions
-from dakd_jax.protocols.predicting import Predictor
 from data_pipelines.feed import Feed
 
 COLOURS = np.random.default_rng(3).normal(0, 6, (3, 5)).astype(np.float32)
@@ -100,7 +100,7 @@ SCALES = (0.75, 1.0, 1.25)
     ],
 )
 def test_averages_of_scales_and_mirrors_are_the_plain_computation(pictures, name, inputs):
-    predictor = Predictor({name: definitions.matrix(SCALES)[name]}, TRAINING)
+    predictor = Predictor({name: protocols.matrix(SCALES)[name]}, TRAINING)
     ((_, found),) = predictor.predictions(Sampler(), {}, batch_of(pictures, predictor))
     sizes = {0.75: (30, 18), 1.0: (40, 24), 1.25: (50, 30)}
     for picture, prediction in zip(pictures, found, strict=True):
@@ -115,7 +115,7 @@ def test_averages_of_scales_and_mirrors_are_the_plain_computation(pictures, name
 
 @pytest.mark.parametrize("training", [TRAINING, (80, 24), (80, 64)], ids=str)
 def test_sliding_windows_are_the_plain_computation(pictures, training):
-    predictor = Predictor({"sliding_window": definitions.matrix(SCALES)["sliding_window"]}, training)
+    predictor = Predictor({"sliding_window": protocols.matrix(SCALES)["sliding_window"]}, training)
     ((_, found),) = predictor.predictions(Sampler(), {}, batch_of(pictures[:1], predictor))
     width, height = min(training[0], 70), min(training[1], 50)
     tops = {24: (0, 13, 26), 50: (0,)}[height]
@@ -131,7 +131,7 @@ def test_sliding_windows_are_the_plain_computation(pictures, training):
 
 @given(strategies.integers(8, 4000), strategies.integers(8, 3000))
 def test_windows_cover_a_side_and_overlap_by_a_third(length, window):
-    starts = definitions.window_starts(length, window)
+    starts = protocols.window_starts(length, window)
     assert starts[0] == 0 and starts[-1] + window >= length and len(set(starts)) == len(starts)
     assert length <= window or starts[-1] + window == length
     gaps = np.diff(starts)
@@ -141,7 +141,7 @@ def test_windows_cover_a_side_and_overlap_by_a_third(length, window):
 
 
 def test_a_mean_of_one_is_the_plain_protocol(pictures):
-    rows = definitions.matrix((1.0,))
+    rows = protocols.matrix((1.0,))
     predictor = Predictor({name: rows[name] for name in ("native", "multi_scale")}, TRAINING)
     (_, native), (_, averaged) = predictor.predictions(Sampler(), {}, batch_of(pictures, predictor))
     np.testing.assert_array_equal(native, averaged)
@@ -150,21 +150,21 @@ def test_a_mean_of_one_is_the_plain_protocol(pictures):
 def test_scales_have_to_be_numbers():
     for scales in ((), (0.0,), (1.0, "2"), (math.inf,)):
         with pytest.raises(UserError, match=r"config.eval.scales=.*expected numbers > 0"):
-            definitions.matrix(scales)
+            protocols.matrix(scales)
 
 
 def test_the_released_sizes():
-    rows = definitions.matrix((1.0,))
-    assert {name: row.rules for name, row in rows.items() if name in evaluate.PROTOCOLS} == evaluate.PROTOCOLS
-    assert rows["small_labels"].rules == evaluate.Protocol(label_size=(1024, 512))
-    assert rows["released_running"].rules == evaluate.Protocol("rgb_unit", "bilinear", (1024, 512), (1024, 512))
+    rows = protocols.matrix((1.0,))
+    assert {name: row.rules for name, row in rows.items() if name in predict.PROTOCOLS} == predict.PROTOCOLS
+    assert rows["small_labels"].rules == predict.Protocol(label_size=(1024, 512))
+    assert rows["released_running"].rules == predict.Protocol("rgb_unit", "bilinear", (1024, 512), (1024, 512))
     assert [name for name, row in rows.items() if row.label_size] == ["small_labels", "released", "released_running"]
-    assert all(definitions.at_native_size(row).label_size is None for row in rows.values())
+    assert all(protocols.at_native_size(row).label_size is None for row in rows.values())
 
 
 def test_every_protocol_is_documented():
     text = (pathlib.Path(__file__).parents[1] / "docs" / "protocols.md").read_text()
-    for name in definitions.matrix((1.0,)):
+    for name in protocols.matrix((1.0,)):
         assert f"`{name}`" in text, name
 
 
@@ -177,12 +177,12 @@ def scored(tmp_path_factory):
 
     The sizes of the released script are made small here: a picture of 1024x512 takes seconds.
     """
-    released = dataclasses.replace(evaluate.PROTOCOLS["released"], image_size=(96, 56), label_size=(48, 40))
+    released = dataclasses.replace(predict.PROTOCOLS["released"], image_size=(96, 56), label_size=(48, 40))
     root = protocol_examples.write_pair(tmp_path_factory.mktemp("protocols"), count=2)
     chosen, workdir = protocol_examples.config(root), root / "work"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(evaluate.PROTOCOLS, "released", released)
-        patch.setattr(definitions, "SMALL", (48, 40))
+        patch.setitem(predict.PROTOCOLS, "released", released)
+        patch.setattr(protocols, "SMALL", (48, 40))
         folders = protocol_examples.finish(chosen, workdir)
         tiny_runs.plain_report(chosen, workdir)
         yield chosen, workdir, folders, tiny_runs.run(chosen, workdir, "protocols")
@@ -199,7 +199,7 @@ def test_named_protocols_equal_the_evaluation(scored):
     for network, folder in folders.items():
         variables = weights.load(folder, model)
         (kept,) = folder.glob("protocols-*.npz")
-        for name, rules in evaluate.PROTOCOLS.items():
+        for name, rules in predict.PROTOCOLS.items():
             batches = feed.eval_batches(
                 image_size=rules.image_size or tiny_runs.SIZE,
                 label_size=rules.label_size,
@@ -207,7 +207,7 @@ def test_named_protocols_equal_the_evaluation(scored):
                 batch_size=2,
             )
             with tiny_runs.quick_compilation():
-                confusion, _ = evaluate.evaluate(model, variables, batches, rules)
+                confusion, _ = predict.evaluate(model, variables, batches, rules)
             np.testing.assert_array_equal(np.load(kept)[f"confusion/{name}"], confusion, err_msg=name)
             scores = metrics.scores(confusion)
             told = results(workdir)[network][name]

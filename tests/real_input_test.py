@@ -3,7 +3,7 @@
 import numpy as np
 import tiny_runs
 
-from dakd_jax import metrics
+from dakd_jax.evaluation import metrics
 
 FEW_STEPS = {
     key: value

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from dakd_jax import metrics
-from dakd_jax.protocols.cityscapes_scores import Groups
-from dakd_jax.protocols.definitions import matrix
+from dakd_jax.evaluation import metrics
+from dakd_jax.evaluation.cityscapes_scores import Groups
+from dakd_jax.evaluation.protocols import matrix
 from dakd_jax.protocols.matrix import Counts
 from dakd_jax.report import page, protocols
 from data_pipelines import label_spaces

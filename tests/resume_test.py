@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-import dakd_jax.evaluate
+import dakd_jax.evaluation.predict
 import dakd_jax.train
 from dakd_jax import weights
 from dakd_jax.basics.errors import NonFiniteLoss

@@ -160,7 +160,7 @@ def fail(*args, **kwargs):
     raise OSError(errno.{code}, os.strerror(errno.{code}), {path!r})
 """
 AT_STEP_4 = """
-import dakd_jax.logs as logs
+import dakd_jax.evaluation.logs as logs
 plain = logs.MetricLog.row
 logs.MetricLog.row = lambda self, step, *a: fail() if step == 4 else plain(self, step, *a)
 """

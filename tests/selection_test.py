@@ -10,12 +10,13 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import evaluate, metrics, run_folder, selection, settings, train_state, weights
+from dakd_jax import run_folder, settings, train_state, weights
 from dakd_jax.basics import records
 from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.evaluation import checkpoint_choice, metrics, predict
+from dakd_jax.evaluation.checkpoint_choice import Selection, best_step
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import paradigms
-from dakd_jax.selection import Selection, best_step
 from data_pipelines.feed import Feed
 
 MODEL = Segmenter("tiny", 19)
@@ -55,7 +56,7 @@ def soft_predictions(variables, pictures):
 
 
 def test_entropy_and_density_are_those_of_their_papers(variables, pictures):
-    found = selection.criteria(MODEL, variables, batches(pictures))
+    found = checkpoint_choice.criteria(MODEL, variables, batches(pictures))
     full, coarse = soft_predictions(variables, pictures)
     entropy = -(full * np.log(full)).sum(axis=-1).mean() / np.log(19)
     assert found["entropy"] == pytest.approx(1 - entropy, abs=1e-5)
@@ -64,7 +65,7 @@ def test_entropy_and_density_are_those_of_their_papers(variables, pictures):
         unit = picture / np.sqrt((picture**2).sum(axis=1, keepdims=True))
         entropies = []
         for i, own in enumerate(unit):
-            similar = np.exp([own @ other / selection.TEMPERATURE for j, other in enumerate(unit) if j != i])
+            similar = np.exp([own @ other / checkpoint_choice.TEMPERATURE for j, other in enumerate(unit) if j != i])
             share = similar / similar.sum()
             entropies.append(-(share * np.log(share)).sum())
         densities.append(np.mean(entropies) / np.log(len(unit) - 1))
@@ -73,23 +74,25 @@ def test_entropy_and_density_are_those_of_their_papers(variables, pictures):
 
 def test_consistency_compares_a_picture_with_its_mirror_image(variables, pictures):
     kw = {"model": MODEL, "size": (32, 64)}
-    plain = np.asarray(evaluate.predict(variables, pictures, **kw))
-    mirrored = np.asarray(evaluate.predict(variables, pictures[:, :, ::-1], **kw))[:, :, ::-1]
+    plain = np.asarray(predict.predict(variables, pictures, **kw))
+    mirrored = np.asarray(predict.predict(variables, pictures[:, :, ::-1], **kw))[:, :, ::-1]
     ious = [
         ((plain == c) & (mirrored == c)).sum() / ((plain == c) | (mirrored == c)).sum()
         for c in range(19)
         if ((plain == c) | (mirrored == c)).any()
     ]
     assert len(ious) > 1
-    assert selection.criteria(MODEL, variables, batches(pictures))["consistency"] == pytest.approx(np.mean(ious))
+    assert checkpoint_choice.criteria(MODEL, variables, batches(pictures))["consistency"] == pytest.approx(
+        np.mean(ious)
+    )
 
 
 def test_density_of_clusters():
     """Two tight, unlike clusters: each pixel's neighbours are its own cluster; all alike: everybody is a neighbour."""
     clusters = np.repeat(np.eye(4, dtype=np.float32)[:2], 50, axis=0).reshape(10, 10, 4)
-    assert float(selection.neighbourhood_density(clusters)) == pytest.approx(np.log(49) / np.log(99), abs=1e-3)
+    assert float(checkpoint_choice.neighbourhood_density(clusters)) == pytest.approx(np.log(49) / np.log(99), abs=1e-3)
     same = np.full((10, 10, 4), 0.25, np.float32)
-    assert float(selection.neighbourhood_density(same)) == pytest.approx(1.0, abs=1e-5)
+    assert float(checkpoint_choice.neighbourhood_density(same)) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_the_score_is_the_mean_of_source_and_target(variables, pictures):
@@ -97,7 +100,7 @@ def test_the_score_is_the_mean_of_source_and_target(variables, pictures):
     source = [{"image": pictures, "label": labels, "mask": np.ones(3, bool), "names": ("a", "b", "c")}]
     both = Selection("entropy", MODEL, lambda: source, lambda: batches(pictures))
     found = both.score(variables)
-    predictions = evaluate.predict(variables, pictures, model=MODEL, size=(32, 64))
+    predictions = predict.predict(variables, pictures, model=MODEL, size=(32, 64))
     confusion = metrics.confusion_matrix(labels, predictions, num_classes=19)
     assert found["source_miou"] == metrics.scores(np.asarray(confusion)).miou_present
     assert found["selection"] == pytest.approx((found["source_miou"] + found["target_entropy"]) / 2)
@@ -117,7 +120,7 @@ def test_where_there_is_no_choice(toy_city):
 
     def rule(name, **changes):
         config = tiny_runs.config(toy_city, **{"train.select": "consistency", **changes})
-        return selection.rule(config, paradigms.STAGES[name], 6, feed)
+        return checkpoint_choice.rule(config, paradigms.STAGES[name], 6, feed)
 
     assert rule("student")["by"] == "consistency" and rule("student")["source"] == "train"  # the game has no val
     assert rule("source_only")["by"] == "source_miou"

@@ -48,7 +48,7 @@ def table_of(text):
 def test_the_second_run_trains_nothing_and_prints_the_same(chain, toy_city, monkeypatch):
     workdir, text = chain
     monkeypatch.setattr("dakd_jax.stages.train", None)
-    monkeypatch.setattr("dakd_jax.evaluate.evaluate", None)
+    monkeypatch.setattr("dakd_jax.evaluation.predict.evaluate", None)
     monkeypatch.setattr("dakd_jax.commands.write_report", None)
     again = tiny_runs.run(tiny_runs.config(toy_city, goal=tiny_runs.ALL_BUT_CONTINUED), workdir)
     assert "to be trained" not in again

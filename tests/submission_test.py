@@ -49,7 +49,7 @@ def test_cityscapesscripts_finds_the_files_and_gives_our_scores(submitted, monke
     """Its own search and evaluation, instances too, against the stored evaluation of the matrix."""
     root, workdir, folder, _ = submitted
     chosen = protocol_examples.config(root, goal=("student",), **{"eval.scales": (1.0,)})
-    monkeypatch.setattr("dakd_jax.protocols.definitions.matrix", only("native"))
+    monkeypatch.setattr("dakd_jax.evaluation.protocols.matrix", only("native"))
     tiny_runs.run(chosen, workdir, "protocols")
     (mine,) = json.loads((workdir / "protocols_tiny" / "protocols.json").read_text())["networks"]["student"].values()
 
@@ -68,9 +68,9 @@ def test_cityscapesscripts_finds_the_files_and_gives_our_scores(submitted, monke
 
 
 def only(*names):
-    from dakd_jax.protocols import definitions
+    from dakd_jax.evaluation import protocols
 
-    matrix = definitions.matrix
+    matrix = protocols.matrix
     return lambda scales: {name: row for name, row in matrix(scales).items() if name in names}
 
 

@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import evaluate, settings, train_state, weights
+from dakd_jax import settings, train_state, weights
 from dakd_jax.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.attribution.gradients import align
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.evaluation import predict
 from dakd_jax.models.segmenter import Segmenter
 
 GRADIENT_BATCHES = 4  # the training's first ones: the same for all networks
@@ -67,7 +68,7 @@ def predict_with_confidence(variables, images, *, model: Segmenter, size, normal
       were resized and normalised again.
     """
     how = {"model": model, "size": size, "normaliser": normaliser, "statistics": statistics}
-    scores = evaluate.resized_log_probabilities(variables, images, **how)
+    scores = predict.resized_log_probabilities(variables, images, **how)
     confidence = jnp.exp(jnp.max(scores, axis=-1) - jax.nn.logsumexp(scores, axis=-1))
     return jnp.argmax(scores, axis=-1).astype(jnp.uint8), confidence
 
@@ -150,7 +151,7 @@ class Collector:
     def _predict(self, name, variables, batch: "_Labelled"):
         model = self._settings(name).models.segmenter
         how = {"normaliser": self._rules.normaliser, "statistics": self._rules.statistics}
-        run = predict_with_confidence if name == TEACHER else evaluate.predict
+        run = predict_with_confidence if name == TEACHER else predict.predict
         return run(variables, batch.images, model=model, size=batch.labels[0].shape, **how)
 
     def _count(self, over_training: dict[str, dict[int, dict]]):

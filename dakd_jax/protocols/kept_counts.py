@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dakd_jax.basics import kept_arrays, records
-from dakd_jax.protocols.cityscapes_scores import Groups, InstanceCounts
+from dakd_jax.evaluation.cityscapes_scores import Groups, InstanceCounts
 from dakd_jax.protocols.matrix import Counted, Counts
 from dakd_jax.protocols.networks import Network
 

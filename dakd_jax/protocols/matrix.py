@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import jax
 import numpy as np
 
-from dakd_jax import metrics
+from dakd_jax.evaluation import cityscapes_scores, metrics
+from dakd_jax.evaluation.cityscapes_scores import Groups, InstanceCounts, Objects
+from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.protocols import cityscapes_scores
-from dakd_jax.protocols.cityscapes_scores import Groups, InstanceCounts, Objects
-from dakd_jax.protocols.predicting import Predictor
 
 _count = jax.jit(metrics.confusion_matrix, static_argnames=("num_classes",))
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from dakd_jax import evaluate
 from dakd_jax.basics import records
 from dakd_jax.basics.progress import StageProgress
+from dakd_jax.evaluation import predict
+from dakd_jax.evaluation.cityscapes_scores import Groups
+from dakd_jax.evaluation.protocol_predictions import Predictor
+from dakd_jax.evaluation.protocols import Row
 from dakd_jax.interruption import Stopped, StopRequest
 from dakd_jax.protocols import cost, matrix
-from dakd_jax.protocols.cityscapes_scores import Groups
-from dakd_jax.protocols.definitions import Row
 from dakd_jax.protocols.kept_counts import KeptCounts
 from dakd_jax.protocols.matrix import Counted, Counts
 from dakd_jax.protocols.networks import Network
-from dakd_jax.protocols.predicting import Predictor
 
 KEEP_SECONDS = 60.0  # between two writings of what was counted: so much a SIGKILL may lose
 
@@ -43,7 +43,7 @@ class MatrixStore:
         """All that the counts depend on but the network, as plain data."""
         return records.plain(
             {
-                "numerics": evaluate.NUMERICS_VERSION,
+                "numerics": predict.NUMERICS_VERSION,
                 "protocols": {name: dataclasses.asdict(row.rules) for name, row in self.predictor.rows.items()},
                 "training_size": self._config.data.target_size,
                 "data": self._feed.protocol_fingerprint(),

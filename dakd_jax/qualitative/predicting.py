@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import jax
 import numpy as np
 
-from dakd_jax import evaluate, metrics
+from dakd_jax.evaluation import metrics, predict
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.qualitative import Shown
 
@@ -24,15 +24,15 @@ def _count_each(labels, predictions, *, num_classes):
     return jax.vmap(count)(labels, predictions)
 
 
-def _predict(model: Segmenter, variables: dict, images, size: tuple[int, int], rules: evaluate.Protocol):
+def _predict(model: Segmenter, variables: dict, images, size: tuple[int, int], rules: predict.Protocol):
     how = {"normaliser": rules.normaliser, "statistics": rules.statistics}
-    return evaluate.predict(variables, images, model=model, size=size, **how)
+    return predict.predict(variables, images, model=model, size=size, **how)
 
 
 def score(
     networks: Networks,
     batches: Iterable[dict],
-    rules: evaluate.Protocol,
+    rules: predict.Protocol,
     *,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
@@ -58,7 +58,7 @@ def score(
 
 
 def predict_pictures(
-    networks: Networks, pictures: Sequence[tuple], rules: evaluate.Protocol, *, batch_size: int
+    networks: Networks, pictures: Sequence[tuple], rules: predict.Protocol, *, batch_size: int
 ) -> list[Shown]:
     """Predictions of some pictures, as `score` made and counted them: in batches of the same shape.
 

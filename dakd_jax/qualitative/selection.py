@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dakd_jax import metrics
 from dakd_jax.basics.errors import UserError
+from dakd_jax.evaluation import metrics
 
 CHOSEN = "chosen"
 MOST = 8  # pictures that one figure holds

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dakd_jax import metrics
+from dakd_jax.evaluation import metrics
 
 # Stage name -> short name for columns and legends, in the order of tables: a network after what it builds on.
 SHORT_NAMES = {

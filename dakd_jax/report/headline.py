@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from dakd_jax import metrics
+from dakd_jax.evaluation import metrics
 from dakd_jax.report import CASES, METRIC_NAMES, NOT_COMPARED, Experiment, StageResult
 
 # Two seeds of one small benchmark differ by about this much, so one run cannot tell smaller gaps from chance.

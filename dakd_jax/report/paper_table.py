@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from dakd_jax.metrics import Scores
+from dakd_jax.evaluation.metrics import Scores
 from dakd_jax.paper_numbers import CERTAIN, UNSURE, PaperNumber
 from dakd_jax.report import METRIC_NAMES
 from dakd_jax.report.seeds import METRICS, Spread

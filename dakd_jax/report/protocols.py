@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dakd_jax import metrics
-from dakd_jax.protocols import cityscapes_scores
-from dakd_jax.protocols.definitions import Row
+from dakd_jax.evaluation import cityscapes_scores, metrics
+from dakd_jax.evaluation.protocols import Row
 from dakd_jax.protocols.matrix import Counts
 from dakd_jax.report import METRIC_NAMES, NOT_COMPARED, SHORT_NAMES
 from dakd_jax.report.style import INK, new_figure

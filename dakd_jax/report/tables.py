@@ -4,7 +4,7 @@ import dataclasses
 
 import rich.table
 
-from dakd_jax.metrics import Scores
+from dakd_jax.evaluation.metrics import Scores
 from dakd_jax.paper_numbers import SECOND_HAND
 from dakd_jax.report import NOT_COMPARED, Experiment
 from dakd_jax.report.text_table import Cell, TextTable, csv_text, number, number_cells

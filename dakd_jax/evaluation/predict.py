@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import metrics
 from dakd_jax.basics.errors import UserError
+from dakd_jax.evaluation import metrics
 from dakd_jax.models import resizing
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.evaluate import PROTOCOLS, Protocol
+from dakd_jax.evaluation.predict import PROTOCOLS, Protocol
 
 SMALL = (1024, 512)  # width, height: what the released evaluation script compares at
 MIN_OVERLAP = 1 / 3  # of a window's side, between neighbours of a sliding window (Zhao et al., PSPNet, 2017)

@@ -7,11 +7,11 @@ import pathlib
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import evaluate, metrics
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
-from dakd_jax.logs import METRICS, MetricLog, read_rows
+from dakd_jax.evaluation import metrics, predict
+from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
 
 CONFUSION = "confusion"
 OF = "of"  # in the JSON file: all that the evaluation depends on; earlier releases did not say it
@@ -27,7 +27,7 @@ class Evaluator:
     """
 
     def __init__(self, config, feed, console: Console):
-        self.rules = evaluate.protocol(config.eval.protocol)
+        self.rules = predict.protocol(config.eval.protocol)
         self._config, self._feed, self._console = config, feed, console
         self._read: dict[pathlib.Path, tuple[tuple, np.ndarray]] = {}
 
@@ -61,7 +61,7 @@ class Evaluator:
                 done += pictures
                 progress.update(done)
 
-            return evaluate.evaluate(
+            return predict.evaluate(
                 model,
                 variables,
                 self.batches(),
@@ -75,7 +75,7 @@ class Evaluator:
         """All that predictions of target val depend on but the network: a protocol's rules, not its name."""
         return records.plain(
             {
-                "numerics": evaluate.NUMERICS_VERSION,
+                "numerics": predict.NUMERICS_VERSION,
                 "rules": dataclasses.asdict(self.rules),
                 "size": self.image_size,
                 "classes": len(self._feed.class_names),

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import evaluate
+from dakd_jax.evaluation import predict
+from dakd_jax.evaluation.protocols import Ensemble, Row, SlidingWindow, scaled, window_starts
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.protocols.definitions import Ensemble, Row, SlidingWindow, scaled, window_starts
 
 RESAMPLE = "bicubic"  # of the inputs of ensembles, as in training
 
@@ -30,7 +30,7 @@ class Predictor:
         """((width, height), Pillow filter) of every picture that is wanted, each once."""
         wanted = []
         for row in self.rows.values():
-            if isinstance(row.rules, evaluate.Protocol):
+            if isinstance(row.rules, predict.Protocol):
                 wanted.append(self._view(row.rules))
             elif isinstance(row.rules, Ensemble):
                 wanted += [self._scaled_view(scale) for scale in row.rules.scales]
@@ -41,7 +41,7 @@ class Predictor:
         """(width, height), or None for the native one, of all labels that are wanted, each once."""
         return tuple(dict.fromkeys(row.label_size for row in self.rows.values()))
 
-    def _view(self, rules: evaluate.Protocol):
+    def _view(self, rules: predict.Protocol):
         return tuple(rules.image_size or self._size), rules.resample
 
     def _scaled_view(self, scale: float):
@@ -59,8 +59,8 @@ class Predictor:
         count, native = len(batch["names"]), tuple(batch["size"])
         by_picture = [self._averaged(model, variables, batch, i) for i in range(count)]
         for name, row in self.rows.items():
-            if isinstance(row.rules, evaluate.Protocol):
-                found = evaluate.predict(
+            if isinstance(row.rules, predict.Protocol):
+                found = predict.predict(
                     variables,
                     batch["views"][self._view(row.rules)],
                     model=model,
@@ -109,7 +109,7 @@ def probabilities(
 
 @functools.partial(jax.jit, static_argnames=("model", "size"))
 def _probabilities(variables, image, *, model, size):
-    found = evaluate.resized_log_probabilities(variables, image[None], model=model, size=size)
+    found = predict.resized_log_probabilities(variables, image[None], model=model, size=size)
     return jax.nn.softmax(found, axis=-1)[0]
 
 
@@ -132,7 +132,7 @@ def sliding_window(variables: dict, picture: np.ndarray, *, model: Segmenter, wi
 @functools.partial(jax.jit, static_argnames=("model", "sides"), donate_argnames=("total",))
 def _add_window(total, variables, picture, corner, *, model, sides):
     image = jax.lax.dynamic_slice(picture, (*corner, 0), (*sides, picture.shape[-1]))
-    found = jnp.exp(evaluate.resized_log_probabilities(variables, image[None], model=model, size=sides))[0]
+    found = jnp.exp(predict.resized_log_probabilities(variables, image[None], model=model, size=sides))[0]
     before = jax.lax.dynamic_slice(total, (*corner, 0), found.shape)
     return jax.lax.dynamic_update_slice(total, before + found, (*corner, 0))
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax import evaluate, metrics
+from dakd_jax.evaluation import metrics, predict
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.objectives import paradigms
@@ -54,8 +54,8 @@ class Selection:
         Args:
           on_batch: told the number of pictures of each batch; what it raises ends the scoring.
         """
-        confusion, _ = evaluate.evaluate(
-            self.model, variables, self.source_batches(), evaluate.Protocol(), on_batch=on_batch
+        confusion, _ = predict.evaluate(
+            self.model, variables, self.source_batches(), predict.Protocol(), on_batch=on_batch
         )
         source = metrics.scores(confusion).miou_present
         if not self.target_batches:

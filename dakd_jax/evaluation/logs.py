@@ -5,9 +5,9 @@ import pathlib
 
 import numpy as np
 
-from dakd_jax import metrics
 from dakd_jax.basics import atomic_files
-from dakd_jax.event_files import EventFile
+from dakd_jax.evaluation import metrics
+from dakd_jax.evaluation.event_files import EventFile
 from dakd_jax.report import colourise
 
 METRICS = "metrics.jsonl"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dakd_jax import metrics
 from dakd_jax.basics import kept_arrays, records
-from dakd_jax.evaluation_store import CONFUSION, OF
+from dakd_jax.evaluation import metrics
+from dakd_jax.evaluation.evaluation_store import CONFUSION, OF
 
 
 def problems(folder: pathlib.Path, stage: str) -> Iterator[str]:
