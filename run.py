@@ -38,10 +38,11 @@ from collections.abc import Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-from dakd_jax import __version__, command_line, deterministic, lasting_output
+from dakd_jax import __version__, command_line, lasting_output
 from dakd_jax.basics import installation
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
 from dakd_jax.tables_of_paper import processes
+from dakd_jax.training.runtime import deterministic
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 
@@ -56,8 +57,9 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
         return DONE
     command = command_line.parse(arguments)
     deterministic.set_up(_deterministic(command))
-    from dakd_jax import commands, interruption
+    from dakd_jax import commands
     from dakd_jax.basics import progress
+    from dakd_jax.training.runtime import interruption
 
     # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)

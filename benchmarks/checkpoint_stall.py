@@ -24,7 +24,7 @@ import jax
 from absl import flags
 
 from benchmarks import steps
-from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.training.checkpointing import Checkpoints
 from data_pipelines import command_line
 
 WARM_UP = 3

@@ -15,7 +15,7 @@ import time
 
 from absl import flags
 
-from dakd_jax import deterministic
+from dakd_jax.training.runtime import deterministic
 from data_pipelines import command_line
 
 WARM_UP = 3
@@ -63,7 +63,7 @@ def _measure(values: flags.FlagValues) -> dict:
     import jax  # not before the flags are set
 
     from benchmarks import steps
-    from dakd_jax.checkpointing import checksum
+    from dakd_jax.training.checkpointing import checksum
 
     size = tuple(int(side) for side in values.size)
     state, step = steps.make(values.network, size, stage="case_c", precision=values.precision)

@@ -75,8 +75,8 @@ def _measure(values: flags.FlagValues) -> dict:
     import jax  # in the process that measures alone: it takes the device's memory
 
     from benchmarks import steps
-    from dakd_jax import device_memory
-    from dakd_jax.train_step import train_step
+    from dakd_jax.training.train_step import train_step
+    from dakd_jax.training.watch import device_memory
 
     found = {"machine": steps.machine(), "multiplies": _multiplies()}
     sizes = (tuple(map(int, side)) for side in (values.source, values.target))
@@ -118,7 +118,7 @@ def _tflop(arguments: tuple, fixed: dict) -> float | None:
     """
     import jax
 
-    from dakd_jax.train_step import train_step
+    from dakd_jax.training.train_step import train_step
 
     shapes = jax.tree.map(jax.typeof, arguments)
     try:

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from configs import base, demo
-from dakd_jax import settings, train_state, weights
+from dakd_jax import settings, weights
 from dakd_jax.objectives import paradigms
-from dakd_jax.train_step import LearningRates, train_step
+from dakd_jax.training import train_state
+from dakd_jax.training.train_step import LearningRates, train_step
 
 NETWORKS = {"demo": demo.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38
 NUM_CLASSES = 19

@@ -7,23 +7,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax import (
-    black_box,
-    compilation_cache,
-    diagnosis,
-    own_records,
-    protocol_results,
-    results,
-    run_folder,
-    settings,
-    train_state,
-    weights,
-)
+from dakd_jax import own_records, protocol_results, results, run_folder, settings, weights
 from dakd_jax.attribution import collection, store
 from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
-from dakd_jax.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
@@ -47,7 +35,11 @@ from dakd_jax.stages import Experiment, ensure_writable
 from dakd_jax.submission import Submission
 from dakd_jax.tables_of_paper import command as table_command
 from dakd_jax.tables_of_paper import jobs
-from dakd_jax.train_step import FINITE, train_step
+from dakd_jax.training import train_state
+from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
+from dakd_jax.training.runtime import compilation_cache
+from dakd_jax.training.train_step import FINITE, train_step
+from dakd_jax.training.watch import black_box, diagnosis
 
 
 def train(config, feed, workdir: pathlib.Path, console: Console, *, name: str, command: str, seeds=()) -> None:

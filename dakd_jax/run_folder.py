@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from dakd_jax import checkpoint_files, comparison, weights
+from dakd_jax import comparison, weights
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.comparison import Difference
 from dakd_jax.evaluation import kept_scores
 from dakd_jax.evaluation.logs import METRICS, read_row
 from dakd_jax.models.weight_files import pretrained
+from dakd_jax.training import checkpoint_files
 from dakd_jax.weights import RECORD
 
 # Told since some release: the absence in an older record is no difference.

@@ -14,9 +14,9 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation.adversarial import LEVELS
 from dakd_jax.objectives.distillation import KL_REDUCTIONS
 from dakd_jax.objectives.judges import JUDGES
-from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 from dakd_jax.qualitative.selection import MOST, SELECTIONS
-from dakd_jax.train_step import LossWeights, StepModels, StepOptions
+from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 AUXILIARY_LAYERS = (6, 7)
 SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others

@@ -5,7 +5,6 @@ import hashlib
 import os
 import pathlib
 
-from dakd_jax import train_state
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
@@ -13,6 +12,7 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import Place, pretrained
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 from dakd_jax.objectives import paradigms
+from dakd_jax.training import train_state
 
 FILE = "model.pth"  # finished weights: small, exact, and read by PyTorch as well
 SAFE_FILE = "model.safetensors"  # the same once more, for everything else

@@ -9,11 +9,11 @@ import pytest
 import tiny_runs
 from attribution_networks import CLASSES, MODEL, variables
 
-from dakd_jax import optimizers, train_state
 from dakd_jax.attribution import gradients
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import log_probabilities
-from dakd_jax.train_step import LossWeights, StepModels, StepOptions
+from dakd_jax.training import optimizers, train_state
+from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 WEIGHTS = LossWeights(
     seg_auxiliary=0.3, adversarial_auxiliary=0.2, adversarial_main=0.7, kl=0.6, mse=0.05, ce=1.5,

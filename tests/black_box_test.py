@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import black_box, diagnosis, optimizers, train_state, train_step
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.black_box import BadStep, FiniteWatch
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.training import optimizers, train_state, train_step
+from dakd_jax.training.watch import black_box, diagnosis
+from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
 SEGMENTER = Segmenter(arch="tiny", num_classes=5)
 MODELS = train_step.StepModels(SEGMENTER, Discriminator(width=0.05))

@@ -15,10 +15,10 @@ import pytest
 import saved_states
 from saved_states import DAMAGES, assert_equal, at, cut, filled, largest, tell
 
-from dakd_jax import checkpoint_files, checkpointing
 from dakd_jax.basics import disk_faults
 from dakd_jax.basics.errors import UserError
-from dakd_jax.checkpoint_files import UnreadableCheckpoint
+from dakd_jax.training import checkpoint_files, checkpointing
+from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 FULL = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."

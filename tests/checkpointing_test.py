@@ -12,7 +12,7 @@ from saved_states import assert_equal, at, filled, state
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.checkpointing import Checkpoints
+from dakd_jax.training.checkpointing import Checkpoints
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import train_state, train_step
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import distillation, segmentation
+from dakd_jax.training import train_state, train_step
 
 CLASSES = 5
 TERM = "loss/target/quasi_ce_main"

@@ -6,8 +6,8 @@ import sys
 import pytest
 import tiny_runs
 
-from dakd_jax import deterministic
 from dakd_jax.basics.errors import UserError
+from dakd_jax.training.runtime import deterministic
 
 FLAG = "--xla_gpu_deterministic_ops=true"
 

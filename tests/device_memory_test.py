@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import device_memory, train
 from dakd_jax.basics.errors import UserError
+from dakd_jax.training import loop
+from dakd_jax.training.watch import device_memory
 
 FULL = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."
 
@@ -15,7 +16,7 @@ def test_a_step_that_does_not_fit(toy_city, workdir, monkeypatch):
     def full(*arguments):
         raise jax.errors.JaxRuntimeError(FULL)
 
-    monkeypatch.setattr(train, "_step", full)
+    monkeypatch.setattr(loop, "_step", full)
     with pytest.raises(
         UserError, match=r"out of memory on \S+: a step needs about [\d.]+ GiB \(state [\d.]+, .*data.batch"
     ):

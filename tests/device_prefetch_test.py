@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from dakd_jax.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
+from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 
 
 def test_order_depth_and_end():

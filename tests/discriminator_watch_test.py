@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from configs import base
-from dakd_jax.discriminator_watch import CHANCE, DiscriminatorWatch
 from dakd_jax.objectives import judges
+from dakd_jax.training.watch.discriminator_watch import CHANCE, DiscriminatorWatch
 
 LONG = 200  # a fifth of the 1000 rows of these runs
 

@@ -6,8 +6,8 @@ import types
 
 import pytest
 
-from dakd_jax import energy
-from dakd_jax.energy import EnergyMeter
+from dakd_jax.training.watch import energy
+from dakd_jax.training.watch.energy import EnergyMeter
 
 CPU = types.SimpleNamespace(platform="cpu", device_kind="cpu")
 

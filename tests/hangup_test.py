@@ -13,17 +13,18 @@ import pytest
 import tiny_runs
 from paper_jobs_test import WAIT, FakeTask, wait_for
 
-from dakd_jax import interruption, weights
-from dakd_jax.interruption import Stopped, StopRequest
+from dakd_jax import weights
 from dakd_jax.lasting_output import LastingStream
 from dakd_jax.tables_of_paper import engines, schedule
+from dakd_jax.training.runtime import interruption
+from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 
 NO_PAGE = "import dakd_jax.commands as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
 # Takes the terminal as its own, as a shell's child has it, and waits inside a step for its end.
 AT_STEP_3 = """
 import fcntl, pathlib, runpy, sys, termios, time
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-import dakd_jax.train as t
+import dakd_jax.training.loop as t
 plain, folder, made = t.train_step, pathlib.Path(sys.argv.pop(1)), []
 def step(*args, **kwargs):
     made.append(0)

@@ -9,9 +9,10 @@ import tiny_runs
 from rich.console import Console
 from stage_identity_test import FILE, WALK
 
-from dakd_jax import train_state, weights
+from dakd_jax import weights
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import Experiment
+from dakd_jax.training import train_state
 from data_pipelines.feed import Feed
 
 KINDS = ("source_only", "teacher", "case_b")

@@ -22,14 +22,14 @@ NO_REPORT = "import dakd_jax.commands as c; c.write_report = lambda found, folde
 # Python for the process that is to die: what it does in its last moment. `die` sends it SIGKILL.
 DIE = "import os, signal\ndef die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)\n"
 MOMENTS = {
-    "before the first step": "import dakd_jax.train as t; t._loop = die",
+    "before the first step": "import dakd_jax.training.loop as t; t._loop = die",
     "in a step": (
-        "import dakd_jax.train as t; plain, count = t.train_step, []\n"
+        "import dakd_jax.training.loop as t; plain, count = t.train_step, []\n"
         "def step(*a, **k):\n count.append(0)\n if len(count) > 2: die()\n return plain(*a, **k)\n"
         "t.train_step = step"
     ),
-    "before a checkpoint is written": "import dakd_jax.checkpointing as c; c.Checkpoints._write = die",
-    "in a checkpoint, its tensors on disk": "import dakd_jax.checkpointing as c; c.checksum = die",
+    "before a checkpoint is written": "import dakd_jax.training.checkpointing as c; c.Checkpoints._write = die",
+    "in a checkpoint, its tensors on disk": "import dakd_jax.training.checkpointing as c; c.checksum = die",
     "in a checkpoint, not yet renamed": (
         "import pathlib; plain = pathlib.Path.rename\n"
         "def rename(self, to):\n '.unfinished-' in self.name and die()\n return plain(self, to)\n"
@@ -49,7 +49,7 @@ MOMENTS = {
     ),
     "in an evaluation": "import dakd_jax.evaluation.predict as e; e.predict = die",
     "while a candidate is scored": "import dakd_jax.evaluation.checkpoint_choice as s; s.Selection.score = die",
-    "before one is chosen": "import dakd_jax.train as t; t._chosen = die",
+    "before one is chosen": "import dakd_jax.training.loop as t; t._chosen = die",
     "before the weights are saved": "import dakd_jax.weights as w; w.save = die",
     "between two stages": "import dakd_jax.evaluation.evaluation_store as e; e.Evaluator.ensure = die",
     "before the report": "import dakd_jax.commands as c; c.results.collect = die",

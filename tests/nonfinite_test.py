@@ -16,15 +16,16 @@ import tiny_runs
 from rich.console import Console
 
 from configs import base
-from dakd_jax import black_box, optimizers, train, train_step
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
-from dakd_jax.black_box import BadStep, FiniteWatch
-from dakd_jax.checkpointing import Checkpoints
-from dakd_jax.interruption import Stopped
-from dakd_jax.stage_job import Job
 from dakd_jax.tables_of_paper import collect
-from dakd_jax.training_log import Row, TrainingLog
+from dakd_jax.training import loop, optimizers, train_step
+from dakd_jax.training.checkpointing import Checkpoints
+from dakd_jax.training.runtime.interruption import Stopped
+from dakd_jax.training.stage_job import Job
+from dakd_jax.training.watch import black_box
+from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
+from dakd_jax.training.watch.training_log import Row, TrainingLog
 
 STEPS = 8
 BAD = "loss/source/total"
@@ -41,7 +42,7 @@ class Stage:
         self.folder, self.fault, self.on_step, self.made = folder, fault, on_step, {}
         self.config = base.get_config()
         self.config.train.update({"checkpoint_every": 3, "log_every": 1, "eval_every": 0, **changes})
-        monkeypatch.setattr(train, "train_step", self.step)
+        monkeypatch.setattr(loop, "train_step", self.step)
 
     def step(self, state, teacher, batch, weights, rates, **statics):
         step = int(state.step) + 1
@@ -71,7 +72,7 @@ class Stage:
         console = Console(file=io.StringIO(), width=300, **console)
         self.folder.mkdir(exist_ok=True)
         try:
-            ended = train.train(self.job(), console)
+            ended = loop.train(self.job(), console)
         except (NonFiniteLoss, KeyboardInterrupt) as error:
             ended = error
         return ended, console.file.getvalue()
@@ -143,7 +144,7 @@ def test_a_stage_of_which_no_step_counts_is_not_finished(tmp_path, monkeypatch):
     ended, _ = stage.train()
     assert isinstance(ended, NonFiniteLoss) and f"step {STEPS}: " in str(ended) and max(stage.checkpoints()) < STEPS
     with monkeypatch.context() as patch:  # what a version before this one left
-        patch.setattr(train, "_watch", lambda job, checkpoints: FiniteWatch(100, checkpoints.told["skipped_steps"]))
+        patch.setattr(loop, "_watch", lambda job, checkpoints: FiniteWatch(100, checkpoints.told["skipped_steps"]))
         stage.train()
     assert max(stage.checkpoints()) == STEPS
     ended, _ = stage.train()
@@ -251,7 +252,7 @@ def test_a_fault_on_the_way_back_hides_nothing(tmp_path, monkeypatch, fault):
 # Whole runs
 
 FAULT = """
-import jax.numpy as jnp, math, dakd_jax.train as t
+import jax.numpy as jnp, math, dakd_jax.training.loop as t
 plain, made = t.train_step, []
 def step(state, *args, **kwargs):
     number = int(state.step) + 1
@@ -264,7 +265,7 @@ t.train_step = step
 """
 # Steps 2 and 6 make the weights infinite.
 TOO_FAST = """
-import numpy as np, dakd_jax.train as t
+import numpy as np, dakd_jax.training.loop as t
 rate = t._rate
 t._rate = lambda rates, step: rate(rates, step).replace(**{"segmenter": np.float32(1e38)} if step in (1, 5) else {})
 """

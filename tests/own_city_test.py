@@ -6,9 +6,10 @@ import pytest
 import tiny_runs
 from PIL import Image
 
-from dakd_jax import train, weights
+from dakd_jax import weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics
+from dakd_jax.training import loop
 from data_pipelines.errors import DataError
 
 
@@ -46,7 +47,7 @@ def test_labelled_target_pictures_are_missed_before_any_training(toy_city, workd
     (only_train / "train").symlink_to(images / "train")
     (workdir / "cityscapes" / "gtFine").symlink_to(toy_city / "cityscapes" / "gtFine")  # labels there are, but of train
     chosen.data.cityscapes_dir = str(workdir / "cityscapes")
-    monkeypatch.setattr(train, "train_step", None)
+    monkeypatch.setattr(loop, "train_step", None)
     with pytest.raises(UserError, match="val"):
         tiny_runs.run(chosen, workdir)
     assert not (workdir / "stages").exists()

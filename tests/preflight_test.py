@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import preflight, stages, train_state, weights
+from dakd_jax import preflight, stages, weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained
+from dakd_jax.training import train_state
 
 
 def network(path, spoil=None, **changes):

@@ -17,11 +17,11 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import train_step
 from dakd_jax.basics import progress
-from dakd_jax.black_box import FiniteWatch
 from dakd_jax.evaluation.logs import read_rows
-from dakd_jax.training_log import Row, Throughput, TrainingLog
+from dakd_jax.training import train_step
+from dakd_jax.training.watch.black_box import FiniteWatch
+from dakd_jax.training.watch.training_log import Row, Throughput, TrainingLog
 
 TITLES = ("Student, adapted", "(c) distilled on source and target: evaluation", "x" * 70)
 NOTES = ("", "65.3 images/s", "46.9 s/image  12 steps skipped", "n" * 90)

@@ -10,7 +10,7 @@ import pytest
 import tiny_runs
 
 import dakd_jax.evaluation.predict
-import dakd_jax.train
+import dakd_jax.training.loop
 from dakd_jax import weights
 from dakd_jax.basics.errors import NonFiniteLoss
 

@@ -8,8 +8,9 @@ import tiny_datasets as tiny
 import tiny_runs
 from PIL import Image
 
-from dakd_jax import train_state, weights
+from dakd_jax import weights
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.training import train_state
 
 FAST = {"goal": "source_only", "train.eval_every": 0}
 NO_AUDIT = "import data_pipelines.feed as f; f.Feed.audit = lambda self, labelled: []\n"
@@ -289,7 +290,7 @@ def test_reading_that_fails_leaves_the_checkpoints_and_the_same_command_goes_on(
 
 
 LOSE_ALL = """
-import dakd_jax.train as t
+import dakd_jax.training.loop as t
 plain = t._steps_again
 def again(job, checkpoints):
     checkpoints.wait()

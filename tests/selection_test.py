@@ -10,13 +10,14 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import run_folder, settings, train_state, weights
+from dakd_jax import run_folder, settings, weights
 from dakd_jax.basics import records
-from dakd_jax.checkpointing import Checkpoints
 from dakd_jax.evaluation import checkpoint_choice, metrics, predict
 from dakd_jax.evaluation.checkpoint_choice import Selection, best_step
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import paradigms
+from dakd_jax.training import train_state
+from dakd_jax.training.checkpointing import Checkpoints
 from data_pipelines.feed import Feed
 
 MODEL = Segmenter("tiny", 19)
@@ -186,9 +187,9 @@ def test_chosen_by_source_alone(by_two, workdir):
 
 
 def test_a_damaged_choice_gives_way_to_the_next(by_two, workdir, planted, monkeypatch):
-    from dakd_jax import train
+    from dakd_jax.training import loop
 
-    plain = train._chosen
+    plain = loop._chosen
 
     def damage(job, last, checkpoints, console):
         checkpoints.wait()
@@ -196,7 +197,7 @@ def test_a_damaged_choice_gives_way_to_the_next(by_two, workdir, planted, monkey
             (job.folder / "checkpoints" / step / "about.json").write_text("{")
         return plain(job, last, checkpoints, console)
 
-    monkeypatch.setattr(train, "_chosen", damage)
+    monkeypatch.setattr(loop, "_chosen", damage)
     text = tiny_runs.run(by_two, workdir)
     assert "checkpoint 4 is damaged" in text and "checkpoint 6 is damaged" not in text
     record = json.loads((tiny_runs.stage_folder(workdir, "student") / "record.json").read_text())

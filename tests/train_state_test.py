@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import tiny_runs
 
-from dakd_jax import train_state
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.training import train_state
 
 MODEL = Segmenter(arch="tiny", num_classes=5)
 

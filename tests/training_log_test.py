@@ -4,10 +4,10 @@ import types
 
 import pytest
 
-from dakd_jax import training_log
-from dakd_jax.black_box import FiniteWatch
-from dakd_jax.train_step import LearningRates
-from dakd_jax.training_log import Row, TrainingLog
+from dakd_jax.training.train_step import LearningRates
+from dakd_jax.training.watch import training_log
+from dakd_jax.training.watch.black_box import FiniteWatch
+from dakd_jax.training.watch.training_log import Row, TrainingLog
 
 
 @pytest.mark.parametrize(("seconds_a_step", "expected"), [(0.5, "8 min"), (2.0, "33 min"), (0.001, None)])

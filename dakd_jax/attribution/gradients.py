@@ -14,8 +14,8 @@ import optax
 
 from dakd_jax.attribution import SEGMENTATION, Alignment
 from dakd_jax.objectives.segmentation import IGNORE_LABEL
-from dakd_jax.train_state import TrainState
-from dakd_jax.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
+from dakd_jax.training.train_state import TrainState
+from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
 ADVERSARIAL = "adversarial"
 DISTILLATION = {"kl": "KL", "mse": "MSE", "ce": "quasi CE"}  # LossWeights field -> what people call it

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax import compilation_cache
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.stages import Experiment
 from dakd_jax.tables_of_paper.planning import Task
 from dakd_jax.tables_of_paper.processes import Job
+from dakd_jax.training.runtime import compilation_cache
 
 # For a job of an earlier command that was killed: it notices, ends its step, saves and ends.
 WAIT_SECONDS = 180

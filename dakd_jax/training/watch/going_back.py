@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from dakd_jax import black_box
 from dakd_jax.basics import installation, records
 from dakd_jax.basics.progress import StageProgress
-from dakd_jax.black_box import BadStep, FiniteWatch
-from dakd_jax.device_prefetch import prefetch_to_device
-from dakd_jax.interruption import Stopped, StopRequest
-from dakd_jax.stage_job import Job
-from dakd_jax.train_state import TrainState, copied
-from dakd_jax.train_step import FINITE, LearningRates
+from dakd_jax.training.runtime.device_prefetch import prefetch_to_device
+from dakd_jax.training.runtime.interruption import Stopped, StopRequest
+from dakd_jax.training.stage_job import Job
+from dakd_jax.training.train_state import TrainState, copied
+from dakd_jax.training.train_step import FINITE, LearningRates
+from dakd_jax.training.watch import black_box
+from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
 _MOST_LETTERS = 400  # of another fault's message: the runtime's fill pages when memory runs out
 DIFFERS = (

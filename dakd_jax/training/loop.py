@@ -6,21 +6,22 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import device_memory, going_back, optimizers, train_state
 from dakd_jax.basics.errors import NonFiniteLoss
 from dakd_jax.basics.progress import StageProgress, significant
-from dakd_jax.black_box import BadStep, FiniteWatch
-from dakd_jax.checkpointing import Checkpoints
-from dakd_jax.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
-from dakd_jax.discriminator_watch import DiscriminatorWatch
-from dakd_jax.energy import EnergyMeter
 from dakd_jax.evaluation import predict
 from dakd_jax.evaluation.checkpoint_choice import best_step
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
-from dakd_jax.interruption import Stopped, StopRequest
-from dakd_jax.stage_job import Job
-from dakd_jax.train_step import FINITE, LearningRates, train_step
-from dakd_jax.training_log import Row, TrainingLog
+from dakd_jax.training import optimizers, train_state
+from dakd_jax.training.checkpointing import Checkpoints
+from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
+from dakd_jax.training.runtime.interruption import Stopped, StopRequest
+from dakd_jax.training.stage_job import Job
+from dakd_jax.training.train_step import FINITE, LearningRates, train_step
+from dakd_jax.training.watch import device_memory, going_back
+from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
+from dakd_jax.training.watch.discriminator_watch import DiscriminatorWatch
+from dakd_jax.training.watch.energy import EnergyMeter
+from dakd_jax.training.watch.training_log import Row, TrainingLog
 
 _SKIPPED, _UNREADABLE = "skipped_steps", "unreadable"  # what a checkpoint tells beside the state
 

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from dakd_jax.basics.progress import duration, significant, speed
-from dakd_jax.black_box import FiniteWatch
-from dakd_jax.discriminator_watch import DiscriminatorWatch
 from dakd_jax.evaluation.logs import MetricLog
-from dakd_jax.train_step import LearningRates
+from dakd_jax.training.train_step import LearningRates
+from dakd_jax.training.watch.black_box import FiniteWatch
+from dakd_jax.training.watch.discriminator_watch import DiscriminatorWatch
 
 TIMED_STEPS = 20  # at least, before it is said how long the rest should take
 WORTH_SAYING = 120  # seconds; of less the bar tells enough

@@ -19,8 +19,8 @@ from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.objectives import distillation, segmentation
 from dakd_jax.objectives.adaptation import adversarial
-from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
-from dakd_jax.train_state import TrainState
+from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
+from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
 

@@ -11,7 +11,7 @@ import numpy as np
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives.adaptation.adversarial import LEVELS
-from dakd_jax.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 
 
 class TrainState(flax.struct.PyTreeNode):
