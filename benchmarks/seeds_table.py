@@ -12,7 +12,7 @@ from rich.console import Console
 from dakd_jax import command_line, results
 from dakd_jax.basics.errors import UserError
 from dakd_jax.report import seeds
-from dakd_jax.stages import Experiment
+from dakd_jax.stages.experiment import Experiment
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from configs import base, demo
-from dakd_jax import settings, weights
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import settings, weights
 from dakd_jax.training import train_state
 from dakd_jax.training.train_step import LearningRates, train_step
 

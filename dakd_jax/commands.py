@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax import own_records, protocol_results, results, run_folder, settings, weights
+from dakd_jax import protocol_results, results
 from dakd_jax.attribution import collection, store
 from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
@@ -15,7 +15,6 @@ from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
-from dakd_jax.protocols import networks
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.report import (
@@ -31,7 +30,8 @@ from dakd_jax.report import (
 from dakd_jax.report import protocols as protocol_tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
-from dakd_jax.stages import Experiment, ensure_writable
+from dakd_jax.stages import networks, own_records, run_folder, settings, weights
+from dakd_jax.stages.experiment import Experiment, ensure_writable
 from dakd_jax.submission import Submission
 from dakd_jax.tables_of_paper import command as table_command
 from dakd_jax.tables_of_paper import jobs

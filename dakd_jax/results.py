@@ -10,7 +10,7 @@ from dakd_jax.evaluation.checkpoint_choice import SOURCE
 from dakd_jax.evaluation.logs import METRICS, read_rows
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.report import Experiment, Picture, StageResult
-from dakd_jax.weights import start_text
+from dakd_jax.stages.weights import start_text
 
 
 def collect(experiment, name: str, command: str) -> Experiment:

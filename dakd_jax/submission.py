@@ -15,7 +15,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
-from dakd_jax.protocols.networks import Network
+from dakd_jax.stages.networks import Network
 
 SPLITS = ("val", "test")
 ENDING = "_pred_labelIds.png"  # after CITY_SEQUENCE_FRAME: cityscapesScripts looks for CITY_SEQUENCE_FRAME*.png

@@ -18,7 +18,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.objectives import paradigms
 from dakd_jax.report import stamp
-from dakd_jax.stages import Experiment
+from dakd_jax.stages.experiment import Experiment
 from data_pipelines.feed import Feed
 
 GOAL = ("student", "case_a")

@@ -7,10 +7,10 @@ import pathlib
 import pytest
 
 from configs import base
-from dakd_jax import settings
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation.predict import protocol
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import settings
 from data_pipelines.domains import check_settings
 
 FOLDER = pathlib.Path(base.__file__).parent

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.stages import weights
 from dakd_jax.training import train_state, train_step
 from data_pipelines.feed import Feed
 

@@ -19,7 +19,7 @@ from dakd_jax.evaluation import metrics, predict
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.evaluation.logs import METRICS
 from dakd_jax.qualitative.gallery import Gallery
-from dakd_jax.stages import Experiment
+from dakd_jax.stages.experiment import Experiment
 from data_pipelines.feed import Feed
 
 NAMES = ("a", "b", "c")

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from configs import base
-from dakd_jax import command_line, run_folder
-from dakd_jax import settings as config_settings
+from dakd_jax import command_line
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation.logs import MetricLog, read_rows
 from dakd_jax.models.backbones.drn import ARCHITECTURES
 from dakd_jax.models.weight_files import torch_files
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import run_folder
+from dakd_jax.stages import settings as config_settings
 from data_pipelines import label_spaces, loading
 from data_pipelines.domains import check_settings
 from data_pipelines.errors import DataError

@@ -9,9 +9,9 @@ import tiny_runs
 from rich.console import Console
 from stage_identity_test import FILE, WALK
 
-from dakd_jax import weights
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.stages import Experiment
+from dakd_jax.stages import weights
+from dakd_jax.stages.experiment import Experiment
 from dakd_jax.training import train_state
 from data_pipelines.feed import Feed
 

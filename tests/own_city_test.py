@@ -6,9 +6,9 @@ import pytest
 import tiny_runs
 from PIL import Image
 
-from dakd_jax import weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics
+from dakd_jax.stages import weights
 from dakd_jax.training import loop
 from data_pipelines.errors import DataError
 

@@ -7,9 +7,9 @@ import shutil
 import pytest
 import tiny_runs
 
-from dakd_jax import weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.stages import weights
 
 # What the config's file says of networks when no flag is given: base.py's own.
 DEFAULTS = {"student.arch": "drn_d_22", "teacher.arch": "drn_d_38"}

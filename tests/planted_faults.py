@@ -66,7 +66,7 @@ FAULTS = (
     Fault("the frozen teacher in train mode", "step", "dakd_jax/training/train_step.py",
           'train = options.teacher_statistics == "batch"', "train = True",
           "train_step_test.py::test_teacher_statistics_are_running_or_of_the_batch"),
-    Fault("the target distilled on as much as the source", "step", "dakd_jax/settings.py",
+    Fault("the target distilled on as much as the source", "step", "dakd_jax/stages/settings.py",
           "distil_target=loss.target * stage.distil_target", "distil_target=1.0 * stage.distil_target",
           "settings_test.py"),
     Fault("the worst candidate is chosen", "selection", "dakd_jax/evaluation/checkpoint_choice.py",
@@ -90,9 +90,9 @@ FAULTS = (
           "None if label is None else mirror(label)", "label", "transforms_test.py"),
     Fault("the padding of a zoomed label is a class", "augmentation", "data_pipelines/transforms.py",
           '"nearest", IGNORE_LABEL)', '"nearest", 0)', "transforms_test.py"),
-    Fault("weight decay left out of the identity", "identity", "dakd_jax/stage_identity.py",
+    Fault("weight decay left out of the identity", "identity", "dakd_jax/stages/stage_identity.py",
           'Exempt(("train.log_every",', 'Exempt(("optim.weight_decay", "train.log_every",', "stage_identity_test.py"),
-    Fault("a trunk counts by its path", "identity", "dakd_jax/stage_identity.py",
+    Fault("a trunk counts by its path", "identity", "dakd_jax/stages/stage_identity.py",
           "weights.hash_file(network.pretrained) if", "str(network.pretrained) if", "stage_identity_test.py"),
 )  # fmt: skip
 

@@ -11,11 +11,12 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import commands, settings
+from dakd_jax import commands
 from dakd_jax.basics.named_leaves import named_leaves
 from dakd_jax.models.segmenter import Heads
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation import adversarial
+from dakd_jax.stages import settings
 from dakd_jax.training import train_state, train_step
 from dakd_jax.training.watch import black_box, diagnosis
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from dakd_jax import preflight, stages, weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained
+from dakd_jax.stages import experiment, preflight, weights
 from dakd_jax.training import train_state
 
 
@@ -147,7 +147,7 @@ def test_weights_that_are_not_finite_are_refused_wherever_they_are_read(tmp_path
 
 
 def test_what_a_killed_save_left_is_no_step_that_is_done(tmp_path):
-    planned = stages.PlannedStage("student", preflight.paradigms.STAGES["student"], {}, "0", tmp_path)
+    planned = experiment.PlannedStage("student", preflight.paradigms.STAGES["student"], {}, "0", tmp_path)
     assert planned.steps_done == 0
     for name in ("2", "4", "6.orbax-checkpoint-tmp-1", ".unfinished-8", "damaged-9"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)

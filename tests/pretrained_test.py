@@ -8,11 +8,11 @@ import pytest
 import tiny_runs
 from ml_collections import ConfigDict
 
-from dakd_jax import weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained, torch_files
+from dakd_jax.stages import weights
 from dakd_jax.training import train_state
 
 TINY = Segmenter(arch="drn_d_22", num_classes=19, width=0.05)

@@ -9,8 +9,9 @@ import tiny_datasets
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import settings, stages, weights
 from dakd_jax.basics import records
+from dakd_jax.stages import experiment as stages
+from dakd_jax.stages import settings, weights
 from dakd_jax.training import train_state
 from data_pipelines import label_spaces
 from data_pipelines.feed import Feed

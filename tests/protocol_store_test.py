@@ -15,8 +15,8 @@ from rich.console import Console
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.evaluation import predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
-from dakd_jax.protocols.networks import Network
 from dakd_jax.protocols.store import MatrixStore
+from dakd_jax.stages.networks import Network
 from dakd_jax.training.runtime.interruption import Stopped
 from data_pipelines.feed import Feed
 

@@ -14,11 +14,12 @@ from flax import linen as nn
 from hypothesis import given, strategies
 from PIL import Image
 
-from dakd_jax import command_line, commands, settings, weights
+from dakd_jax import command_line, commands
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics, predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.models.segmenter import Heads
+from dakd_jax.stages import settings, weights
 from data_pipelines.feed import Feed
 
 COLOURS = np.random.default_rng(3).normal(0, 6, (3, 5)).astype(np.float32)

@@ -13,7 +13,7 @@ from rich.console import Console
 from dakd_jax.basics.errors import UserError
 from dakd_jax.qualitative import gallery, predicting
 from dakd_jax.report import qualitative
-from dakd_jax.stages import Experiment
+from dakd_jax.stages.experiment import Experiment
 from data_pipelines.feed import Feed
 
 NETWORKS = {"student", "teacher", "case_a"}

@@ -11,8 +11,8 @@ import tiny_runs
 
 import dakd_jax.evaluation.predict
 import dakd_jax.training.loop
-from dakd_jax import weights
 from dakd_jax.basics.errors import NonFiniteLoss
+from dakd_jax.stages import weights
 
 STAGE = ("student",)
 

@@ -14,10 +14,10 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import run_folder
 from dakd_jax.basics import kept_arrays, records, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics
+from dakd_jax.stages import run_folder
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import run_folder, settings, weights
 from dakd_jax.basics import records
 from dakd_jax.evaluation import checkpoint_choice, metrics, predict
 from dakd_jax.evaluation.checkpoint_choice import Selection, best_step
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import run_folder, settings, weights
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 from data_pipelines.feed import Feed

@@ -3,9 +3,9 @@
 import pytest
 import tiny_runs
 
-from dakd_jax import settings
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import settings
 
 
 def changed(**changes):

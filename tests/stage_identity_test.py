@@ -10,11 +10,11 @@ import tiny_runs
 from rich.console import Console
 
 from configs import base
-from dakd_jax import stage_identity
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import Experiment
+from dakd_jax.stages import stage_identity
+from dakd_jax.stages.experiment import Experiment
 
 
 @dataclasses.dataclass

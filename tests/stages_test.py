@@ -12,13 +12,13 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import weights
 from dakd_jax.basics import workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
 from dakd_jax.report import SHORT_NAMES
-from dakd_jax.settings import segmenter
-from dakd_jax.stages import Experiment
+from dakd_jax.stages import weights
+from dakd_jax.stages.experiment import Experiment
+from dakd_jax.stages.settings import segmenter
 from dakd_jax.training import train_state
 from data_pipelines.feed import Feed
 from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
@@ -48,7 +48,7 @@ def table_of(text):
 
 def test_the_second_run_trains_nothing_and_prints_the_same(chain, toy_city, monkeypatch):
     workdir, text = chain
-    monkeypatch.setattr("dakd_jax.stages.train", None)
+    monkeypatch.setattr("dakd_jax.stages.experiment.train", None)
     monkeypatch.setattr("dakd_jax.evaluation.predict.evaluate", None)
     monkeypatch.setattr("dakd_jax.commands.write_report", None)
     again = tiny_runs.run(tiny_runs.config(toy_city, goal=tiny_runs.ALL_BUT_CONTINUED), workdir)
@@ -86,7 +86,7 @@ def assert_same_arrays(some, others):
 def spied_training(monkeypatch):
     """{title: (Job, copy of the teacher before training)} of what is trained from now on."""
     jobs = {}
-    from dakd_jax import stages
+    from dakd_jax.stages import experiment as stages
 
     plain_train = stages.train
 

@@ -12,8 +12,8 @@ import tiny_runs
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as reference
 from PIL import Image
 
-from dakd_jax import weights
 from dakd_jax.basics.errors import UserError
+from dakd_jax.stages import weights
 from data_pipelines.errors import DataError
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from dakd_jax import weights
 from dakd_jax.basics import atomic_files
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained, torch_files
+from dakd_jax.stages import weights
 from dakd_jax.training import train_state
 
 torch = pytest.importorskip("torch", reason="files as people have them are made with PyTorch")

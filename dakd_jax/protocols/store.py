@@ -15,7 +15,7 @@ from dakd_jax.evaluation.protocols import Row
 from dakd_jax.protocols import cost, matrix
 from dakd_jax.protocols.kept_counts import KeptCounts
 from dakd_jax.protocols.matrix import Counted, Counts
-from dakd_jax.protocols.networks import Network
+from dakd_jax.stages.networks import Network
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 
 KEEP_SECONDS = 60.0  # between two writings of what was counted: so much a SIGKILL may lose

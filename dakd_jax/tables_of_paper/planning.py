@@ -9,9 +9,9 @@ import rich.table
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax import preflight
 from dakd_jax.basics.errors import UserError
-from dakd_jax.stages import Experiment, PlannedStage
+from dakd_jax.stages import preflight
+from dakd_jax.stages.experiment import Experiment, PlannedStage
 from dakd_jax.tables_of_paper.rows import Row, Table
 
 # Fields of a table's config that are none of its stages'.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sized
 import numpy as np
 
 from dakd_jax.evaluation.checkpoint_choice import Selection
-from dakd_jax.settings import StageSettings
+from dakd_jax.stages.settings import StageSettings
 
 
 @dataclasses.dataclass(frozen=True)

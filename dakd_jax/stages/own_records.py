@@ -9,9 +9,9 @@ import pathlib
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
-from dakd_jax import weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import weights
 
 
 class _Use(NamedTuple):

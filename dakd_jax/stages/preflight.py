@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 import jax
 
-from dakd_jax import settings, weights
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import settings, weights
 from dakd_jax.training import train_state
 
 GB = 1e9

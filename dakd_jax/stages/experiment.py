@@ -12,12 +12,12 @@ import rich.box
 import rich.table
 from rich.console import Console
 
-from dakd_jax import preflight, settings, stage_identity, weights
 from dakd_jax.basics import records, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import preflight, settings, stage_identity, weights
 from dakd_jax.training import checkpoint_files
 from dakd_jax.training.loop import train
 from dakd_jax.training.stage_job import Job

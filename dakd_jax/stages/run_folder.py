@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from dakd_jax import comparison, weights
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.comparison import Difference
 from dakd_jax.evaluation import kept_scores
 from dakd_jax.evaluation.logs import METRICS, read_row
 from dakd_jax.models.weight_files import pretrained
+from dakd_jax.stages import comparison, weights
+from dakd_jax.stages.comparison import Difference
+from dakd_jax.stages.weights import RECORD
 from dakd_jax.training import checkpoint_files
-from dakd_jax.weights import RECORD
 
 # Told since some release: the absence in an older record is no difference.
 _ADDED = ("class_names", "palette", "licences", "weight_files")

@@ -7,9 +7,9 @@ value under which everything is as before, so that finished stages are reused. t
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dakd_jax import weights
 from dakd_jax.basics import records
 from dakd_jax.objectives import paradigms
+from dakd_jax.stages import weights
 
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from dakd_jax import settings, weights
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.stages import Experiment
+from dakd_jax.stages import settings, weights
+from dakd_jax.stages.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
