@@ -17,21 +17,13 @@ from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery
-from dakd_jax.report import (
-    attribution_page,
-    checkpoints,
-    headline,
-    more_pages,
-    qualitative,
-    qualitative_page,
-    stamp,
-    tables,
-)
+from dakd_jax.report import attribution_page, checkpoints, headline, qualitative, qualitative_page, tables
 from dakd_jax.report import protocols as protocol_tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import networks, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
+from dakd_jax.studies.kit import more_pages, stamp
 from dakd_jax.submission import Submission
 from dakd_jax.tables_of_paper import command as table_command
 from dakd_jax.tables_of_paper import jobs

@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report.style import png_bytes
-from dakd_jax.report.text_table import TextTable
 from dakd_jax.stages import weights
+from dakd_jax.studies.kit.style import png_bytes
+from dakd_jax.studies.kit.text_table import TextTable
 
 WIDTH = 760  # pixels of a figure
 _COLOURS = 256  # of a figure: a third of the bytes, and hardly seen

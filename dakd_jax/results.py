@@ -3,14 +3,14 @@
 import numpy as np
 import rich.table
 
-from dakd_jax import paper_numbers
 from dakd_jax.basics import records
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.checkpoint_choice import SOURCE
 from dakd_jax.evaluation.logs import METRICS, read_rows
 from dakd_jax.models.weight_files import pretrained
-from dakd_jax.report import Experiment, Picture, StageResult
 from dakd_jax.stages.weights import start_text
+from dakd_jax.studies.kit import paper_numbers
+from dakd_jax.studies.kit.result_types import Experiment, Picture, StageResult
 
 
 def collect(experiment, name: str, command: str) -> Experiment:

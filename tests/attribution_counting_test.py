@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from attribution_examples import C, attribution, picture, slow_objects
 
-from dakd_jax.attribution import counting, error_maps, objects, rates
+from dakd_jax.attribution import counting, objects, rates
+from dakd_jax.studies.kit import error_maps
 
 
 def counted(label, teacher, reference, case, confidence=None):

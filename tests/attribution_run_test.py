@@ -17,8 +17,8 @@ from dakd_jax.attribution import collection
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.objectives import paradigms
-from dakd_jax.report import stamp
 from dakd_jax.stages.experiment import Experiment
+from dakd_jax.studies.kit import stamp
 from data_pipelines.feed import Feed
 
 GOAL = ("student", "case_a")
@@ -53,7 +53,7 @@ def test_one_command_counts_and_the_second_only_prints(config, workdir, monkeypa
         (folder / "index.html").write_text("written elsewhere")
         return folder / "index.html"
 
-    monkeypatch.setattr("dakd_jax.report.attribution_page.write_attribution", write)
+    monkeypatch.setattr("dakd_jax.studies.kit.result_types.attribution_page.write_attribution", write)
     report = tiny_runs.plain_report(config, workdir)
     text = tiny_runs.run(config, workdir, "attribution")
     assert 'href="../attribution_tiny/index.html"' in report.read_text()
@@ -76,12 +76,12 @@ def test_one_command_counts_and_the_second_only_prints(config, workdir, monkeypa
 
     assert "(a) distilled on source" in text[text.index("What was taken over") :]
     monkeypatch.setattr(collection.Collector, "collect", None)
-    monkeypatch.setattr("dakd_jax.report.attribution_page.write_attribution", None)
+    monkeypatch.setattr("dakd_jax.studies.kit.result_types.attribution_page.write_attribution", None)
     again = tiny_runs.run(config, workdir, "attribution")
     page = workdir / "attribution_tiny" / "index.html"
     with stamp.writing(page, {"stages": {}}):  # now it is as if of another seed
         page.write_text("of others")
-    monkeypatch.setattr("dakd_jax.report.attribution_page.write_attribution", write)
+    monkeypatch.setattr("dakd_jax.studies.kit.result_types.attribution_page.write_attribution", write)
     assert tiny_runs.run(config, workdir, "attribution") == again
     assert page.read_text() == "written elsewhere" and shown[-1][0].networks.keys() == found.networks.keys()
     assert again == "".join(line for line in text.splitlines(True) if not line.startswith("Attribution  "))

@@ -11,10 +11,11 @@ import tiny_runs
 from rich.console import Console
 
 from configs import camvid_case_d, demo
-from dakd_jax import command_line, paper_numbers
+from dakd_jax import command_line
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings
+from dakd_jax.studies.kit import paper_numbers
 from dakd_jax.tables_of_paper import planning, rows
 from data_pipelines import label_spaces
 from data_pipelines.feed import Feed

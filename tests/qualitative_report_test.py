@@ -10,8 +10,8 @@ from PIL import Image
 from qualitative_examples import NAMES, PALETTE, comparison, shown
 
 from dakd_jax import qualitative as data
-from dakd_jax.attribution import error_maps
-from dakd_jax.report import picture_grid, qualitative, qualitative_page, style
+from dakd_jax.report import qualitative, qualitative_page
+from dakd_jax.studies.kit import error_maps, picture_grid, style
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 

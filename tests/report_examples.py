@@ -5,11 +5,11 @@ import io
 import numpy as np
 from rich.console import Console
 
-from dakd_jax import report
+from dakd_jax.studies.kit import result_types
 
 NAMES = ("road", "sky <b>", "car", "train")
 PALETTE = np.array([[128, 64, 128], [70, 130, 180], [0, 0, 142], [0, 80, 100]], np.uint8)
-ORDER = ["source_only", "student", "student_continued", "teacher", *report.CASES, "target_supervised"]
+ORDER = ["source_only", "student", "student_continued", "teacher", *result_types.CASES, "target_supervised"]
 
 
 def confusion(percent):
@@ -24,7 +24,7 @@ def confusion(percent):
 
 def result(name, percent, **fields):
     """A stage whose mIoU is about `percent`."""
-    return report.StageResult(name, f"Title of {name}", confusion(percent), **fields)
+    return result_types.StageResult(name, f"Title of {name}", confusion(percent), **fields)
 
 
 def experiment(percents=None, **fields):
@@ -33,14 +33,14 @@ def experiment(percents=None, **fields):
     # Backwards: the report must bring its own order.
     results = [result(name, percent) for name, percent in reversed(percents.items())]
     defaults = {"title": "Toy", "command": "python run.py", "benchmark": "toy", "seed": 0, "results": results}
-    return report.Experiment(**{**defaults, "class_names": NAMES, "palette": PALETTE, **fields})
+    return result_types.Experiment(**{**defaults, "class_names": NAMES, "palette": PALETTE, **fields})
 
 
 def full_experiment():
     """With curves, pictures, predictions, notes and a record."""
     rng = np.random.default_rng(0)
     pictures = [
-        report.Picture(f"p{i}", rng.integers(0, 255, (6, 12, 3), np.uint8), rng.choice([0, 1, 255], (6, 12)))
+        result_types.Picture(f"p{i}", rng.integers(0, 255, (6, 12, 3), np.uint8), rng.choice([0, 1, 255], (6, 12)))
         for i in range(5)
     ]
     rows = [{"step": s, "kind": "train", "loss/seg_main": 1 / s, "loss/kl_main": 0.1} for s in range(1, 40)]

@@ -7,8 +7,8 @@ import numpy as np
 import report_examples
 from PIL import Image
 
-from dakd_jax import report
-from dakd_jax.report import curves, figures, style
+from dakd_jax.report import curves, figures
+from dakd_jax.studies.kit import result_types, style
 
 
 def test_curve_drops_missing_and_infinite_values():
@@ -60,7 +60,7 @@ def test_curves_of_nothing_are_none():
 
 def test_validation_curves_plot_per_cent():
     (axis,) = curves.validation_curves(report_examples.full_experiment()).axes
-    assert [line.get_label() for line in axis.lines] == list(report.SHORT_NAMES.values())
+    assert [line.get_label() for line in axis.lines] == list(result_types.SHORT_NAMES.values())
     np.testing.assert_allclose(axis.lines[0].get_ydata(), [10, 20])
 
 
@@ -72,11 +72,11 @@ def test_bars_leave_out_absent_classes():
 
 def test_confusion_figure_normalises_rows_and_survives_emptiness():
     confusion = np.array([[30, 10, 0, 0], [0, 0, 0, 0], [0, 5, 5, 0], [0, 0, 0, 0]])
-    axis = figures.confusion_figure(report.StageResult("x", "X", confusion), report_examples.NAMES).axes[0]
+    axis = figures.confusion_figure(result_types.StageResult("x", "X", confusion), report_examples.NAMES).axes[0]
     shares = np.ma.filled(axis.images[0].get_array(), np.nan)
     np.testing.assert_array_equal(shares, [[75, 25, 0], [np.nan] * 3, [0, 50, 50]])
     assert [text.get_text() for text in axis.texts] == ["75", "25", "50", "50"]
-    empty = figures.confusion_figure(report.StageResult("x", "X", 0 * confusion), report_examples.NAMES)
+    empty = figures.confusion_figure(result_types.StageResult("x", "X", 0 * confusion), report_examples.NAMES)
     assert empty.axes[0].texts[0].get_text() == "nothing was counted"
 
 
@@ -87,7 +87,7 @@ def test_picture_grid_has_the_order_of_the_supplement():
     expected = "image|ground truth|source only|teacher|student|continued|(a)|(b)|(c)|(d)|supervised"
     assert names == expected.split("|")
     truth = figure.axes[2].images[0].get_array()
-    np.testing.assert_array_equal(truth, report.colourise(experiment.pictures[0].label, report_examples.PALETTE))
+    np.testing.assert_array_equal(truth, result_types.colourise(experiment.pictures[0].label, report_examples.PALETTE))
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["road", "sky <b>", "ignored"]  # only what is seen
 

@@ -5,7 +5,8 @@ import re
 
 import report_examples
 
-from dakd_jax.report import more_pages, page, stamp
+from dakd_jax.report import page
+from dakd_jax.studies.kit import more_pages, stamp
 
 
 class _Links(html.parser.HTMLParser):

@@ -10,9 +10,9 @@ import pytest
 import report_examples
 from scipy import stats
 
-from dakd_jax import paper_numbers
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report import seeds, tables, text_table
+from dakd_jax.report import seeds, tables
+from dakd_jax.studies.kit import paper_numbers, text_table
 
 
 def test_rows_are_ordered_and_compared_with_the_paper():

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import report_examples
 
-from dakd_jax import paper_numbers, report
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.report import headline, page, tables
+from dakd_jax.studies.kit import paper_numbers, result_types
 
 
 def test_colourise_paints_classes_and_leaves_the_rest_black():
     label = np.array([[0, 3, 255], [1, 4, 254]], np.uint8)
-    coloured = report.colourise(label, report_examples.PALETTE)
+    coloured = result_types.colourise(label, report_examples.PALETTE)
     assert coloured.dtype == np.uint8 and coloured.shape == (2, 3, 3)
     np.testing.assert_array_equal(coloured[0, :2], report_examples.PALETTE[[0, 3]])
     assert not coloured[:, 2].any() and not coloured[1, 1].any()
@@ -76,7 +76,7 @@ def test_sentences_say_what_helped_and_what_did_not():
 def test_headline_without_results():
     empty = headline.headline(report_examples.experiment(results=[]))
     assert empty == headline.Headline("No network has been scored yet.", (), ())
-    unscored = report.StageResult("student", "s", np.zeros((4, 4), np.int64))
+    unscored = result_types.StageResult("student", "s", np.zeros((4, 4), np.int64))
     assert headline.headline(report_examples.experiment(results=[unscored])).tiles == ()
 
 
@@ -84,7 +84,7 @@ def test_the_metric_of_the_benchmark_decides():
     def result(name, stray):  # predicts a class that never occurs: lowers mIoU, hardly the present classes'
         confusion = report_examples.confusion(50)
         confusion[0, 3] = stray
-        return report.StageResult(name, name, confusion)
+        return result_types.StageResult(name, name, confusion)
 
     results = [result("student", 0), dataclasses.replace(result("case_d", 1), name="case_d")]
     by_all = report_examples.experiment(results=results)

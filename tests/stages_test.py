@@ -15,10 +15,10 @@ from rich.console import Console
 from dakd_jax.basics import workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
-from dakd_jax.report import SHORT_NAMES
 from dakd_jax.stages import weights
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.stages.settings import segmenter
+from dakd_jax.studies.kit.result_types import SHORT_NAMES
 from dakd_jax.training import train_state
 from data_pipelines.feed import Feed
 from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from configs import base
 from dakd_jax import commands
-from dakd_jax.report import stamp
 from dakd_jax.stages.experiment import Experiment
+from dakd_jax.studies.kit import stamp
 from data_pipelines.feed import Feed
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]

@@ -8,10 +8,10 @@ from matplotlib.patches import Patch
 
 from dakd_jax.attribution import SEGMENTATION, TEACHER, Attribution, rates
 from dakd_jax.attribution.counting import BINS
-from dakd_jax.attribution.error_maps import BROKEN, REPAIRED
 from dakd_jax.attribution.objects import SIZES
 from dakd_jax.report.attribution_tables import SMALL_THINGS, ordered, relative_norms, short_name
-from dakd_jax.report.style import INK, legend_below, new_figure, stage_colour
+from dakd_jax.studies.kit.error_maps import BROKEN, REPAIRED
+from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
 # Repaired and broken as in the error maps; the lighter shades are what the teacher had no part in.
 _FLOW = {

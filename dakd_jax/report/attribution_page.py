@@ -8,8 +8,8 @@ from dakd_jax.attribution import Attribution, rates
 from dakd_jax.basics import atomic_files
 from dakd_jax.report import attribution_figures as figures
 from dakd_jax.report import attribution_tables as tables
-from dakd_jax.report.page_parts import page_image, template
-from dakd_jax.report.text_table import TextTable
+from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.studies.kit.text_table import TextTable
 
 _SENTENCES = {
     "repaired": "It repaired {} of the pixels that the teacher had right and the student wrong.",

@@ -7,8 +7,8 @@ import numpy as np
 from dakd_jax.attribution import SEGMENTATION, TEACHER, Attribution, rates
 from dakd_jax.attribution.counting import BINS
 from dakd_jax.attribution.objects import SIZES
-from dakd_jax.report import NOT_COMPARED, SHORT_NAMES
-from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.kit.result_types import NOT_COMPARED, SHORT_NAMES
+from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
 
 # What the supplement sees missed; shown in the short table of objects.
 SMALL_THINGS = ("traffic light", "traffic sign", "person", "rider")

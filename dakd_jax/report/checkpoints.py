@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-from dakd_jax.report import METRIC_NAMES, Experiment, StageResult
 from dakd_jax.report.curves import curve
 from dakd_jax.report.seeds import Spread
-from dakd_jax.report.text_table import Cell, TextTable, number
+from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment, StageResult
+from dakd_jax.studies.kit.text_table import Cell, TextTable, number
 
 HEADERS = ("network", "last", "chosen without target labels", "oracle best", "oracle − chosen")
 ORACLE = (

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dakd_jax.report import METRIC_NAMES, Experiment
-from dakd_jax.report.style import INK, legend_below, new_figure, stage_colour
+from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment
+from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
 # Group -> how its terms are called by train_step: a part of the name after "loss/" begins with one of these.
 LOSS_GROUPS = {

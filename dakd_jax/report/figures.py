@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dakd_jax.report import PICTURE_ORDER, Experiment, Picture, StageResult, colourise
-from dakd_jax.report.picture_grid import SCREEN, Row, draw, palette_handles
-from dakd_jax.report.style import INK, legend_below, new_figure, stage_colour
+from dakd_jax.studies.kit.picture_grid import SCREEN, Row, draw, palette_handles
+from dakd_jax.studies.kit.result_types import PICTURE_ORDER, Experiment, Picture, StageResult, colourise
+from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
 _CLASSES_PER_LINE = 10
 _TEXT_FROM = 0.5  # per cent; smaller shares would print as 0

@@ -3,7 +3,7 @@
 import dataclasses
 
 from dakd_jax.evaluation import metrics
-from dakd_jax.report import CASES, METRIC_NAMES, NOT_COMPARED, Experiment, StageResult
+from dakd_jax.studies.kit.result_types import CASES, METRIC_NAMES, NOT_COMPARED, Experiment, StageResult
 
 # Two seeds of one small benchmark differ by about this much, so one run cannot tell smaller gaps from chance.
 NOISE_POINTS = 1.0

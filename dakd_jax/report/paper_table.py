@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from dakd_jax.evaluation.metrics import Scores
-from dakd_jax.paper_numbers import CERTAIN, UNSURE, PaperNumber
-from dakd_jax.report import METRIC_NAMES
 from dakd_jax.report.seeds import METRICS, Spread
-from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.kit.paper_numbers import CERTAIN, UNSURE, PaperNumber
+from dakd_jax.studies.kit.result_types import METRIC_NAMES
+from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
 
 SECOND_HAND_MARK, UNSURE_MARK = "~", "?"
 _DECIMALS = 2  # of means, as in the paper

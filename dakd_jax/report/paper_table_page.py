@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dakd_jax.basics import atomic_files, records
-from dakd_jax.report import METRIC_NAMES, paper_table
-from dakd_jax.report.page_parts import page_image, template
+from dakd_jax.report import paper_table
 from dakd_jax.report.paper_table import PaperTable
-from dakd_jax.report.style import INK, new_figure
+from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.studies.kit.result_types import METRIC_NAMES
+from dakd_jax.studies.kit.style import INK, new_figure
 
 _OURS, _REFERENCE, _PAPER = "#0072b2", "#1a1a1a", "#d55e00"
 

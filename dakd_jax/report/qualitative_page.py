@@ -6,8 +6,8 @@ from pathlib import Path
 from dakd_jax.basics import atomic_files
 from dakd_jax.qualitative import Comparison, Shown
 from dakd_jax.report import qualitative
-from dakd_jax.report.page_parts import page_image, template
-from dakd_jax.report.style import pdf_bytes, png_bytes
+from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.studies.kit.style import pdf_bytes, png_bytes
 
 ERROR_MAPS = "error_maps_"
 SCREEN_DPI = 150  # of the page's own copies; the files hold four times their pixels

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report import METRIC_NAMES, NOT_COMPARED, Experiment
-from dakd_jax.report.style import new_figure, stage_colour
-from dakd_jax.report.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.kit.result_types import METRIC_NAMES, NOT_COMPARED, Experiment
+from dakd_jax.studies.kit.style import new_figure, stage_colour
+from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
 
 BOOTSTRAP_DRAWS = 10_000
 METRICS = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")

@@ -5,9 +5,9 @@ import dataclasses
 import rich.table
 
 from dakd_jax.evaluation.metrics import Scores
-from dakd_jax.paper_numbers import SECOND_HAND
-from dakd_jax.report import NOT_COMPARED, Experiment
-from dakd_jax.report.text_table import Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.kit.paper_numbers import SECOND_HAND
+from dakd_jax.studies.kit.result_types import NOT_COMPARED, Experiment
+from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number, number_cells
 
 BEST_CAPTION = "Per cent. Bold: best student that saw no target labels."
 

@@ -7,8 +7,8 @@ from ml_collections import ConfigDict
 from dakd_jax.basics import records
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.metrics import Scores
-from dakd_jax.report import SHORT_NAMES
 from dakd_jax.report.paper_table import PaperRow, PaperTable
+from dakd_jax.studies.kit.result_types import SHORT_NAMES
 from dakd_jax.tables_of_paper import rows as rows_of_tables
 from dakd_jax.tables_of_paper.planning import TablePlan, Task
 

@@ -5,11 +5,11 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from dakd_jax import paper_numbers
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
-from dakd_jax.paper_numbers import LOSSES, PaperNumber
-from dakd_jax.report import CASES, SHORT_NAMES
+from dakd_jax.studies.kit import paper_numbers
+from dakd_jax.studies.kit.paper_numbers import LOSSES, PaperNumber
+from dakd_jax.studies.kit.result_types import CASES, SHORT_NAMES
 
 # Table 1 is of this benchmark; elsewhere its numbers are shown, but no difference to them is taken.
 ABLATED = "bdd"

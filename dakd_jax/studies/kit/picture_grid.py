@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dakd_jax.report.style import INK, new_figure
+from dakd_jax.studies.kit.style import INK, new_figure
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from matplotlib.figure import Figure
 
-from dakd_jax.report.style import png_bytes
+from dakd_jax.studies.kit.style import png_bytes
 
 
 @dataclasses.dataclass(frozen=True)

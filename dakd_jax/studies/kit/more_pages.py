@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dakd_jax.basics import atomic_files
-from dakd_jax.report import stamp
-from dakd_jax.report.page_parts import template
+from dakd_jax.studies.kit import stamp
+from dakd_jax.studies.kit.page_parts import template
 
 
 class MorePage(NamedTuple):
