@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from dakd_jax import protocol_results, results
-from dakd_jax.attribution import attribution_page, collection, store
 from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
@@ -23,6 +22,7 @@ from dakd_jax.report.page import write_protocols_report, write_report, write_see
 from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import networks, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
+from dakd_jax.studies.attribution import attribution_page, collection, store
 from dakd_jax.studies.kit import more_pages, stamp
 from dakd_jax.submission import Submission
 from dakd_jax.tables_of_paper import command as table_command

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from attribution_examples import C, attribution, picture, slow_objects
 
-from dakd_jax.attribution import counting, objects, rates
+from dakd_jax.studies.attribution import counting, objects, rates
 from dakd_jax.studies.kit import error_maps
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dakd_jax.attribution import Alignment, Attribution, counting
+from dakd_jax.studies.attribution import Alignment, Attribution, counting
 
 NAMES = ("road", "wall <b>", "truck", "bus", "person")
 C = len(NAMES)

@@ -9,9 +9,9 @@ import pytest
 import tiny_runs
 from attribution_networks import CLASSES, MODEL, variables
 
-from dakd_jax.attribution import gradients
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import log_probabilities
+from dakd_jax.studies.attribution import gradients
 from dakd_jax.training import optimizers, train_state
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 

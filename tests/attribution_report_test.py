@@ -8,8 +8,8 @@ import numpy as np
 from attribution_examples import NAMES, C, attribution
 from PIL import Image
 
-from dakd_jax.attribution import attribution_figures, attribution_page, rates, store
-from dakd_jax.attribution import attribution_tables as tables
+from dakd_jax.studies.attribution import attribution_figures, attribution_page, rates, store
+from dakd_jax.studies.attribution import attribution_tables as tables
 
 ORDER = ["student", "teacher", "case_a", "case_d"]
 

@@ -13,11 +13,11 @@ from attribution_examples import C, attribution, picture
 from attribution_networks import CLASSES, MODEL, variables
 from rich.console import Console
 
-from dakd_jax.attribution import collection
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages.experiment import Experiment
+from dakd_jax.studies.attribution import collection
 from dakd_jax.studies.kit import stamp
 from data_pipelines.feed import Feed
 

@@ -12,7 +12,6 @@ import tiny_runs
 from rich.console import Console
 
 from dakd_jax import results
-from dakd_jax.attribution import store
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics, predict
@@ -20,6 +19,7 @@ from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.evaluation.logs import METRICS
 from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.stages.experiment import Experiment
+from dakd_jax.studies.attribution import store
 from data_pipelines.feed import Feed
 
 NAMES = ("a", "b", "c")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dakd_jax.attribution import Alignment, Attribution, NetworkCounts, collection
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import stage_identity, weights
+from dakd_jax.studies.attribution import Alignment, Attribution, NetworkCounts, collection
 
 FORMAT = 2  # raise it when the counting changes
 _COUNTS = tuple(field.name for field in dataclasses.fields(NetworkCounts))

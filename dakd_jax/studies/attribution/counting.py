@@ -7,8 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from dakd_jax.attribution import NetworkCounts
-from dakd_jax.attribution.objects import Objects, find_objects, recall_counts
+from dakd_jax.studies.attribution import NetworkCounts
+from dakd_jax.studies.attribution.objects import Objects, find_objects, recall_counts
 
 BINS = 10  # of the teacher's confidence, equally wide over 0 to 1
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dakd_jax.attribution import NetworkCounts
-from dakd_jax.attribution.counting import AS_TEACHER, OTHERWISE, RIGHT
+from dakd_jax.studies.attribution import NetworkCounts
+from dakd_jax.studies.attribution.counting import AS_TEACHER, OTHERWISE, RIGHT
 
 WRONG = [AS_TEACHER, OTHERWISE]
 

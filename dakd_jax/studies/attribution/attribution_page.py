@@ -4,10 +4,10 @@ import math
 import os
 from pathlib import Path
 
-from dakd_jax.attribution import Attribution, rates
-from dakd_jax.attribution import attribution_figures as figures
-from dakd_jax.attribution import attribution_tables as tables
 from dakd_jax.basics import atomic_files
+from dakd_jax.studies.attribution import Attribution, rates
+from dakd_jax.studies.attribution import attribution_figures as figures
+from dakd_jax.studies.attribution import attribution_tables as tables
 from dakd_jax.studies.kit.page_parts import page_image, template
 from dakd_jax.studies.kit.text_table import TextTable
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dakd_jax.attribution import SEGMENTATION, TEACHER, Attribution, rates
-from dakd_jax.attribution.counting import BINS
-from dakd_jax.attribution.objects import SIZES
+from dakd_jax.studies.attribution import SEGMENTATION, TEACHER, Attribution, rates
+from dakd_jax.studies.attribution.counting import BINS
+from dakd_jax.studies.attribution.objects import SIZES
 from dakd_jax.studies.kit.result_types import NOT_COMPARED, SHORT_NAMES
 from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
 

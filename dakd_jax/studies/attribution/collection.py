@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
-from dakd_jax.attribution.gradients import align
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import settings, weights
+from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
+from dakd_jax.studies.attribution.gradients import align
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dakd_jax.attribution import SEGMENTATION, Alignment
 from dakd_jax.objectives.segmentation import IGNORE_LABEL
+from dakd_jax.studies.attribution import SEGMENTATION, Alignment
 from dakd_jax.training.train_state import TrainState
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 

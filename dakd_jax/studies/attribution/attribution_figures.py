@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dakd_jax.attribution import SEGMENTATION, TEACHER, Attribution, rates
-from dakd_jax.attribution.attribution_tables import SMALL_THINGS, ordered, relative_norms, short_name
-from dakd_jax.attribution.counting import BINS
-from dakd_jax.attribution.objects import SIZES
+from dakd_jax.studies.attribution import SEGMENTATION, TEACHER, Attribution, rates
+from dakd_jax.studies.attribution.attribution_tables import SMALL_THINGS, ordered, relative_norms, short_name
+from dakd_jax.studies.attribution.counting import BINS
+from dakd_jax.studies.attribution.objects import SIZES
 from dakd_jax.studies.kit.error_maps import BROKEN, REPAIRED
 from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
