@@ -7,17 +7,17 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax import protocol_results, results
+from dakd_jax import results
 from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
+from dakd_jax.protocols import protocol_results, protocol_tables
 from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.report import checkpoints, headline, qualitative, qualitative_page, tables
-from dakd_jax.report import protocols as protocol_tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import networks, own_records, run_folder, settings, weights

@@ -11,8 +11,9 @@ import pytest
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.cityscapes_scores import Groups
 from dakd_jax.evaluation.protocols import matrix
+from dakd_jax.protocols import protocol_tables
 from dakd_jax.protocols.matrix import Counts
-from dakd_jax.report import page, protocols
+from dakd_jax.report import page
 from data_pipelines import label_spaces
 
 GROUPS = Groups(label_spaces.CITYSCAPES_CLASSES, label_spaces.CATEGORIES, label_spaces.MEAN_INSTANCE_SIZES)
@@ -30,12 +31,12 @@ def counts(right, row):
 
 def network(name, title, right, best, **special):
     rights = {key: {**{best: right + 40}, **special}.get(key, right) for key in ROWS}
-    return protocols.ScoredNetwork(name, title, {key: counts(rights[key], ROWS[key]) for key in ROWS}, GROUPS)
+    return protocol_tables.ScoredNetwork(name, title, {key: counts(rights[key], ROWS[key]) for key in ROWS}, GROUPS)
 
 
 @pytest.fixture
 def study():
-    return protocols.ProtocolStudy(
+    return protocol_tables.ProtocolStudy(
         title="A <b>study</b>",
         command="python run.py --mode=protocols",
         benchmark="toy",
@@ -56,14 +57,14 @@ def percent(right):
 
 
 def test_the_spread_is_from_the_lowest_to_the_highest(study):
-    rows = {row[0].text: [cell.text for cell in row[1:]] for row in protocols.spread_table(study).rows}
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in protocol_tables.spread_table(study).rows}
     low, high = percent(30), percent(70)
     assert rows["(d) on target"] == [
         f"{low:.2f}", f"{low:.2f}", "native", f"{high:.2f}", "mirror", f"{high - low:.2f}",
     ]  # fmt: skip
-    last = protocols.matrix_table(study).rows[-1]
+    last = protocol_tables.matrix_table(study).rows[-1]
     assert [cell.text for cell in last] == ["highest minus lowest", *(row[-1] for row in rows.values())]
-    nothing = protocols.Spread.of({"native": np.nan})
+    nothing = protocol_tables.Spread.of({"native": np.nan})
     assert np.isnan(nothing.range) and nothing.lowest == ""
 
 
@@ -71,19 +72,19 @@ def test_without_the_native_protocol_there_is_a_dash(study):
     rows = {name: row for name, row in ROWS.items() if name in ("mirror", "released")}
     networks = [dataclasses.replace(one, counts={k: one.counts[k] for k in rows}) for one in study.networks]
     part = dataclasses.replace(study, rows=rows, networks=networks)
-    assert [row[1].text for row in protocols.spread_table(part).rows] == ["–"] * 3
-    assert not any("native" in sentence for sentence in protocols.sentences(part))
+    assert [row[1].text for row in protocol_tables.spread_table(part).rows] == ["–"] * 3
+    assert not any("native" in sentence for sentence in protocol_tables.sentences(part))
 
 
 def test_the_matrix_marks_the_best_student_of_each_row(study):
-    rows = dict(zip(ROWS, protocols.matrix_table(study).rows, strict=False))
+    rows = dict(zip(ROWS, protocol_tables.matrix_table(study).rows, strict=False))
     for name, best in (("native", "student"), ("mirror", "case_d"), ("sliding_window", "case_d")):
         bold = [one.name for one, cell in zip(study.networks, rows[name][1:], strict=True) if cell.best]
         assert bold == [best], name
 
 
 def test_the_sentences(study):
-    said = protocols.sentences(study)
+    said = protocol_tables.sentences(study)
     gap = percent(90) - percent(50)
     assert said[0] == (
         f"The protocol alone moves the mIoU of “Teacher, adapted” by {gap:.1f} points: {percent(50):.1f} under "
@@ -117,7 +118,7 @@ def test_the_files_hold_every_number(study, tmp_path):
 
 
 def test_the_figure_has_a_mark_for_each_score(study):
-    (axis,) = protocols.spread_figure(study).axes
+    (axis,) = protocol_tables.spread_figure(study).axes
     marks = np.array([c.get_offsets()[0] for c in axis.collections])
     expected = [(value, row) for row, one in enumerate(study.networks) for value in study.values(one).values()]
     np.testing.assert_allclose(marks[:, 0], [value for value, _ in expected])

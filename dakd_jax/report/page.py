@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dakd_jax.basics import atomic_files, records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report import checkpoints, curves, figures, protocols, seeds, tables
+from dakd_jax.protocols import protocol_tables
+from dakd_jax.report import checkpoints, curves, figures, seeds, tables
 from dakd_jax.report.headline import headline
 from dakd_jax.studies.kit.more_pages import more_pages
 from dakd_jax.studies.kit.page_parts import PageImage, page_image, template
@@ -117,7 +118,7 @@ def write_seeds_report(
     return folder / "index.html"
 
 
-def write_protocols_report(study: protocols.ProtocolStudy, folder: str | os.PathLike) -> Path:
+def write_protocols_report(study: protocol_tables.ProtocolStudy, folder: str | os.PathLike) -> Path:
     """Writes folder/index.html, protocols.csv, protocols.md and protocols.json: networks under every protocol.
 
     Returns:
@@ -127,18 +128,18 @@ def write_protocols_report(study: protocols.ProtocolStudy, folder: str | os.Path
     text = template("protocols.html.j2").render(
         study=study,
         metric=METRIC_NAMES[study.metric],
-        sentences=protocols.sentences(study),
-        dots=page_image("spread", protocols.spread_figure(study), "Score of each network under each protocol"),
-        spread=protocols.spread_table(study),
-        matrix=protocols.matrix_table(study),
-        networks=[protocols.network_table(study, network) for network in study.networks],
-        meanings=protocols.meanings(study),
+        sentences=protocol_tables.sentences(study),
+        dots=page_image("spread", protocol_tables.spread_figure(study), "Score of each network under each protocol"),
+        spread=protocol_tables.spread_table(study),
+        matrix=protocol_tables.matrix_table(study),
+        networks=[protocol_tables.network_table(study, network) for network in study.networks],
+        meanings=protocol_tables.meanings(study),
         record=[(name, str(value)) for name, value in records.flatten(study.record).items()],
     )
     files = {
-        "protocols.csv": protocols.csv_table(study),
-        "protocols.md": protocols.markdown(study),
-        "protocols.json": protocols.json_text(study),
+        "protocols.csv": protocol_tables.csv_table(study),
+        "protocols.md": protocol_tables.markdown(study),
+        "protocols.json": protocol_tables.json_text(study),
         "index.html": text,
     }
     for name, content in files.items():

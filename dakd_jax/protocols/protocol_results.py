@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from dakd_jax.basics import records
 from dakd_jax.evaluation.protocols import SMALL, scaled
+from dakd_jax.protocols.protocol_tables import ProtocolStudy, ScoredNetwork
 from dakd_jax.protocols.store import MatrixStore
-from dakd_jax.report.protocols import ProtocolStudy, ScoredNetwork
 from dakd_jax.stages.networks import Network
 
 
