@@ -14,8 +14,6 @@ from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
-from dakd_jax.protocols import protocol_results, protocol_tables
-from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.report import checkpoints, headline, qualitative, qualitative_page, tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
@@ -24,6 +22,8 @@ from dakd_jax.stages import networks, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
 from dakd_jax.studies.attribution import attribution_page, collection, store
 from dakd_jax.studies.kit import more_pages, stamp
+from dakd_jax.studies.protocols import protocol_results, protocol_tables
+from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.submission import Submission
 from dakd_jax.tables_of_paper import command as table_command
 from dakd_jax.tables_of_paper import jobs

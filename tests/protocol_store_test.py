@@ -15,8 +15,8 @@ from rich.console import Console
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.evaluation import predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
-from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.stages.networks import Network
+from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.training.runtime.interruption import Stopped
 from data_pipelines.feed import Feed
 
@@ -156,7 +156,7 @@ def test_pictures_that_were_counted_are_not_even_read(count, machine, monkeypatc
 
 
 def test_a_kill_loses_a_minute(count, machine, expected, monkeypatch):
-    monkeypatch.setattr("dakd_jax.protocols.store.KEEP_SECONDS", 2 * ONE_BATCH)
+    monkeypatch.setattr("dakd_jax.studies.protocols.store.KEEP_SECONDS", 2 * ONE_BATCH)
     machine.at = {4: kill}
     with pytest.raises(Killed):
         count("a")

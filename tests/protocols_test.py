@@ -234,7 +234,7 @@ def test_what_is_printed(scored):
 
 def test_the_second_command_counts_nothing_and_prints_the_same(scored, monkeypatch):
     chosen, workdir, folders, text = scored
-    monkeypatch.setattr("dakd_jax.protocols.matrix.score", None)
+    monkeypatch.setattr("dakd_jax.studies.protocols.matrix.score", None)
     again = tiny_runs.run(chosen, workdir, "protocols")
     assert again == text[text.index("Student, adapted ") :] and "sliding window" in again
     for name, folder in folders.items():

@@ -11,9 +11,9 @@ import pytest
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.cityscapes_scores import Groups
 from dakd_jax.evaluation.protocols import matrix
-from dakd_jax.protocols import protocol_tables
-from dakd_jax.protocols.matrix import Counts
 from dakd_jax.report import page
+from dakd_jax.studies.protocols import protocol_tables
+from dakd_jax.studies.protocols.matrix import Counts
 from data_pipelines import label_spaces
 
 GROUPS = Groups(label_spaces.CITYSCAPES_CLASSES, label_spaces.CATEGORIES, label_spaces.MEAN_INSTANCE_SIZES)

@@ -7,8 +7,8 @@ import numpy as np
 
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.evaluation.cityscapes_scores import Groups, InstanceCounts
-from dakd_jax.protocols.matrix import Counted, Counts
 from dakd_jax.stages.networks import Network
+from dakd_jax.studies.protocols.matrix import Counted, Counts
 
 _PICTURES = "pictures"
 

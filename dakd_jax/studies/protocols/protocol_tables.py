@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from dakd_jax.evaluation import cityscapes_scores, metrics
 from dakd_jax.evaluation.protocols import Row
-from dakd_jax.protocols.matrix import Counts
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, NOT_COMPARED, SHORT_NAMES
 from dakd_jax.studies.kit.style import INK, new_figure
 from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.protocols.matrix import Counts
 
 # Marker and colour of each protocol: ways of comparing are dark or warm, ways of averaging blue or green.
 _MARKS = {

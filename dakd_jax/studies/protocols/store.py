@@ -12,10 +12,10 @@ from dakd_jax.evaluation import predict
 from dakd_jax.evaluation.cityscapes_scores import Groups
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.evaluation.protocols import Row
-from dakd_jax.protocols import cost, matrix
-from dakd_jax.protocols.kept_counts import KeptCounts
-from dakd_jax.protocols.matrix import Counted, Counts
 from dakd_jax.stages.networks import Network
+from dakd_jax.studies.protocols import cost, matrix
+from dakd_jax.studies.protocols.kept_counts import KeptCounts
+from dakd_jax.studies.protocols.matrix import Counted, Counts
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 
 KEEP_SECONDS = 60.0  # between two writings of what was counted: so much a SIGKILL may lose

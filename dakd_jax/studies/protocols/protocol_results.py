@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from dakd_jax.basics import records
 from dakd_jax.evaluation.protocols import SMALL, scaled
-from dakd_jax.protocols.protocol_tables import ProtocolStudy, ScoredNetwork
-from dakd_jax.protocols.store import MatrixStore
 from dakd_jax.stages.networks import Network
+from dakd_jax.studies.protocols.protocol_tables import ProtocolStudy, ScoredNetwork
+from dakd_jax.studies.protocols.store import MatrixStore
 
 
 def study(config, feed, store: MatrixStore, networks: Sequence[Network], name: str, command: str) -> ProtocolStudy:
