@@ -14,8 +14,10 @@ from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
+from dakd_jax.qualitative import page as qualitative_page
+from dakd_jax.qualitative import tables as qualitative
 from dakd_jax.qualitative.gallery import Gallery
-from dakd_jax.report import checkpoints, headline, qualitative, qualitative_page, tables
+from dakd_jax.report import checkpoints, headline, tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import networks, own_records, run_folder, settings, weights

@@ -10,7 +10,8 @@ from PIL import Image
 from qualitative_examples import NAMES, PALETTE, comparison, shown
 
 from dakd_jax import qualitative as data
-from dakd_jax.report import qualitative, qualitative_page
+from dakd_jax.qualitative import page as qualitative_page
+from dakd_jax.qualitative import tables
 from dakd_jax.studies.kit import error_maps, picture_grid, style
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
@@ -46,7 +47,7 @@ def large(small):
 
 def test_a_method_grid_pixel_by_pixel():
     one = shown("a")
-    figure = qualitative.method_grid(comparison(), [one])
+    figure = tables.method_grid(comparison(), [one])
     rows = drawn(figure)
     order = ["Image", "Ground truth", "(a) Source distillation", "(d) Target, init. from (c)", "Teacher", "Student"]
     assert list(rows) == order
@@ -63,7 +64,7 @@ def test_a_method_grid_pixel_by_pixel():
 
 def test_an_error_map_grid_pixel_by_pixel():
     one = shown("a", classes=(0, 2))
-    figure = qualitative.error_map_grid(comparison(), [one])
+    figure = tables.error_map_grid(comparison(), [one])
     rows = drawn(figure)
     assert list(rows)[2:] == ["Student", "(a) Source distillation", "(d) Target, init. from (c)"]
     before = one.predictions["student"]
@@ -81,11 +82,11 @@ def test_an_error_map_grid_pixel_by_pixel():
 
 def test_pictures_of_two_shapes_keep_theirs():
     pair = [shown("a", (20, 40)), shown("b", (10, 40))]
-    fitted, ratio = qualitative.fitted(pair)
+    fitted, ratio = tables.fitted(pair)
     width = picture_grid.PRINT.picture_width(2)
     assert ratio == 0.5 and [p.label.shape for p in fitted] == [(width // 2, width), (round(width / 4), width)]
     assert fitted[1].image.shape == (round(width / 4), width, 3)
-    rows = drawn(qualitative.method_grid(comparison(), pair), columns=2)
+    rows = drawn(tables.method_grid(comparison(), pair), columns=2)
     tall, flat = rows["Teacher"]
     np.testing.assert_array_equal(tall, coloured(fitted[0].predictions["teacher"], PALETTE))
     seen = flat[(flat != WHITE).any(axis=2).any(axis=1)]
@@ -94,9 +95,7 @@ def test_pictures_of_two_shapes_keep_theirs():
 
 def test_a_network_without_a_short_name_is_called_by_its_title():
     titles = {**comparison().titles, "case_x": "Something that is very long indeed"}
-    figure = qualitative.method_grid(
-        comparison(titles=titles, cases=("case_x",)), [with_prediction(shown("a"), "case_x")]
-    )
+    figure = tables.method_grid(comparison(titles=titles, cases=("case_x",)), [with_prediction(shown("a"), "case_x")])
     assert figure.axes[2].get_ylabel() == "Something\nthat is very"
 
 
@@ -108,13 +107,13 @@ def test_the_verdict_and_the_changes():
     found = comparison()
     changes = np.array([80 / 120 - 50 / 150, 20 / 180 - 50 / 150, np.nan, 90 / 110 - 80 / 120])
     np.testing.assert_allclose(found.changes(), changes)
-    assert qualitative.verdict(found) == (
+    assert tables.verdict(found) == (
         "Title of case_d improves 2 of 3 pictures over the undistilled student and makes 1 worse; "
         f"on average +{100 * np.nanmean(changes):.1f} points of a picture's own mIoU."
     )
-    heights = [bar.get_height() for bar in qualitative.changes_figure(found).axes[0].patches]
+    heights = [bar.get_height() for bar in tables.changes_figure(found).axes[0].patches]
     np.testing.assert_allclose(heights, 100 * changes[[0, 3, 1]])
-    table = qualitative.pictures_table(found, "most_improved")
+    table = tables.pictures_table(found, "most_improved")
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["a", "33.3", "66.7", "+33.3"], ["d", "66.7", "81.8", "+15.2"],
     ]  # fmt: skip
@@ -123,16 +122,16 @@ def test_the_verdict_and_the_changes():
 def test_pictures_without_labels_have_no_numbers():
     nothing = data.PictureScores(("a",), {name: np.zeros((1, 4, 4), np.int64) for name in ("student", "case_d")})
     found = comparison(scores=nothing, selections={"chosen": ("a",)})
-    assert qualitative.verdict(found) == "Title of case_d: no picture of target val has a label."
-    assert qualitative.changes_figure(found) is None
-    assert list(csv.reader(io.StringIO(qualitative.scores_csv(found))))[1] == ["a", "", "", "", "chosen"]
+    assert tables.verdict(found) == "Title of case_d: no picture of target val has a label."
+    assert tables.changes_figure(found) is None
+    assert list(csv.reader(io.StringIO(tables.scores_csv(found))))[1] == ["a", "", "", "", "chosen"]
 
 
 @pytest.fixture
 def light_figures(monkeypatch):
     """Figures of a moment: what is in them is tested above."""
     for name in ("method_grid", "error_map_grid", "changes_figure"):
-        monkeypatch.setattr(qualitative, name, lambda *arguments: Figure(figsize=(1, 1), dpi=300))
+        monkeypatch.setattr(tables, name, lambda *arguments: Figure(figsize=(1, 1), dpi=300))
 
 
 def test_the_folder(light_figures, tmp_path):
@@ -161,7 +160,7 @@ def test_the_folder(light_figures, tmp_path):
     assert (rows["a"]["miou_case_d"], rows["a"]["change"]) == ("66.6667", "33.3333")
     text = page.read_text()
     assert "A &lt;b&gt;title&lt;/b&gt;" in text and "A &amp; B &lt;script&gt;" in text
-    assert text.count("data:image/png;base64,") == 5 and qualitative.verdict(found).replace("'", "&#39;") in text
+    assert text.count("data:image/png;base64,") == 5 and tables.verdict(found).replace("'", "&#39;") in text
     assert all(f'href="{name}"' in text for name in expected - {"index.html"})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     qualitative_page.write_figures(found, pictures, tmp_path)

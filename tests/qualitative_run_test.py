@@ -11,8 +11,7 @@ import tiny_runs
 from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.qualitative import gallery, predicting
-from dakd_jax.report import qualitative
+from dakd_jax.qualitative import gallery, predicting, tables
 from dakd_jax.stages.experiment import Experiment
 from data_pipelines.feed import Feed
 
@@ -48,7 +47,7 @@ def confusion(label, prediction, classes=19):
 
 
 def test_one_command_predicts_and_the_second_only_draws(config, chain, finished, monkeypatch):
-    monkeypatch.setattr(qualitative, "PRINT", dataclasses.replace(qualitative.PRINT, dpi=60))  # quickly drawn
+    monkeypatch.setattr(tables, "PRINT", dataclasses.replace(tables.PRINT, dpi=60))  # quickly drawn
     report = tiny_runs.plain_report(config, finished)
     text = tiny_runs.run(config, finished, "figures")
     assert 'href="../figures_tiny/index.html"' in report.read_text()

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dakd_jax.basics import atomic_files
-from dakd_jax.qualitative import Comparison, Shown
-from dakd_jax.report import qualitative
+from dakd_jax.qualitative import Comparison, Shown, tables
 from dakd_jax.studies.kit.page_parts import page_image, template
 from dakd_jax.studies.kit.style import pdf_bytes, png_bytes
 
@@ -32,23 +31,23 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
     sections = []
     for selection, names in found.selections.items():
         shown = pictures(names, found.networks)
-        title = qualitative.TITLES[selection]
+        title = tables.TITLES[selection]
         grids = {
-            selection: (qualitative.method_grid(found, shown), f"{title}: what each network predicts"),
-            ERROR_MAPS + selection: (qualitative.error_map_grid(found, shown), f"{title}: repaired and broken pixels"),
+            selection: (tables.method_grid(found, shown), f"{title}: what each network predicts"),
+            ERROR_MAPS + selection: (tables.error_map_grid(found, shown), f"{title}: repaired and broken pixels"),
         }
         images = []
         for name, (figure, alt) in grids.items():
             images.append(page_image(name, figure, alt, SCREEN_DPI))
             atomic_files.write_bytes(folder / f"{name}.png", png_bytes(figure))
             atomic_files.write_bytes(folder / f"{name}.pdf", pdf_bytes(figure))
-        sections.append((title, *images, qualitative.pictures_table(found, selection)))
+        sections.append((title, *images, tables.pictures_table(found, selection)))
     _delete_others(folder, found)
-    atomic_files.write_bytes(folder / "scores.csv", qualitative.scores_csv(found).encode())
+    atomic_files.write_bytes(folder / "scores.csv", tables.scores_csv(found).encode())
     text = template("qualitative.html.j2").render(
         found=found,
-        verdict=qualitative.verdict(found),
-        changes=page_image("changes", qualitative.changes_figure(found), "Change of every picture's own mIoU"),
+        verdict=tables.verdict(found),
+        changes=page_image("changes", tables.changes_figure(found), "Change of every picture's own mIoU"),
         sections=sections,
         reference=found.titles[found.reference],
         case=found.titles[found.case],
@@ -58,7 +57,7 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
 
 
 def _delete_others(folder: Path, found: Comparison) -> None:
-    for selection in qualitative.TITLES:
+    for selection in tables.TITLES:
         for start in ("", ERROR_MAPS):
             for ending in ("png", "pdf"):
                 if selection not in found.selections:
