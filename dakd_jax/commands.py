@@ -14,9 +14,6 @@ from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
-from dakd_jax.qualitative import page as qualitative_page
-from dakd_jax.qualitative import tables as qualitative
-from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.report import checkpoints, headline, tables
 from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
 from dakd_jax.report.seeds import seeds_table
@@ -24,6 +21,9 @@ from dakd_jax.stages import networks, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
 from dakd_jax.studies.attribution import attribution_page, collection, store
 from dakd_jax.studies.kit import more_pages, stamp
+from dakd_jax.studies.pictures import page as qualitative_page
+from dakd_jax.studies.pictures import tables as qualitative
+from dakd_jax.studies.pictures.gallery import Gallery
 from dakd_jax.studies.protocols import protocol_results, protocol_tables
 from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.submission import Submission

@@ -17,9 +17,9 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.evaluation.logs import METRICS
-from dakd_jax.qualitative.gallery import Gallery
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.attribution import store
+from dakd_jax.studies.pictures.gallery import Gallery
 from data_pipelines.feed import Feed
 
 NAMES = ("a", "b", "c")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dakd_jax.qualitative import Comparison, PictureScores, Shown
+from dakd_jax.studies.pictures import Comparison, PictureScores, Shown
 
 NAMES = ("road", "sky <b>", "car", "train")
 PALETTE = np.array([[128, 64, 128], [70, 130, 180], [0, 0, 142], [0, 80, 100]], np.uint8)

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from dakd_jax.qualitative import predicting
+from dakd_jax.studies.pictures import predicting
 
 C = 4
 NETWORKS = {name: (types.SimpleNamespace(num_classes=C), {"shift": shift}) for name, shift in (("one", 0), ("two", 1))}

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from qualitative_examples import NAMES, PALETTE, comparison, shown
 
-from dakd_jax import qualitative as data
-from dakd_jax.qualitative import page as qualitative_page
-from dakd_jax.qualitative import tables
+from dakd_jax.studies import pictures as data
 from dakd_jax.studies.kit import error_maps, picture_grid, style
+from dakd_jax.studies.pictures import page as qualitative_page
+from dakd_jax.studies.pictures import tables
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 

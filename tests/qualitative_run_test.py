@@ -11,8 +11,8 @@ import tiny_runs
 from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.qualitative import gallery, predicting, tables
 from dakd_jax.stages.experiment import Experiment
+from dakd_jax.studies.pictures import gallery, predicting, tables
 from data_pipelines.feed import Feed
 
 NETWORKS = {"student", "teacher", "case_a"}

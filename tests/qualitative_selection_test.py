@@ -6,8 +6,8 @@ import tiny_runs
 from qualitative_examples import half_right
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.qualitative import selection
 from dakd_jax.stages import settings
+from dakd_jax.studies.pictures import selection
 
 NAMES = tuple("abcdef")
 CHANGES = np.array([0.1, -0.2, np.nan, 0.3, 0.1, 0.0])

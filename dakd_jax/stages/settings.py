@@ -14,7 +14,7 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation.adversarial import LEVELS
 from dakd_jax.objectives.distillation import KL_REDUCTIONS
 from dakd_jax.objectives.judges import JUDGES
-from dakd_jax.qualitative.selection import MOST, SELECTIONS
+from dakd_jax.studies.pictures.selection import MOST, SELECTIONS
 from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dakd_jax.basics import atomic_files
-from dakd_jax.qualitative import Comparison, Shown, tables
 from dakd_jax.studies.kit.page_parts import page_image, template
 from dakd_jax.studies.kit.style import pdf_bytes, png_bytes
+from dakd_jax.studies.pictures import Comparison, Shown, tables
 
 ERROR_MAPS = "error_maps_"
 SCREEN_DPI = 150  # of the page's own copies; the files hold four times their pixels

@@ -10,9 +10,9 @@ from dakd_jax.basics import kept_arrays, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.objectives import paradigms
-from dakd_jax.qualitative import Comparison, PictureScores, Shown, predicting, selection
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution.collection import roles
+from dakd_jax.studies.pictures import Comparison, PictureScores, Shown, predicting, selection
 
 FORMAT = 1  # raise it when the counting or predicting changes
 

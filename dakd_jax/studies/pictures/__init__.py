@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dakd_jax.qualitative.selection import own_miou
+from dakd_jax.studies.pictures.selection import own_miou
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

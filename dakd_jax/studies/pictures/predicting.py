@@ -9,7 +9,7 @@ import numpy as np
 
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.qualitative import Shown
+from dakd_jax.studies.pictures import Shown
 
 Networks = Mapping[str, tuple[Segmenter, dict]]  # name to the network and its weights
 
