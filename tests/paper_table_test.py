@@ -10,11 +10,11 @@ import report_examples
 from scipy import stats
 
 from dakd_jax.evaluation import metrics
-from dakd_jax.report import paper_table as tables
-from dakd_jax.report.paper_table import PaperRow, PaperTable
-from dakd_jax.report.paper_table_page import verdict, write_paper_table
 from dakd_jax.studies.kit.paper_numbers import CERTAIN, SECOND_HAND, UNSURE, PaperNumber
 from dakd_jax.studies.kit.text_table import Cell, TextTable
+from dakd_jax.tables_of_paper import tables
+from dakd_jax.tables_of_paper.page import verdict, write_paper_table
+from dakd_jax.tables_of_paper.tables import PaperRow, PaperTable
 
 
 def scores(percent):

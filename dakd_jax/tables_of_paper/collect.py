@@ -7,10 +7,10 @@ from ml_collections import ConfigDict
 from dakd_jax.basics import records
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.metrics import Scores
-from dakd_jax.report.paper_table import PaperRow, PaperTable
 from dakd_jax.studies.kit.result_types import SHORT_NAMES
 from dakd_jax.tables_of_paper import rows as rows_of_tables
 from dakd_jax.tables_of_paper.planning import TablePlan, Task
+from dakd_jax.tables_of_paper.tables import PaperRow, PaperTable
 
 # Of the records of the stages: what all of them should have in common.
 _ENVIRONMENT = ("versions", "hardware", "git_commit")

@@ -7,9 +7,8 @@ import jax
 from rich.console import Console
 
 from dakd_jax.command_line import Command
-from dakd_jax.report import paper_table as tables
-from dakd_jax.report.paper_table_page import verdict, write_paper_table
-from dakd_jax.tables_of_paper import collect, engines, jobs, planning, rows
+from dakd_jax.tables_of_paper import collect, engines, jobs, planning, rows, tables
+from dakd_jax.tables_of_paper.page import verdict, write_paper_table
 from dakd_jax.tables_of_paper.planning import TablePlan, Task
 from dakd_jax.tables_of_paper.schedule import Failure, Schedule, print_failures
 

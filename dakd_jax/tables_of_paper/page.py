@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dakd_jax.basics import atomic_files, records
-from dakd_jax.report import paper_table
-from dakd_jax.report.paper_table import PaperTable
 from dakd_jax.studies.kit.page_parts import page_image, template
 from dakd_jax.studies.kit.result_types import METRIC_NAMES
 from dakd_jax.studies.kit.style import INK, new_figure
+from dakd_jax.tables_of_paper import tables
+from dakd_jax.tables_of_paper.tables import PaperTable
 
 _OURS, _REFERENCE, _PAPER = "#0072b2", "#1a1a1a", "#d55e00"
 
@@ -29,18 +29,18 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
     page = template("paper_table.html.j2").render(
         table=table,
         verdict=verdict(table),
-        scores=paper_table.score_table(table),
-        classes=paper_table.class_table(table),
-        published=paper_table.paper_class_table(table),
+        scores=tables.score_table(table),
+        classes=tables.class_table(table),
+        published=tables.paper_class_table(table),
         images=images,
         record=[(name, str(value)) for name, value in records.flatten(table.record).items()],
     )
     for image in filter(None, images.values()):
         atomic_files.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
     texts = {
-        "table.csv": paper_table.csv_table(table),
-        "table.md": paper_table.markdown(table),
-        "table.tex": paper_table.latex(table),
+        "table.csv": tables.csv_table(table),
+        "table.md": tables.markdown(table),
+        "table.tex": tables.latex(table),
         "index.html": page,
     }
     for name, text in texts.items():
@@ -57,9 +57,9 @@ def verdict(table: PaperTable) -> str:
             continue
         best = max(rivals, key=lambda row: row.spread(table.metric).mean)
         gain = best.gain(table.metric)
-        beside = "" if np.isnan(gain.mean) else f", {paper_table.signed(gain)} points against the {table.reference}"
+        beside = "" if np.isnan(gain.mean) else f", {tables.signed(gain)} points against the {table.reference}"
         parts.append(f"Best: {best.name} with {best.spread(table.metric).mean:.2f}{beside}.")
-    if correlation := paper_table.rank_correlation(table):
+    if correlation := tables.rank_correlation(table):
         parts.append(
             f"Rank correlation with the paper's mIoU over {correlation[1]} legible rows: {correlation[0]:.2f} "
             "(1: the same order, 0: none)."
