@@ -7,6 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from dakd_jax import commands_table_tmp as table_command
 from dakd_jax import results
 from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
@@ -27,8 +28,7 @@ from dakd_jax.studies.pictures.gallery import Gallery
 from dakd_jax.studies.protocols import protocol_results, protocol_tables
 from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.submission import Submission
-from dakd_jax.tables_of_paper import command as table_command
-from dakd_jax.tables_of_paper import jobs
+from dakd_jax.tables_of_paper.jobs_room import jobs
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.training.runtime import compilation_cache
