@@ -28,7 +28,7 @@ from dakd_jax.studies.pictures.gallery import Gallery
 from dakd_jax.studies.protocols import protocol_results, protocol_tables
 from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.submission import Submission
-from dakd_jax.tables_of_paper.jobs_room import jobs
+from dakd_jax.tables_of_paper.jobs import jobs
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.training.runtime import compilation_cache

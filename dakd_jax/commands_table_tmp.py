@@ -8,8 +8,8 @@ from rich.console import Console
 
 from dakd_jax.command_line import Command
 from dakd_jax.tables_of_paper import collect, planning, rows, tables
-from dakd_jax.tables_of_paper.jobs_room import engines, jobs
-from dakd_jax.tables_of_paper.jobs_room.schedule import Failure, Schedule, print_failures
+from dakd_jax.tables_of_paper.jobs import engines, jobs
+from dakd_jax.tables_of_paper.jobs.schedule import Failure, Schedule, print_failures
 from dakd_jax.tables_of_paper.page import verdict, write_paper_table
 from dakd_jax.tables_of_paper.planning import TablePlan, Task
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.stages.experiment import Experiment
-from dakd_jax.tables_of_paper.jobs_room.processes import Job
+from dakd_jax.tables_of_paper.jobs.processes import Job
 from dakd_jax.tables_of_paper.planning import Task
 from dakd_jax.training.runtime import compilation_cache
 
