@@ -41,7 +41,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from dakd_jax import __version__, command_line, lasting_output
 from dakd_jax.basics import installation
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
-from dakd_jax.tables_of_paper.jobs import processes
+from dakd_jax.studies.paper_tables.jobs import processes
 from dakd_jax.training.runtime import deterministic
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed

@@ -23,7 +23,7 @@ def get_config(preset: str = ""):
 
 
 def table(name: str, preset: str) -> ConfigDict:
-    """Settings of the table called `name` in dakd_jax/tables_of_paper/rows.py."""
+    """Settings of the table called `name` in dakd_jax/studies/paper_tables/rows.py."""
     config = base.get_config(preset)
     config.goal = ("case_a",)
     # What differs from here where data.name names such a benchmark; fields of the command line stay as they were given.

@@ -22,13 +22,13 @@ from dakd_jax.stages import networks, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
 from dakd_jax.studies.attribution import attribution_page, collection, store
 from dakd_jax.studies.kit import more_pages, stamp
+from dakd_jax.studies.paper_tables.jobs import jobs
 from dakd_jax.studies.pictures import page as qualitative_page
 from dakd_jax.studies.pictures import tables as qualitative
 from dakd_jax.studies.pictures.gallery import Gallery
 from dakd_jax.studies.protocols import protocol_results, protocol_tables
 from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.submission import Submission
-from dakd_jax.tables_of_paper.jobs import jobs
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.training.runtime import compilation_cache

@@ -7,11 +7,11 @@ import jax
 from rich.console import Console
 
 from dakd_jax.command_line import Command
-from dakd_jax.tables_of_paper import collect, planning, rows, tables
-from dakd_jax.tables_of_paper.jobs import engines, jobs
-from dakd_jax.tables_of_paper.jobs.schedule import Failure, Schedule, print_failures
-from dakd_jax.tables_of_paper.page import verdict, write_paper_table
-from dakd_jax.tables_of_paper.planning import TablePlan, Task
+from dakd_jax.studies.paper_tables import collect, planning, rows, tables
+from dakd_jax.studies.paper_tables.jobs import engines, jobs
+from dakd_jax.studies.paper_tables.jobs.schedule import Failure, Schedule, print_failures
+from dakd_jax.studies.paper_tables.page import verdict, write_paper_table
+from dakd_jax.studies.paper_tables.planning import TablePlan, Task
 
 
 def make(command: Command, open_feed: Callable, console: Console) -> TablePlan:

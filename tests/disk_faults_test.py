@@ -7,7 +7,7 @@ import pytest
 
 from dakd_jax import commands
 from dakd_jax.basics.errors import UserError
-from dakd_jax.tables_of_paper.jobs import jobs
+from dakd_jax.studies.paper_tables.jobs import jobs
 
 
 def failing(code, *names):

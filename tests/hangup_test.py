@@ -15,7 +15,7 @@ from paper_jobs_test import WAIT, FakeTask, wait_for
 
 from dakd_jax.lasting_output import LastingStream
 from dakd_jax.stages import weights
-from dakd_jax.tables_of_paper.jobs import engines, schedule
+from dakd_jax.studies.paper_tables.jobs import engines, schedule
 from dakd_jax.training.runtime import interruption
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from configs import base
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
-from dakd_jax.tables_of_paper import collect
+from dakd_jax.studies.paper_tables import collect
 from dakd_jax.training import loop, optimizers, train_step
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.interruption import Stopped

@@ -13,8 +13,8 @@ import pytest
 from configs import table1
 from dakd_jax.basics import progress
 from dakd_jax.basics.errors import UserError
-from dakd_jax.tables_of_paper.jobs import engines, jobs, schedule
-from dakd_jax.tables_of_paper.jobs.processes import STARTED, Job, JobProcess
+from dakd_jax.studies.paper_tables.jobs import engines, jobs, schedule
+from dakd_jax.studies.paper_tables.jobs.processes import STARTED, Job, JobProcess
 
 PROGRAM = """
 import json, os, pathlib, signal, sys, time
@@ -229,7 +229,7 @@ def test_the_engine_is_chosen_and_its_settings_are_checked(tmp_path):
 
 def test_slurm_s_settings_reach_it(tmp_path, monkeypatch):
     submitit = pytest.importorskip("submitit")
-    from dakd_jax.tables_of_paper.jobs import submitit_engine
+    from dakd_jax.studies.paper_tables.jobs import submitit_engine
 
     monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda cls: 2))
     chosen = cluster(executor="slurm", gpus=1, partition="big", options="account=me,constraint=a100", minutes=90)
@@ -256,7 +256,7 @@ def test_submitit_runs_the_same_jobs(tmp_path):
 
 def test_a_job_whose_time_is_up_saves_and_is_queued_again(tmp_path):
     pytest.importorskip("submitit")
-    from dakd_jax.tables_of_paper.jobs.submitit_engine import SubmittedJob
+    from dakd_jax.studies.paper_tables.jobs.submitit_engine import SubmittedJob
 
     submitted = SubmittedJob(FakeTask(tmp_path, "a", WAIT).job())
     submitted._process = JobProcess(submitted._job, {})

@@ -16,7 +16,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings
 from dakd_jax.studies.kit import paper_numbers
-from dakd_jax.tables_of_paper import planning, rows
+from dakd_jax.studies.paper_tables import planning, rows
 from data_pipelines import label_spaces
 from data_pipelines.feed import Feed
 

@@ -12,7 +12,7 @@ import tiny_runs
 from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.tables_of_paper.jobs import jobs
+from dakd_jax.studies.paper_tables.jobs import jobs
 from data_pipelines.feed import Feed
 
 # Makes of a table's toy scale the settings of `chain`: its teacher, student and case (a) are then the table's.

@@ -12,9 +12,9 @@ from scipy import stats
 from dakd_jax.evaluation import metrics
 from dakd_jax.studies.kit.paper_numbers import CERTAIN, SECOND_HAND, UNSURE, PaperNumber
 from dakd_jax.studies.kit.text_table import Cell, TextTable
-from dakd_jax.tables_of_paper import tables
-from dakd_jax.tables_of_paper.page import verdict, write_paper_table
-from dakd_jax.tables_of_paper.tables import PaperRow, PaperTable
+from dakd_jax.studies.paper_tables import tables
+from dakd_jax.studies.paper_tables.page import verdict, write_paper_table
+from dakd_jax.studies.paper_tables.tables import PaperRow, PaperTable
 
 
 def scores(percent):

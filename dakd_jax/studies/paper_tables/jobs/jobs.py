@@ -14,8 +14,8 @@ from rich.console import Console
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.stages.experiment import Experiment
-from dakd_jax.tables_of_paper.jobs.processes import Job
-from dakd_jax.tables_of_paper.planning import Task
+from dakd_jax.studies.paper_tables.jobs.processes import Job
+from dakd_jax.studies.paper_tables.planning import Task
 from dakd_jax.training.runtime import compilation_cache
 
 # For a job of an earlier command that was killed: it notices, ends its step, saves and ends.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.tables_of_paper.jobs.processes import Job, JobProcess
+from dakd_jax.studies.paper_tables.jobs.processes import Job, JobProcess
 
 ENGINES = ("local", "submitit")
 
@@ -52,7 +52,7 @@ def make(cluster, folder: os.PathLike, jobs: int) -> Engine:
         raise UserError(f"config.cluster.engine={cluster.engine!r}: expected one of {', '.join(ENGINES)}")
     if cluster.engine == "local":
         return LocalEngine(jobs, devices())
-    from dakd_jax.tables_of_paper.jobs.submitit_engine import SubmititEngine
+    from dakd_jax.studies.paper_tables.jobs.submitit_engine import SubmititEngine
 
     return SubmititEngine(cluster, folder)
 

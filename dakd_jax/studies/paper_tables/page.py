@@ -9,8 +9,8 @@ from dakd_jax.basics import atomic_files, records
 from dakd_jax.studies.kit.page_parts import page_image, template
 from dakd_jax.studies.kit.result_types import METRIC_NAMES
 from dakd_jax.studies.kit.style import INK, new_figure
-from dakd_jax.tables_of_paper import tables
-from dakd_jax.tables_of_paper.tables import PaperTable
+from dakd_jax.studies.paper_tables import tables
+from dakd_jax.studies.paper_tables.tables import PaperTable
 
 _OURS, _REFERENCE, _PAPER = "#0072b2", "#1a1a1a", "#d55e00"
 

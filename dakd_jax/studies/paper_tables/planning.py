@@ -12,7 +12,7 @@ from rich.console import Console
 from dakd_jax.basics.errors import UserError
 from dakd_jax.stages import preflight
 from dakd_jax.stages.experiment import Experiment, PlannedStage
-from dakd_jax.tables_of_paper.rows import Row, Table
+from dakd_jax.studies.paper_tables.rows import Row, Table
 
 # Fields of a table's config that are none of its stages'.
 TABLE_FIELDS = ("table", "cluster")

@@ -10,8 +10,8 @@ import subprocess
 import time
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.tables_of_paper.jobs.engines import Ended
-from dakd_jax.tables_of_paper.jobs.processes import Job, JobProcess
+from dakd_jax.studies.paper_tables.jobs.engines import Ended
+from dakd_jax.studies.paper_tables.jobs.processes import Job, JobProcess
 
 EXECUTORS = ("auto", "slurm", "local")
 _PROJECT = pathlib.Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ from dakd_jax.basics import records
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.metrics import Scores
 from dakd_jax.studies.kit.result_types import SHORT_NAMES
-from dakd_jax.tables_of_paper import rows as rows_of_tables
-from dakd_jax.tables_of_paper.planning import TablePlan, Task
-from dakd_jax.tables_of_paper.tables import PaperRow, PaperTable
+from dakd_jax.studies.paper_tables import rows as rows_of_tables
+from dakd_jax.studies.paper_tables.planning import TablePlan, Task
+from dakd_jax.studies.paper_tables.tables import PaperRow, PaperTable
 
 # Of the records of the stages: what all of them should have in common.
 _ENVIRONMENT = ("versions", "hardware", "git_commit")
