@@ -9,10 +9,10 @@ import sys
 
 from rich.console import Console
 
-from dakd_jax import command_line, results
+from dakd_jax import command_line
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report import seeds
 from dakd_jax.stages.experiment import Experiment
+from dakd_jax.studies.experiment import results, seeds
 from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 

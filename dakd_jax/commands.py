@@ -8,19 +8,18 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from dakd_jax import commands_table_tmp as table_command
-from dakd_jax import results
 from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
-from dakd_jax.report import checkpoints, headline, tables
-from dakd_jax.report.page import write_protocols_report, write_report, write_seeds_report
-from dakd_jax.report.seeds import seeds_table
 from dakd_jax.stages import networks, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
 from dakd_jax.studies.attribution import attribution_page, collection, store
+from dakd_jax.studies.experiment import checkpoints, headline, results, tables
+from dakd_jax.studies.experiment.page import write_protocols_report, write_report, write_seeds_report
+from dakd_jax.studies.experiment.seeds import seeds_table
 from dakd_jax.studies.kit import more_pages, stamp
 from dakd_jax.studies.paper_tables.jobs import jobs
 from dakd_jax.studies.pictures import page as qualitative_page
@@ -28,7 +27,7 @@ from dakd_jax.studies.pictures import tables as qualitative
 from dakd_jax.studies.pictures.gallery import Gallery
 from dakd_jax.studies.protocols import protocol_results, protocol_tables
 from dakd_jax.studies.protocols.store import MatrixStore
-from dakd_jax.submission import Submission
+from dakd_jax.studies.submission import Submission
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.training.runtime import compilation_cache

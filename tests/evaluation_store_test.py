@@ -11,7 +11,6 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax import results
 from dakd_jax.basics import kept_arrays, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics, predict
@@ -19,6 +18,7 @@ from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.evaluation.logs import METRICS
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.attribution import store
+from dakd_jax.studies.experiment import results
 from dakd_jax.studies.pictures.gallery import Gallery
 from data_pipelines.feed import Feed
 

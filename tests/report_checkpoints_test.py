@@ -2,7 +2,7 @@
 
 import report_examples
 
-from dakd_jax.report import checkpoints, curves, page
+from dakd_jax.studies.experiment import checkpoints, curves, page
 
 
 def stage(name, percents, chosen):

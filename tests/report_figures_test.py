@@ -7,7 +7,7 @@ import numpy as np
 import report_examples
 from PIL import Image
 
-from dakd_jax.report import curves, figures
+from dakd_jax.studies.experiment import curves, figures
 from dakd_jax.studies.kit import result_types, style
 
 

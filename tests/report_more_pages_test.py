@@ -5,7 +5,7 @@ import re
 
 import report_examples
 
-from dakd_jax.report import page
+from dakd_jax.studies.experiment import page
 from dakd_jax.studies.kit import more_pages, stamp
 
 

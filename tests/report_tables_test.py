@@ -11,7 +11,7 @@ import report_examples
 from scipy import stats
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report import seeds, tables
+from dakd_jax.studies.experiment import seeds, tables
 from dakd_jax.studies.kit import paper_numbers, text_table
 
 

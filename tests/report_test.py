@@ -10,7 +10,7 @@ import report_examples
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report import headline, page, tables
+from dakd_jax.studies.experiment import headline, page, tables
 from dakd_jax.studies.kit import paper_numbers, result_types
 
 

@@ -106,7 +106,7 @@ def test_a_zip_of_earlier_files_never_passes_for_that_of_the_new_ones(submitted,
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match="No space left"):
-        patch.setattr("dakd_jax.submission.Submission._zip", full)
+        patch.setattr("dakd_jax.studies.submission.Submission._zip", full)
         tiny_runs.run(chosen, workdir, "submit")
     assert not archive.exists()
     tiny_runs.run(chosen, workdir, "submit")

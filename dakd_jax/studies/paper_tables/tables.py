@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from dakd_jax.evaluation.metrics import Scores
-from dakd_jax.report.seeds import METRICS, Spread
+from dakd_jax.studies.experiment.seeds import METRICS, Spread
 from dakd_jax.studies.kit.paper_numbers import CERTAIN, UNSURE, PaperNumber
 from dakd_jax.studies.kit.result_types import METRIC_NAMES
 from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dakd_jax.basics import atomic_files, records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.report import checkpoints, curves, figures, seeds, tables
-from dakd_jax.report.headline import headline
+from dakd_jax.studies.experiment import checkpoints, curves, figures, seeds, tables
+from dakd_jax.studies.experiment.headline import headline
 from dakd_jax.studies.kit.more_pages import more_pages
 from dakd_jax.studies.kit.page_parts import PageImage, page_image, template
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment, Picture

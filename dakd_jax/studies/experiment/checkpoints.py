@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from dakd_jax.report.curves import curve
-from dakd_jax.report.seeds import Spread
+from dakd_jax.studies.experiment.curves import curve
+from dakd_jax.studies.experiment.seeds import Spread
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment, StageResult
 from dakd_jax.studies.kit.text_table import Cell, TextTable, number
 
