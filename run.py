@@ -57,7 +57,7 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
         return DONE
     command = command_line.parse(arguments)
     deterministic.set_up(_deterministic(command))
-    from dakd_jax import commands
+    from dakd_jax import commands_tmp
     from dakd_jax.basics import progress
     from dakd_jax.training.runtime import interruption
 
@@ -66,24 +66,24 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
     interruption.stop_on_signals()
     console = progress.make_console()
     if command.replay:
-        return DONE if commands.replay(command.replay, console) else DIVERGED
-    if command.mode in commands.FOLDER_MODES:
-        same = commands.FOLDER_MODES[command.mode](command, console)
+        return DONE if commands_tmp.replay(command.replay, console) else DIVERGED
+    if command.mode in commands_tmp.FOLDER_MODES:
+        same = commands_tmp.FOLDER_MODES[command.mode](command, console)
         return DONE if same else DIFFERENT
     said = f"{installation.called()} {shlex.join(typed)}"
 
     def open_feed(data):
-        return Feed(data, progress=commands.rendering_progress(console))
+        return Feed(data, progress=commands_tmp.rendering_progress(console))
 
     if command.job:
-        commands.job(command.job, open_feed, console)
+        commands_tmp.job(command.job, open_feed, console)
         return DONE
     if "table" in command.config and command.mode in command_line.TABLE_MODES:
-        whole = commands.table(command, open_feed, console, program=pathlib.Path(__file__), typed=said)
+        whole = commands_tmp.table(command, open_feed, console, program=pathlib.Path(__file__), typed=said)
         return DONE if whole else STAGES_FAILED
     feed = open_feed(command.config.data)
     more = {"seeds": command.seeds} if command.seeds else {}
-    commands.MODES[command.mode](
+    commands_tmp.MODES[command.mode](
         command.config, feed, command.workdir, console, name=command.name, command=said, given=command.given, **more
     )
     return DONE
