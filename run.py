@@ -38,9 +38,10 @@ from collections.abc import Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-from dakd_jax import __version__, command_line, lasting_output
+from dakd_jax import __version__
 from dakd_jax.basics import installation
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
+from dakd_jax.commands import command_line, lasting_output
 from dakd_jax.studies.paper_tables.jobs import processes
 from dakd_jax.training.runtime import deterministic
 from data_pipelines.errors import DataError
@@ -57,8 +58,8 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
         return DONE
     command = command_line.parse(arguments)
     deterministic.set_up(_deterministic(command))
-    from dakd_jax import commands_tmp
     from dakd_jax.basics import progress
+    from dakd_jax.commands import modes
     from dakd_jax.training.runtime import interruption
 
     # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
@@ -66,24 +67,24 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
     interruption.stop_on_signals()
     console = progress.make_console()
     if command.replay:
-        return DONE if commands_tmp.replay(command.replay, console) else DIVERGED
-    if command.mode in commands_tmp.FOLDER_MODES:
-        same = commands_tmp.FOLDER_MODES[command.mode](command, console)
+        return DONE if modes.replay(command.replay, console) else DIVERGED
+    if command.mode in modes.FOLDER_MODES:
+        same = modes.FOLDER_MODES[command.mode](command, console)
         return DONE if same else DIFFERENT
     said = f"{installation.called()} {shlex.join(typed)}"
 
     def open_feed(data):
-        return Feed(data, progress=commands_tmp.rendering_progress(console))
+        return Feed(data, progress=modes.rendering_progress(console))
 
     if command.job:
-        commands_tmp.job(command.job, open_feed, console)
+        modes.job(command.job, open_feed, console)
         return DONE
     if "table" in command.config and command.mode in command_line.TABLE_MODES:
-        whole = commands_tmp.table(command, open_feed, console, program=pathlib.Path(__file__), typed=said)
+        whole = modes.table(command, open_feed, console, program=pathlib.Path(__file__), typed=said)
         return DONE if whole else STAGES_FAILED
     feed = open_feed(command.config.data)
     more = {"seeds": command.seeds} if command.seeds else {}
-    commands_tmp.MODES[command.mode](
+    modes.MODES[command.mode](
         command.config, feed, command.workdir, console, name=command.name, command=said, given=command.given, **more
     )
     return DONE

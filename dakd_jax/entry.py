@@ -2,8 +2,8 @@
 
 import sys
 
-from dakd_jax import lasting_output
 from dakd_jax.basics import installation
+from dakd_jax.commands import lasting_output
 
 
 def main() -> int:

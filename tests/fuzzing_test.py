@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from configs import base
-from dakd_jax import command_line
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.commands import command_line
 from dakd_jax.evaluation.logs import MetricLog, read_rows
 from dakd_jax.models.backbones.drn import ARCHITECTURES
 from dakd_jax.models.weight_files import torch_files

@@ -11,8 +11,8 @@ import tiny_runs
 from rich.console import Console
 
 from configs import camvid_case_d, demo
-from dakd_jax import command_line
 from dakd_jax.basics.errors import UserError
+from dakd_jax.commands import command_line
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings
 from dakd_jax.studies.kit import paper_numbers

@@ -14,8 +14,8 @@ from flax import linen as nn
 from hypothesis import given, strategies
 from PIL import Image
 
-from dakd_jax import command_line, commands_tmp
 from dakd_jax.basics.errors import UserError
+from dakd_jax.commands import command_line, modes
 from dakd_jax.evaluation import metrics, predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.models.segmenter import Heads
@@ -269,4 +269,4 @@ def test_a_checkpoint_of_its_own(scored, tmp_path):
 
 
 def test_the_command_line_knows_every_mode():
-    assert set(command_line.MODES) == set(commands_tmp.MODES) | set(commands_tmp.FOLDER_MODES)
+    assert set(command_line.MODES) == set(modes.MODES) | set(modes.FOLDER_MODES)

@@ -10,8 +10,8 @@ import sys
 import pytest
 import tiny_runs
 
-from dakd_jax import command_line
 from dakd_jax.basics.errors import UserError
+from dakd_jax.commands import command_line
 
 FAST = {"goal": "source_only", "train.eval_every": 0}
 

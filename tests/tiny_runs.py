@@ -15,7 +15,7 @@ import jax
 from rich.console import Console
 
 from configs import base
-from dakd_jax import commands_tmp
+from dakd_jax.commands import modes
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.kit import stamp
 from data_pipelines.feed import Feed
@@ -72,7 +72,7 @@ def run(chosen, workdir, mode="train", name="tiny"):
     cache = jax.config.jax_compilation_cache_dir
     with quick_compilation():
         try:
-            commands_tmp.MODES[mode](
+            modes.MODES[mode](
                 chosen, Feed(chosen.data), pathlib.Path(workdir), console, name=name, command="python run.py"
             )
         finally:

@@ -11,7 +11,7 @@ import runpy
 import sys
 import traceback
 
-import dakd_jax.commands_tmp
+import dakd_jax.commands.modes
 
 OTHERS = ("numpy", "orbax.checkpoint", "os", "pathlib", "shutil", "tempfile")
 ANSWERS = os.fdopen(os.dup(1), "w")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from dakd_jax import config_files, overrides
 from dakd_jax.basics.errors import UserError
+from dakd_jax.commands import config_files, overrides
 
 TABLE_MODES = ("train", "plan")  # in which a config that names a table fills or plans it
 MODES = ("train", "plan", "evaluate", "protocols", "submit", "attribution", "figures", "verify", "compare")

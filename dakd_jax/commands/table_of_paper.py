@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 from rich.console import Console
 
-from dakd_jax.command_line import Command
+from dakd_jax.commands.command_line import Command
 from dakd_jax.studies.paper_tables import collect, planning, rows, tables
 from dakd_jax.studies.paper_tables.jobs import engines, jobs
 from dakd_jax.studies.paper_tables.jobs.schedule import Failure, Schedule, print_failures

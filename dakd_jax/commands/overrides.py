@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.config_files import flat
+from dakd_jax.commands.config_files import flat
 
 _WORD = re.compile(r"--?config\.(?P<field>[^=]*)(?:=(?P<value>.*))?", re.DOTALL)
 _NEGATED = re.compile(r"--?noconfig\.(?P<field>[^=]*)")

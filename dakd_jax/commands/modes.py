@@ -7,10 +7,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax import commands_table_tmp as table_command
 from dakd_jax.basics import disk_faults, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
+from dakd_jax.commands import table_of_paper as table_command
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
