@@ -13,7 +13,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.commands import command_line
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.experiment import results, seeds
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 from data_pipelines.feed import Feed
 
 

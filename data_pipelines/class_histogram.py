@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_pipelines import atomic_files, loading, parallel
-from data_pipelines.errors import DataError
+from data_pipelines import loading
+from data_pipelines.basics import atomic_files, parallel
+from data_pipelines.basics.errors import DataError
 from data_pipelines.examples import Example, Split
 from data_pipelines.label_spaces import NUM_CLASSES
 

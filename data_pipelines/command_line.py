@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 from rich.console import Console
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 from data_pipelines.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
 
 DONE, USER_MISTAKE = 0, 2

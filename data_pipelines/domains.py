@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipelines import class_histogram, data_files, fingerprint, prepared_records
+from data_pipelines import class_histogram, fingerprint, prepared_records
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS, list_examples, restrict_split
-from data_pipelines.errors import AccessError, DataError
 from data_pipelines.examples import Split
 from data_pipelines.photometric import JITTERED, MAX_HUE
 from data_pipelines.reading import Reader

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 
 # Purposes of random numbers: they must not share them.
 ORDER, AUGMENTATION, MIXING = 0, 1, 2

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from data_pipelines import fingerprint, input_pipeline, protocol_pictures, selection_pictures
+from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
 from data_pipelines.domains import Domains, licence, open_domains, target_lacks_labels, target_pictures
-from data_pipelines.errors import DataError
 from data_pipelines.examples import Split
 from data_pipelines.label_spaces import (
     CATEGORIES,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data_pipelines import data_files
+from data_pipelines.basics import data_files
 
 _SAMPLE_BYTES = 4096
 _DIGITS = 64

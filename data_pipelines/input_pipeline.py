@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import class_mix, loaders, transforms
+from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, open_domains
-from data_pipelines.errors import DataError
 from data_pipelines.example_order import ExampleOrder
 from data_pipelines.examples import Split
 from data_pipelines.label_spaces import IGNORE_LABEL

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 
 Batch = dict[str, np.ndarray]
 MakeArrays = Callable[[int], list[np.ndarray]]

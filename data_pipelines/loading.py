@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import label_spaces, pixel_formats, wide_pixels
-from data_pipelines.errors import DataError, UnreadableFile
+from data_pipelines.basics.errors import DataError, UnreadableFile
 from data_pipelines.examples import Example
 
 RESAMPLING = {

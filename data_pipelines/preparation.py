@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from data_pipelines import atomic_files, class_histogram, data_files, loading, prepared_records
-from data_pipelines.errors import DataError
+from data_pipelines import class_histogram, loading, prepared_records
+from data_pipelines.basics import atomic_files, data_files
+from data_pipelines.basics.errors import DataError
 from data_pipelines.examples import Example, Split
 from data_pipelines.label_spaces import NUM_CLASSES
 from data_pipelines.loading import LoadedExample

@@ -6,8 +6,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from data_pipelines import parallel, preparation
-from data_pipelines.errors import DataError
+from data_pipelines import preparation
+from data_pipelines.basics import parallel
+from data_pipelines.basics.errors import DataError
 from data_pipelines.preparation import ShardJob
 
 POLL_SECONDS = 0.5

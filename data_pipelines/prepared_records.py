@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import data_files, label_spaces
-from data_pipelines.errors import DataError, UnreadableFile
+from data_pipelines import label_spaces
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import DataError, UnreadableFile
 from data_pipelines.examples import Example, Split
 from data_pipelines.loading import LoadedExample
 

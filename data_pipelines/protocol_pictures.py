@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import data_files, fingerprint, loaders, loading
+from data_pipelines import fingerprint, loaders, loading
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import cityscapes
-from data_pipelines.errors import DataError
 from data_pipelines.examples import Example, Split
 from data_pipelines.input_pipeline import usable
 

@@ -6,7 +6,7 @@ pictures that show it.
 
 import numpy as np
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 from data_pipelines.example_order import ORDER, ExampleOrder
 
 # A picture shows a class if this share of its pixels does: DAFormer's 3000 pixels of a GTA5 picture, at any size.

@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 
-from data_pipelines import data_files, loading
-from data_pipelines.errors import DataError
+from data_pipelines import loading
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import DataError
 from data_pipelines.examples import Split
 from data_pipelines.loading import LoadedExample
 from data_pipelines.prepared_records import RecordSet

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import transforms
-from data_pipelines.errors import DataError, UnreadableFile
+from data_pipelines.basics.errors import DataError, UnreadableFile
 from data_pipelines.example_order import ExampleOrder
 from data_pipelines.loading import LoadedExample
 from data_pipelines.reading import Reader

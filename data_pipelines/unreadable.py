@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from data_pipelines.errors import DataError, UnreadableFile
+from data_pipelines.basics.errors import DataError, UnreadableFile
 
 
 def _warn(line: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 
 BIT_DEPTHS = range(9, 17)  # that data.bit_depth may name; 0 refuses wide pictures
 BIT_DEPTH_MEANS = f"0, or the {BIT_DEPTHS[0]} to {BIT_DEPTHS[-1]} bits that the values of 16-bit pictures use"

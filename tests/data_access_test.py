@@ -11,13 +11,14 @@ import tiny_datasets as tiny
 from prepared_sets import gta5, prepare_pair
 from prepared_sets import run as run_prepare
 
-from data_pipelines import data_files, loading
+from data_pipelines import loading
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import AccessError, DataError, UnreadableFile
 from data_pipelines.command_line import main
 from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
 from data_pipelines.doctor import __main__ as doctor
 from data_pipelines.domains import open_domains
-from data_pipelines.errors import AccessError, DataError, UnreadableFile
 from data_pipelines.feed import Feed
 from data_pipelines.input_pipeline import train_batches
 

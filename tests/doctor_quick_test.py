@@ -7,9 +7,9 @@ import pytest
 import tiny_datasets as tiny
 from PIL import Image
 
+from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import measuring, quick
 from data_pipelines.domains import open_domains
-from data_pipelines.errors import DataError
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 import tiny_datasets as tiny
 
+from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import open_domains
-from data_pipelines.errors import DataError
 from data_pipelines.input_pipeline import eval_batches, train_batches
 
 

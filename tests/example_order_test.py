@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 from data_pipelines.example_order import ExampleOrder
 
 

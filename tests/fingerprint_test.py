@@ -5,8 +5,8 @@ import shutil
 import pytest
 import tiny_datasets as tiny
 
+from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
-from data_pipelines.errors import DataError
 from data_pipelines.fingerprint import of_roles
 
 

@@ -24,8 +24,8 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.stages import run_folder
 from dakd_jax.stages import settings as config_settings
 from data_pipelines import label_spaces, loading
+from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import check_settings
-from data_pipelines.errors import DataError
 from data_pipelines.examples import Example
 
 

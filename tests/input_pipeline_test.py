@@ -10,7 +10,7 @@ import pytest
 import tiny_datasets as tiny
 
 from data_pipelines import loading
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 from data_pipelines.example_order import ExampleOrder
 from data_pipelines.input_pipeline import eval_batches, open_domains, train_batches
 from data_pipelines.loading import LoadedExample

@@ -10,7 +10,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics
 from dakd_jax.stages import weights
 from dakd_jax.training import loop
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 
 
 def _city_without_labels(toy_city, **changes):

@@ -5,10 +5,10 @@ import pytest
 import tiny_datasets as tiny
 from PIL import Image
 
+from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import auditing
 from data_pipelines.domains import target_lacks_labels
-from data_pipelines.errors import DataError
 
 WRITERS = {"cityscapes": tiny.write_cityscapes, "gta5": tiny.write_gta5, "bdd100k": tiny.write_bdd100k}
 LABELLED = sorted(WRITERS)

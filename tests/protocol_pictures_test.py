@@ -9,8 +9,8 @@ import pytest
 import tiny_datasets as tiny
 
 from data_pipelines import loading, protocol_pictures
+from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import cityscapes, list_examples
-from data_pipelines.errors import DataError
 from data_pipelines.feed import Feed
 from data_pipelines.input_pipeline import eval_batches
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.stages import weights
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 
 
 @pytest.fixture(scope="module")

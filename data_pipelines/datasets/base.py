@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import data_files, label_spaces
-from data_pipelines.errors import DataError, MissingLabels
+from data_pipelines import label_spaces
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import DataError, MissingLabels
 from data_pipelines.examples import Example
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})

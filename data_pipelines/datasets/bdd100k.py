@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import data_files, label_spaces
+from data_pipelines import label_spaces
+from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
 
 SPLITS = ("train", "val", "test")

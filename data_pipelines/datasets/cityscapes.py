@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import data_files, label_spaces
+from data_pipelines import label_spaces
+from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
 
 SPLITS = ("train", "val", "test")

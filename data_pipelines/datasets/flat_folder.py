@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from data_pipelines import data_files
+from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
 
 SPLITS = ("train",)

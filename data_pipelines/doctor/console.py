@@ -9,7 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from data_pipelines import progress_line
+from data_pipelines.basics import progress_line
 from data_pipelines.doctor import fingerprints
 from data_pipelines.doctor.auditing import QUICK_SAMPLE, Audit
 from data_pipelines.doctor.findings import ERROR, WARNING, amount

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import label_spaces, loading
+from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.findings import Finding
-from data_pipelines.errors import DataError
 from data_pipelines.examples import Example
 from data_pipelines.loading import resize
 

@@ -3,11 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-from data_pipelines import data_files
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.datasets.base import OnDisk
 from data_pipelines.domains import PAIRS
-from data_pipelines.errors import AccessError, DataError
 from data_pipelines.examples import Example, Split
 
 # The splits that training reads. A test split is looked at where there is one; its labels are kept back or blank.

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import class_histogram, loading, orientation, pixel_formats, wide_pixels
+from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import label_kinds
-from data_pipelines.errors import DataError
 from data_pipelines.examples import Example
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import jinja2
 
-from data_pipelines import atomic_files
+from data_pipelines.basics import atomic_files
+from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import as_json, console, contact_sheet, fingerprints, histogram_plot
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
-from data_pipelines.errors import DataError
 from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
 PAGE, JSON = "index.html", "findings.json"

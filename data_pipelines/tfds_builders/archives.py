@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 
 # What zipfile raises on damaged, truncated, encrypted and unusual members.
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError)

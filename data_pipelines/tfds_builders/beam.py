@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 from data_pipelines.tfds_builders.pairs import Made
 
 _NAMESPACE = "tfds_builders"

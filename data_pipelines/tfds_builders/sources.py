@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import data_files
-from data_pipelines.errors import DataError
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import DataError
 from data_pipelines.tfds_builders.archives import ArchivePath, open_archives
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from numbers import Integral
 
-from data_pipelines.errors import DataError
+from data_pipelines.basics.errors import DataError
 
 MIN_SIZE = (32, 16)
 

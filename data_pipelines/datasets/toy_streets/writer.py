@@ -12,12 +12,12 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from data_pipelines import atomic_files, data_files
+from data_pipelines.basics import atomic_files, data_files
+from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets.toy_streets.city import ToyCity
 from data_pipelines.datasets.toy_streets.layouts import SAVERS
 from data_pipelines.datasets.toy_streets.looks import LOOKS
 from data_pipelines.datasets.toy_streets.render import RENDERER_VERSION, render
-from data_pipelines.errors import AccessError, DataError
 
 MANIFEST = "toy_city.json"
 WORTH_A_POOL = 200  # pictures; fewer are done before a second process has started

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from data_pipelines.errors import AccessError, DataError
+from data_pipelines.basics.errors import AccessError, DataError
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR}
 _THIS_PROCESS = {
