@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from data_pipelines.label_spaces import LABEL_CLASSES
+from data_pipelines.reading.label_spaces import LABEL_CLASSES
 
 BGR_MEAN = np.array((104.00698793, 116.66876762, 122.67891434), dtype=np.float32)
 BATCH = 2

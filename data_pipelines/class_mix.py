@@ -6,8 +6,8 @@ the source's label. Void is no class here and is never pasted.
 
 import numpy as np
 
-from data_pipelines.label_spaces import IGNORE_LABEL
-from data_pipelines.loading import resize
+from data_pipelines.reading.label_spaces import IGNORE_LABEL
+from data_pipelines.reading.loading import resize
 
 
 def mix(

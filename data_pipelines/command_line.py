@@ -10,7 +10,7 @@ from absl import flags
 from rich.console import Console
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
+from data_pipelines.pictures.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
 
 DONE, USER_MISTAKE = 0, 2
 

@@ -5,12 +5,13 @@ import functools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from data_pipelines import fingerprint, input_pipeline, protocol_pictures, selection_pictures
+from data_pipelines import input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
 from data_pipelines.domains import Domains, licence, open_domains, target_lacks_labels, target_pictures
-from data_pipelines.examples import Split
-from data_pipelines.label_spaces import (
+from data_pipelines.reading import fingerprint
+from data_pipelines.reading.examples import Split
+from data_pipelines.reading.label_spaces import (
     CATEGORIES,
     CITYSCAPES_CLASSES,
     MEAN_INSTANCE_SIZES,
@@ -18,8 +19,8 @@ from data_pipelines.label_spaces import (
     PALETTE,
     TRAIN_ID_TO_LABEL_ID,
 )
-from data_pipelines.reading import Reader
-from data_pipelines.unreadable import Unreadable
+from data_pipelines.reading.reading import Reader
+from data_pipelines.reading.unreadable import Unreadable
 
 
 @dataclasses.dataclass(frozen=True)

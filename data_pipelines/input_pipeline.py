@@ -9,12 +9,12 @@ from data_pipelines import class_mix, loaders, transforms
 from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, open_domains
 from data_pipelines.example_order import ExampleOrder
-from data_pipelines.examples import Split
-from data_pipelines.label_spaces import IGNORE_LABEL
 from data_pipelines.rare_classes import RareClassOrder
-from data_pipelines.reading import Reader
+from data_pipelines.reading.examples import Split
+from data_pipelines.reading.label_spaces import IGNORE_LABEL
+from data_pipelines.reading.reading import Reader
+from data_pipelines.reading.unreadable import Unreadable
 from data_pipelines.streams import PictureCache, Stream
-from data_pipelines.unreadable import Unreadable
 
 __all__ = ["Domains", "eval_batches", "open_domains", "train_batches"]
 
@@ -110,7 +110,7 @@ def _labelled_stream(
     split = usable(domains.source_train if source == "source" else domains.target_train, labelled=True)
     size, number = tuple(data[f"{source}_size"]), _LABELLED_STREAM
     if data.rare_class_temperature:
-        from data_pipelines.class_histogram import class_histogram  # only here is it wanted
+        from data_pipelines.reading.class_histogram import class_histogram
 
         counts = class_histogram(split, class_counts_dir(data, split), num_workers=data.num_parallel_calls).counts
         order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)

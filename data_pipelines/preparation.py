@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from data_pipelines import class_histogram, loading, prepared_records
 from data_pipelines.basics import atomic_files, data_files
 from data_pipelines.basics.errors import DataError
-from data_pipelines.examples import Example, Split
-from data_pipelines.label_spaces import NUM_CLASSES
-from data_pipelines.loading import LoadedExample
-from data_pipelines.prepared_records import RESAMPLE, Description
+from data_pipelines.reading import class_histogram, loading, prepared_records
+from data_pipelines.reading.examples import Example, Split
+from data_pipelines.reading.label_spaces import NUM_CLASSES
+from data_pipelines.reading.loading import LoadedExample
+from data_pipelines.reading.prepared_records import RESAMPLE, Description
 
 NO_COUNTS = np.zeros(NUM_CLASSES + 1, np.int64)  # of a picture without a label
 COMPRESSIONS = {"none": "uncompressed", "zstd": "zstd:3"}

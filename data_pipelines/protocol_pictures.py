@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import fingerprint, loaders, loading
+from data_pipelines import loaders
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import cityscapes
-from data_pipelines.examples import Example, Split
 from data_pipelines.input_pipeline import usable
+from data_pipelines.reading import fingerprint, loading
+from data_pipelines.reading.examples import Example, Split
 
 View = tuple[tuple[int, int], str]  # (width, height) of a picture, and the Pillow filter that makes it so
 

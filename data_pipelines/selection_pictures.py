@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import loaders
-from data_pipelines.examples import Split
 from data_pipelines.input_pipeline import eval_batches, usable
-from data_pipelines.reading import Reader
+from data_pipelines.reading.examples import Split
+from data_pipelines.reading.reading import Reader
 
 
 def spread(split: Split, count: int) -> Split:

@@ -10,9 +10,9 @@ import numpy as np
 from data_pipelines import transforms
 from data_pipelines.basics.errors import DataError, UnreadableFile
 from data_pipelines.example_order import ExampleOrder
-from data_pipelines.loading import LoadedExample
-from data_pipelines.reading import Reader
-from data_pipelines.unreadable import Unreadable
+from data_pipelines.reading.loading import LoadedExample
+from data_pipelines.reading.reading import Reader
+from data_pipelines.reading.unreadable import Unreadable
 
 # From a position whose example cannot be read to that of its replacement: beyond the end of any training.
 FAR = 2**40

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from data_pipelines import photometric
-from data_pipelines.label_spaces import IGNORE_LABEL
-from data_pipelines.loading import resize
+from data_pipelines.reading.label_spaces import IGNORE_LABEL
+from data_pipelines.reading.loading import resize
 
 # ImageNet's mean colour, RGB: about zero once the networks subtract their mean.
 MEAN_COLOUR = np.array([123, 117, 104], np.uint8)

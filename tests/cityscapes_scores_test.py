@@ -9,8 +9,8 @@ from cityscapesscripts.helpers.labels import trainId2label
 
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.cityscapes_scores import Groups, Objects, scores
-from data_pipelines import label_spaces
 from data_pipelines.datasets import cityscapes
+from data_pipelines.reading import label_spaces
 
 GROUPS = Groups(label_spaces.CITYSCAPES_CLASSES, label_spaces.CATEGORIES, label_spaces.MEAN_INSTANCE_SIZES)
 

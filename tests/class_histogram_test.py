@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tiny_datasets as tiny
 
-from data_pipelines import class_histogram, loading
 from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
-from data_pipelines.class_histogram import cache_file
 from data_pipelines.datasets import list_examples
+from data_pipelines.reading import class_histogram, loading
+from data_pipelines.reading.class_histogram import cache_file
 
 
 @pytest.fixture

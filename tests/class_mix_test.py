@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines import class_mix
-from data_pipelines.loading import resize
+from data_pipelines.reading.loading import resize
 
 VOID = 255
 

@@ -8,7 +8,7 @@ import tiny_runs
 from logs_test import events, log
 
 from dakd_jax.stages import weights
-from data_pipelines.reading import Reader
+from data_pipelines.reading.reading import Reader
 
 DAY, YEAR = 86_400, 365 * 86_400
 

@@ -68,7 +68,7 @@ def forget_what_was_compiled():
 @pytest.fixture(autouse=True, scope="session")
 def default_place_of_records(tmp_path_factory):
     """What goes below the current folder unless told otherwise would stay in the checkout."""
-    from data_pipelines import prepared_records
+    from data_pipelines.reading import prepared_records
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prepared_records, "DEFAULT", tmp_path_factory.mktemp("records"))

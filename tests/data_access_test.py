@@ -11,7 +11,6 @@ import tiny_datasets as tiny
 from prepared_sets import gta5, prepare_pair
 from prepared_sets import run as run_prepare
 
-from data_pipelines import loading
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import AccessError, DataError, UnreadableFile
 from data_pipelines.command_line import main
@@ -21,6 +20,7 @@ from data_pipelines.doctor import __main__ as doctor
 from data_pipelines.domains import open_domains
 from data_pipelines.feed import Feed
 from data_pipelines.input_pipeline import train_batches
+from data_pipelines.reading import loading
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import tiny_datasets as tiny
 from PIL import Image
 
-from data_pipelines import label_spaces
+from data_pipelines.reading import label_spaces
 
 
 def file(root, dataset, kind, split="train", index=0):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tiny_datasets as tiny
 
-from data_pipelines import label_spaces, loading
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
+from data_pipelines.reading import label_spaces, loading
 
 
 def names(split):

@@ -13,11 +13,11 @@ import tiny_datasets as tiny
 from dataset_faults import FAULTS, cut, file, rewrite, to_train_ids
 from PIL import Image
 
-from data_pipelines import class_histogram, label_spaces, loading
 from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import auditing, fingerprints, label_kinds
+from data_pipelines.reading import class_histogram, label_spaces, loading
 
 PROJECT = Path(__file__).resolve().parents[1]
 

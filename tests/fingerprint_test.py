@@ -7,7 +7,7 @@ import tiny_datasets as tiny
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
-from data_pipelines.fingerprint import of_roles
+from data_pipelines.reading.fingerprint import of_roles
 
 
 def print_of(root, labelled=True, role="source_train"):

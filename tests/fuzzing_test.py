@@ -23,10 +23,10 @@ from dakd_jax.models.weight_files import torch_files
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import run_folder
 from dakd_jax.stages import settings as config_settings
-from data_pipelines import label_spaces, loading
 from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import check_settings
-from data_pipelines.examples import Example
+from data_pipelines.reading import label_spaces, loading
+from data_pipelines.reading.examples import Example
 
 
 def fuzz(examples):

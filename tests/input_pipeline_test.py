@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tiny_datasets as tiny
 
-from data_pipelines import loading
 from data_pipelines.basics.errors import DataError
 from data_pipelines.example_order import ExampleOrder
 from data_pipelines.input_pipeline import eval_batches, open_domains, train_batches
-from data_pipelines.loading import LoadedExample
+from data_pipelines.reading import loading
+from data_pipelines.reading.loading import LoadedExample
 from data_pipelines.streams import PictureCache
 
 AUGMENTED = {

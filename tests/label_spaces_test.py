@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines import label_spaces
+from data_pipelines.reading import label_spaces
 
 
 @pytest.fixture(scope="module")

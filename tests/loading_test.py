@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tiny_datasets as tiny
 
-from data_pipelines import label_spaces, loading
 from data_pipelines.basics.errors import DataError
-from data_pipelines.examples import Example
+from data_pipelines.reading import label_spaces, loading
+from data_pipelines.reading.examples import Example
 
 MEAN_BGR = np.array((104.00698793, 116.66876762, 122.67891434), np.float32)
 

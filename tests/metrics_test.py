@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from dakd_jax.evaluation import metrics
-from data_pipelines import label_spaces
+from data_pipelines.reading import label_spaces
 
 _confusion = jax.jit(metrics.confusion_matrix, static_argnames=("num_classes", "ignore_label"))
 

@@ -18,7 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from dakd_jax import notebook as helpers
 from dakd_jax.basics.errors import UserError
 from dakd_jax.studies.kit.style import new_figure
-from data_pipelines.label_spaces import PALETTE
+from data_pipelines.reading.label_spaces import PALETTE
 from notebooks import execute, install
 
 FOLDER = tiny_runs.PROJECT / "notebooks"

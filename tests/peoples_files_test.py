@@ -144,7 +144,7 @@ def test_bitmaps_and_tiffs_are_read(tmp_path):
     pixels = tiny.picture(3)
     for name in ("a.bmp", "b.tif"):
         Image.fromarray(pixels).save(tmp_path / name)
-    from data_pipelines import loading
+    from data_pipelines.reading import loading
 
     for example in list_examples("flat_folder", tmp_path, "train", labelled=False).examples:
         found = loading.load_example(example, pixels.shape[1::-1], None)

@@ -9,10 +9,11 @@ import tiny_datasets as tiny
 from pixel_reports_test import WIDE, lossy, root, tag
 from prepared_sets import run
 
-from data_pipelines import pixel_formats, prepared_records
 from data_pipelines.datasets import list_examples
 from data_pipelines.doctor import auditing, measuring, quick
 from data_pipelines.domains import open_domains
+from data_pipelines.pictures import pixel_formats
+from data_pipelines.reading import prepared_records
 
 __all__ = ["root"]
 

@@ -10,9 +10,10 @@ import tiny_datasets as tiny
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from data_pipelines import label_spaces, loading, pixel_formats
 from data_pipelines.basics.errors import DataError, UnreadableFile
-from data_pipelines.examples import Example
+from data_pipelines.pictures import pixel_formats
+from data_pipelines.reading import label_spaces, loading
+from data_pipelines.reading.examples import Example
 
 WIDE = np.random.default_rng(0).integers(0, 2**16, (6, 8, 4)).astype(np.uint16)
 

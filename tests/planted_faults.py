@@ -82,7 +82,7 @@ FAULTS = (
           '_count(labels, predictions, batch["mask"],', "_count(labels, predictions, None,", "evaluate_test.py"),
     Fault("a class predicted but never labelled left out of the mean", "evaluation", "dakd_jax/evaluation/metrics.py",
           "miou=_mean(iou[~np.isnan(iou)])", "miou=_mean(iou[labelled > 0])", "metrics_test.py"),
-    Fault("labels resized with interpolation", "reading", "data_pipelines/loading.py",
+    Fault("labels resized with interpolation", "reading", "data_pipelines/reading/loading.py",
           'else resize(label, label_size, "nearest")', 'else resize(label, label_size, "bilinear")', "loading_test.py"),
     Fault("one picture twice in an epoch, another never", "reading", "data_pipelines/example_order.py",
           "return int(permutation[offset])", "return int(permutation[max(offset, 1)])", "example_order_test.py"),

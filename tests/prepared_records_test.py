@@ -6,9 +6,9 @@ import tiny_datasets as tiny
 from input_pipeline_test import AUGMENTED, assert_equal, take
 from prepared_sets import gta5, prepare_pair, run, write_domains
 
-from data_pipelines import prepared_records
 from data_pipelines.basics.errors import DataError
 from data_pipelines.input_pipeline import eval_batches, open_domains
+from data_pipelines.reading import prepared_records
 
 
 @pytest.fixture

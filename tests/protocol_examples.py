@@ -13,8 +13,8 @@ from dakd_jax.basics import records
 from dakd_jax.stages import experiment as stages
 from dakd_jax.stages import settings, weights
 from dakd_jax.training import train_state
-from data_pipelines import label_spaces
 from data_pipelines.feed import Feed
+from data_pipelines.reading import label_spaces
 
 SIZE = (72, 48)  # width, height of the pictures
 SETTINGS = {"data.name": "bdd", "eval.scales": (0.5, 1.0), "eval.batch_size": 2, "goal": ("student", "teacher")}

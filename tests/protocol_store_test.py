@@ -143,7 +143,7 @@ def test_stopped_anywhere_and_more_than_once(count, machine, expected, at):
 
 
 def test_pictures_that_were_counted_are_not_even_read(count, machine, monkeypatch):
-    from data_pipelines import loading
+    from data_pipelines.reading import loading
 
     machine.at = {2: sigterm}
     with pytest.raises(Stopped):

@@ -14,7 +14,7 @@ from dakd_jax.evaluation.protocols import matrix
 from dakd_jax.studies.experiment import page
 from dakd_jax.studies.protocols import protocol_tables
 from dakd_jax.studies.protocols.matrix import Counts
-from data_pipelines import label_spaces
+from data_pipelines.reading import label_spaces
 
 GROUPS = Groups(label_spaces.CITYSCAPES_CLASSES, label_spaces.CATEGORIES, label_spaces.MEAN_INSTANCE_SIZES)
 ROWS = matrix((0.5, 1.0))

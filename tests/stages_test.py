@@ -21,7 +21,7 @@ from dakd_jax.stages.settings import segmenter
 from dakd_jax.studies.kit.result_types import SHORT_NAMES
 from dakd_jax.training import train_state
 from data_pipelines.feed import Feed
-from data_pipelines.label_spaces import CITYSCAPES_CLASSES, PALETTE
+from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
 
 def test_one_command_makes_all_stages(chain):

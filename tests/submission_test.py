@@ -75,7 +75,7 @@ def only(*names):
 
 
 def class_names():
-    from data_pipelines.label_spaces import CITYSCAPES_CLASSES
+    from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES
 
     return CITYSCAPES_CLASSES
 

@@ -11,9 +11,10 @@ import tfds_fixtures as fixtures
 import tiny_datasets as tiny
 from tfds_fixtures import builders, prepare, read
 
-from data_pipelines import datasets, label_spaces, loading
+from data_pipelines import datasets
 from data_pipelines.datasets import base, bdd100k
 from data_pipelines.datasets.toy_streets import LOOKS, ToyCity, ensure
+from data_pipelines.reading import label_spaces, loading
 from data_pipelines.tfds_builders.toy_streets import toy_streets_dataset_builder as toy
 
 CITY = ToyCity(seed=3, size=(64, 32), num_train=3, num_val=2)

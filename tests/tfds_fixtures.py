@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 import tiny_datasets as tiny
 
 import data_pipelines.tfds_builders as builders
-from data_pipelines import label_spaces
+from data_pipelines.reading import label_spaces
 
 
 def gta5_folders(root: Path):

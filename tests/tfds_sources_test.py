@@ -14,8 +14,9 @@ from conftest import SHARED
 from PIL import Image
 from tfds_fixtures import builders, prepare, read
 
-from data_pipelines import datasets, label_spaces, loading
+from data_pipelines import datasets
 from data_pipelines.basics.errors import DataError, MissingLabels
+from data_pipelines.reading import label_spaces, loading
 from data_pipelines.tfds_builders.archives import open_archives
 from data_pipelines.tfds_builders.pairs import Pair
 

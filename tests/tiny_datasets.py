@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from data_pipelines import label_spaces
+from data_pipelines.reading import label_spaces
 
 SIZE = (24, 16)  # width, height
 

@@ -26,7 +26,7 @@ class Job:
       config: for optim.*, train.* and eval.*.
       identity: of the stage, stored in its checkpoints.
       palette: uint8 [C, 3].
-      unreadable: the training pictures that could not be read, see data_pipelines/unreadable.py; () for none.
+      unreadable: the training pictures that could not be read, see data_pipelines/reading/unreadable.py; () for none.
     """
 
     title: str

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import base, bdd100k, cityscapes, flat_folder, gta5
 from data_pipelines.datasets.base import OnDisk, restrict_to_list
-from data_pipelines.examples import Example, Split
+from data_pipelines.reading.examples import Example, Split
 
 __all__ = ["LAYOUTS", "Example", "Layout", "Split", "list_examples", "restrict_split"]
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import label_spaces
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError, MissingLabels
-from data_pipelines.examples import Example
+from data_pipelines.reading import label_spaces
+from data_pipelines.reading.examples import Example
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # What people keep pictures in, whether it can be read here or not: to say what lies there instead.

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import label_spaces
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
+from data_pipelines.reading import label_spaces
 
 SPLITS = ("train", "val", "test")
 OFFICIAL_COUNTS = {"train": 7000, "val": 1000, "test": 2000}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import label_spaces
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
+from data_pipelines.reading import label_spaces
 
 SPLITS = ("train", "val", "test")
 OFFICIAL_COUNTS = {"train": 2975, "val": 500, "test": 1525}

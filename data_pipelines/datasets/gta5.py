@@ -7,10 +7,10 @@ Sizes vary from picture to picture, and a few released pairs do not fit together
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data_pipelines import label_spaces, loading
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
-from data_pipelines.examples import Example
+from data_pipelines.reading import label_spaces, loading
+from data_pipelines.reading.examples import Example
 
 SPLITS = ("train",)
 OFFICIAL_COUNTS = {"train": 24966}

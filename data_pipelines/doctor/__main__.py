@@ -21,13 +21,14 @@ import numpy as np
 from absl import flags
 from rich.console import Console
 
-from data_pipelines import class_histogram, command_line
-from data_pipelines.class_histogram import ClassHistogram
+from data_pipelines import command_line
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor import auditing
 from data_pipelines.doctor import console as printing
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.findings import ERROR
+from data_pipelines.reading import class_histogram
+from data_pipelines.reading.class_histogram import ClassHistogram
 
 WRONG = 1
 

@@ -3,7 +3,7 @@
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
 from data_pipelines.doctor.findings import ERROR
-from data_pipelines.label_spaces import CITYSCAPES_CLASSES
+from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES
 
 
 def as_json(audit: Audit) -> dict:

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipelines.doctor.inventory import Inventory
 from data_pipelines.doctor.measuring import Facts, LabelFacts, PictureFacts
-from data_pipelines.examples import Example
+from data_pipelines.reading.examples import Example
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

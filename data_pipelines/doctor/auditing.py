@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from data_pipelines import fingerprint
 from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
@@ -15,7 +14,8 @@ from data_pipelines.doctor.checks import counts, pairs
 from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome
 from data_pipelines.doctor.inventory import Inventory
 from data_pipelines.doctor.measuring import Facts
-from data_pipelines.examples import Example, Split
+from data_pipelines.reading import fingerprint
+from data_pipelines.reading.examples import Example, Split
 
 QUICK_SAMPLE = 32  # pairs of each split that a quick audit decodes
 

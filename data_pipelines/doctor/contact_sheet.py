@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from data_pipelines import label_spaces, loading
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.findings import Finding
-from data_pipelines.examples import Example
-from data_pipelines.loading import resize
+from data_pipelines.reading import label_spaces, loading
+from data_pipelines.reading.examples import Example
+from data_pipelines.reading.loading import resize
 
 PER_SPLIT, SUSPICIOUS = 8, 4
 WIDTH = 280  # of a thumbnail

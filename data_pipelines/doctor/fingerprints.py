@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from data_pipelines.doctor.audited import AuditedSplit
-from data_pipelines.examples import Split
+from data_pipelines.reading.examples import Split
 
 BOTH, PICTURES = "pictures and labels", "pictures"
 NONE = "none: training cannot open this split"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_pipelines.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES, PALETTE
+from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES, PALETTE
 
 _INK, _SOFT, _NEVER = "#222222", "#666666", "#b3261e"
 _LEAST = 1e-6  # share at the left edge

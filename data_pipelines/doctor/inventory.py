@@ -8,7 +8,7 @@ from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.datasets.base import OnDisk
 from data_pipelines.domains import PAIRS
-from data_pipelines.examples import Example, Split
+from data_pipelines.reading.examples import Example, Split
 
 # The splits that training reads. A test split is looked at where there is one; its labels are kept back or blank.
 NEEDED = ("train", "val")

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from data_pipelines import label_spaces
-from data_pipelines.label_spaces import LABEL_IDS, NUM_CLASSES
+from data_pipelines.reading import label_spaces
+from data_pipelines.reading.label_spaces import LABEL_IDS, NUM_CLASSES
 
 LABEL_ID, TRAIN_ID, TRAIN_ID_19 = "label ids", "train ids", "train ids with 19 as void"
 EITHER = "ids"  # values that are both label ids and train ids

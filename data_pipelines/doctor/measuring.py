@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_pipelines import class_histogram, loading, orientation, pixel_formats, wide_pixels
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import label_kinds
-from data_pipelines.examples import Example
+from data_pipelines.pictures import orientation, pixel_formats, wide_pixels
+from data_pipelines.reading import class_histogram, loading
+from data_pipelines.reading.examples import Example
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from data_pipelines import fingerprint
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import LAYOUTS
@@ -15,7 +14,8 @@ from data_pipelines.doctor.checks import classes, counts, label_values, readable
 from data_pipelines.doctor.findings import ERROR, WARNING, Finding
 from data_pipelines.doctor.measuring import Facts, LabelFacts, PictureFacts
 from data_pipelines.domains import Domains
-from data_pipelines.examples import Example, Split
+from data_pipelines.reading import fingerprint
+from data_pipelines.reading.examples import Example, Split
 
 SAMPLE = 8  # pairs of each split: a second or two at the paper's sizes
 # Experiments on whole released datasets; the others' numbers of pictures are their own.

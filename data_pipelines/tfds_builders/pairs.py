@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_pipelines import label_spaces, loading, orientation
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import LAYOUTS
-from data_pipelines.examples import Example
+from data_pipelines.pictures import orientation
+from data_pipelines.reading import label_spaces, loading
+from data_pipelines.reading.examples import Example
 from data_pipelines.tfds_builders.archives import Member
 
 PASSED_THROUGH = {"PNG", "JPEG"}  # what tensorflow decodes

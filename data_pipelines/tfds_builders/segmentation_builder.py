@@ -10,11 +10,11 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_pipelines import label_spaces
 from data_pipelines.basics.errors import AccessError, DataError, MissingLabels
 from data_pipelines.datasets import LAYOUTS, base
-from data_pipelines.examples import Example
 from data_pipelines.loaders import map_ahead
+from data_pipelines.reading import label_spaces
+from data_pipelines.reading.examples import Example
 from data_pipelines.tfds_builders import beam
 from data_pipelines.tfds_builders.archives import ArchivePath, close_archives
 from data_pipelines.tfds_builders.pairs import Made, Pair, make

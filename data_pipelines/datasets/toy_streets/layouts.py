@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_pipelines.datasets.toy_streets.looks import LOOKS
 from data_pipelines.datasets.toy_streets.render import Picture
-from data_pipelines.label_spaces import LABEL_CLASSES, TRAIN_ID_TO_LABEL_ID
+from data_pipelines.reading.label_spaces import LABEL_CLASSES, TRAIN_ID_TO_LABEL_ID
 
 CITIES = {"train": ("birkenstadt", "lindenhafen", "rosental"), "val": ("muehlbach",)}
 EGO_VEHICLE = 1  # label id of what hides behind train id 255: the bonnet

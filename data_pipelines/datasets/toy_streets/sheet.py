@@ -5,7 +5,7 @@ import numpy as np
 from data_pipelines.datasets.toy_streets.city import ToyCity
 from data_pipelines.datasets.toy_streets.looks import LOOKS
 from data_pipelines.datasets.toy_streets.render import render
-from data_pipelines.label_spaces import PALETTE
+from data_pipelines.reading.label_spaces import PALETTE
 
 GAP = 4
 

@@ -2,7 +2,7 @@
 
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.findings import WARNING, Finding, Outcome
-from data_pipelines.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
+from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
 
 NAME = "classes"
 

@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-from data_pipelines import label_spaces
 from data_pipelines.doctor import label_kinds
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.findings import ERROR, WARNING, Finding, Outcome, amount, named
 from data_pipelines.doctor.measuring import LabelFacts
-from data_pipelines.examples import Example
+from data_pipelines.reading import label_spaces
+from data_pipelines.reading.examples import Example
 
 NAME = "label values"
 _ADVICE = {

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from data_pipelines import orientation
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.findings import WARNING, Finding, Outcome, amount, named
+from data_pipelines.pictures import orientation
 
 NAME = "pixels"
 

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from data_pipelines import loading
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.checks import left_out
 from data_pipelines.doctor.findings import ERROR, Finding, Outcome, amount, named
+from data_pipelines.reading import loading
 
 NAME = "sizes"
 

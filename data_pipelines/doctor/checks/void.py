@@ -6,7 +6,7 @@ from data_pipelines.doctor import label_kinds
 from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.checks.label_values import read_wrongly
 from data_pipelines.doctor.findings import WARNING, Finding, Outcome, amount, named
-from data_pipelines.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
+from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
 
 NAME = "void"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from data_pipelines.datasets import base, bdd100k
-from data_pipelines.examples import Example
+from data_pipelines.reading.examples import Example
 from data_pipelines.tfds_builders.archives import ArchivePath
 from data_pipelines.tfds_builders.segmentation_builder import OnDiskBuilder
 from data_pipelines.tfds_builders.sources import Archives

@@ -4,8 +4,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_pipelines import label_spaces
 from data_pipelines.datasets import cityscapes
+from data_pipelines.reading import label_spaces
 from data_pipelines.tfds_builders.segmentation_builder import OnDiskBuilder
 from data_pipelines.tfds_builders.sources import Archives
 

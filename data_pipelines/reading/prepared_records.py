@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import label_spaces
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError, UnreadableFile
-from data_pipelines.examples import Example, Split
-from data_pipelines.loading import LoadedExample
+from data_pipelines.reading import label_spaces
+from data_pipelines.reading.examples import Example, Split
+from data_pipelines.reading.loading import LoadedExample
 
 FORMAT = 1
 DESCRIPTION, CLASS_COUNTS = "set.json", "class_counts.npy"

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from data_pipelines import orientation, wide_pixels
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import AccessError, DataError, UnreadableFile
+from data_pipelines.pictures import orientation, wide_pixels
 
 # What the layouts' suffixes stand for. Others are not tried: Pillow hands EPS files to a program, and some readers of
 # rare formats raise whatever comes.

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_pipelines import loading
 from data_pipelines.basics import atomic_files, parallel
 from data_pipelines.basics.errors import DataError
-from data_pipelines.examples import Example, Split
-from data_pipelines.label_spaces import NUM_CLASSES
+from data_pipelines.reading import loading
+from data_pipelines.reading.examples import Example, Split
+from data_pipelines.reading.label_spaces import NUM_CLASSES
 
 # Raise it when the counts of unchanged files change, e.g. with a table of label_spaces.
 _VERSION = 1

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import fingerprint, label_spaces, pixel_formats
+from data_pipelines.pictures import pixel_formats
+from data_pipelines.reading import fingerprint, label_spaces
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_pipelines import label_spaces, pixel_formats, wide_pixels
 from data_pipelines.basics.errors import DataError, UnreadableFile
-from data_pipelines.examples import Example
+from data_pipelines.pictures import pixel_formats, wide_pixels
+from data_pipelines.reading import label_spaces
+from data_pipelines.reading.examples import Example
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 
-from data_pipelines import loading
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError
-from data_pipelines.examples import Split
-from data_pipelines.loading import LoadedExample
-from data_pipelines.prepared_records import RecordSet
+from data_pipelines.reading import loading
+from data_pipelines.reading.examples import Split
+from data_pipelines.reading.loading import LoadedExample
+from data_pipelines.reading.prepared_records import RecordSet
 
 
 @dataclasses.dataclass(frozen=True)
