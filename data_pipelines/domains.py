@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_pipelines.augmentation.photometric import JITTERED, MAX_HUE
+from data_pipelines.augmentation.transforms import NO_SIZE
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS, list_examples, restrict_split
-from data_pipelines.photometric import JITTERED, MAX_HUE
 from data_pipelines.pictures.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
 from data_pipelines.reading import class_histogram, fingerprint, prepared_records
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.reading import Reader
-from data_pipelines.transforms import NO_SIZE
 
 MIN_SIDE = 8  # the networks' output stride: anything smaller has no output
 

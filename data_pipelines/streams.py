@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import transforms
+from data_pipelines.augmentation import transforms
+from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.basics.errors import DataError, UnreadableFile
-from data_pipelines.example_order import ExampleOrder
 from data_pipelines.reading.loading import LoadedExample
 from data_pipelines.reading.reading import Reader
 from data_pipelines.reading.unreadable import Unreadable

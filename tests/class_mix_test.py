@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipelines import class_mix
+from data_pipelines.augmentation import class_mix
 from data_pipelines.reading.loading import resize
 
 VOID = 255

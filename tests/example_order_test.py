@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.example_order import ExampleOrder
 
 
 def indices(order, start, count):

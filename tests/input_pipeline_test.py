@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tiny_datasets as tiny
 
+from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.example_order import ExampleOrder
 from data_pipelines.input_pipeline import eval_batches, open_domains, train_batches
 from data_pipelines.reading import loading
 from data_pipelines.reading.loading import LoadedExample

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_pipelines.photometric import colour_jitter, gaussian_blur
+from data_pipelines.augmentation.photometric import colour_jitter, gaussian_blur
 
 OFF = (0.0, 0.0, 0.0, 0.0)
 

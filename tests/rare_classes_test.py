@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from data_pipelines.augmentation.example_order import ExampleOrder
+from data_pipelines.augmentation.rare_classes import MIN_SHARE, RareClassOrder, class_probabilities
 from data_pipelines.basics.errors import DataError
-from data_pipelines.example_order import ExampleOrder
-from data_pipelines.rare_classes import MIN_SHARE, RareClassOrder, class_probabilities
 
 VOID = 19
 DRAWS = 4000

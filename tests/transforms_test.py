@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from data_pipelines import transforms
-from data_pipelines.transforms import Augmentation
+from data_pipelines.augmentation import transforms
+from data_pipelines.augmentation.transforms import Augmentation
 
 BLOCK = 40
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines import photometric
+from data_pipelines.augmentation import photometric
 from data_pipelines.reading.label_spaces import IGNORE_LABEL
 from data_pipelines.reading.loading import resize
 

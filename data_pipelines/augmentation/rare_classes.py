@@ -6,8 +6,8 @@ pictures that show it.
 
 import numpy as np
 
+from data_pipelines.augmentation.example_order import ORDER, ExampleOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.example_order import ORDER, ExampleOrder
 
 # A picture shows a class if this share of its pixels does: DAFormer's 3000 pixels of a GTA5 picture, at any size.
 MIN_SHARE = 3000 / (1914 * 1052)
