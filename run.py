@@ -45,7 +45,7 @@ from dakd_jax.commands import command_line, lasting_output
 from dakd_jax.studies.paper_tables.jobs import processes
 from dakd_jax.training.runtime import deterministic
 from data_pipelines.basics.errors import DataError
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 DATA_COMMANDS = {"doctor": "audits a data set", "prepare": "decodes and resizes one once"}  # of data_pipelines
 DONE, DIFFERENT, USER_MISTAKE, DIVERGED, STAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130

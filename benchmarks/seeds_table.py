@@ -14,7 +14,7 @@ from dakd_jax.commands import command_line
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.experiment import results, seeds
 from data_pipelines.basics.errors import DataError
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 
 def finished(arguments: list[str], seed: str):

@@ -19,7 +19,7 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.attribution import collection
 from dakd_jax.studies.kit import stamp
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 GOAL = ("student", "case_a")
 

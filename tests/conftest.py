@@ -138,7 +138,7 @@ def toy_city(shared_by_workers):
     """Root of a toy city of a few small pictures; not to be changed."""
     import tiny_runs  # not at the top: most tests need no jax
 
-    from data_pipelines.feed import Feed
+    from data_pipelines.feeding.feed import Feed
 
     def make(folder):
         assert Feed(tiny_runs.config(folder / "city").data).domains

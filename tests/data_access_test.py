@@ -18,8 +18,8 @@ from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
 from data_pipelines.doctor import __main__ as doctor
 from data_pipelines.domains import open_domains
-from data_pipelines.feed import Feed
-from data_pipelines.input_pipeline import train_batches
+from data_pipelines.feeding.feed import Feed
+from data_pipelines.feeding.input_pipeline import train_batches
 from data_pipelines.reading import loading
 
 

@@ -133,7 +133,7 @@ def test_headers_were_read_for_gta5_and_for_records_but_a_few_pairs_are_decoded_
 
 def test_run_py_tells_warnings_and_stops_at_errors(tmp_path):
     tiny_runs = pytest.importorskip("tiny_runs")
-    from data_pipelines.feed import Feed
+    from data_pipelines.feeding.feed import Feed
 
     city = tmp_path / "city"
     chosen = tiny_runs.config(city, goal=("student",))

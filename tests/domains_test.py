@@ -5,7 +5,7 @@ import tiny_datasets as tiny
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import open_domains
-from data_pipelines.input_pipeline import eval_batches, train_batches
+from data_pipelines.feeding.input_pipeline import eval_batches, train_batches
 
 
 @pytest.fixture

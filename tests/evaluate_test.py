@@ -14,7 +14,7 @@ from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.stages import weights
 from dakd_jax.training import train_state, train_step
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 MODEL = Segmenter(arch="tiny", num_classes=19)
 BGR_MEAN = np.array([104.00698793, 116.66876762, 122.67891434])

@@ -20,7 +20,7 @@ from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.attribution import store
 from dakd_jax.studies.experiment import results
 from dakd_jax.studies.pictures.gallery import Gallery
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 NAMES = ("a", "b", "c")
 PREDICTIONS = {name: np.full((2, 3), i, np.uint8) for i, name in enumerate(NAMES)}

@@ -13,7 +13,7 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import weights
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.training import train_state
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 KINDS = ("source_only", "teacher", "case_b")
 STEPS = {"train.steps": 2, "train.teacher_steps": 2}

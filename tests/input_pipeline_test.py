@@ -11,10 +11,10 @@ import tiny_datasets as tiny
 
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.feeding.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.feeding.streams import PictureCache
 from data_pipelines.reading import loading
 from data_pipelines.reading.loading import LoadedExample
-from data_pipelines.streams import PictureCache
 
 AUGMENTED = {
     "mirror": True,

@@ -17,7 +17,7 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings
 from dakd_jax.studies.kit import paper_numbers
 from dakd_jax.studies.paper_tables import planning, rows
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 from data_pipelines.reading import label_spaces
 
 SHORT = {"traffic light": "light", "traffic sign": "sign"}

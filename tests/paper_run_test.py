@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.studies.paper_tables.jobs import jobs
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 # Makes of a table's toy scale the settings of `chain`: its teacher, student and case (a) are then the table's.
 LIKE_CHAIN = {"data.mirror": False, "data.toy.source": "gta5", "eval.batch_size": 2}

@@ -10,14 +10,14 @@ from dataset_faults import file
 from PIL import Image
 from prepared_sets import run
 
-from data_pipelines import protocol_pictures
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
 from data_pipelines.doctor import auditing, quick
 from data_pipelines.doctor.__main__ import define_flags as doctor_flags
 from data_pipelines.doctor.__main__ import run as doctor_run
 from data_pipelines.domains import open_domains
-from data_pipelines.input_pipeline import train_batches
+from data_pipelines.feeding import protocol_pictures
+from data_pipelines.feeding.input_pipeline import train_batches
 from data_pipelines.reading import label_spaces, loading
 from data_pipelines.reading.reading import Reader
 

@@ -16,7 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from data_pipelines import prepare
 from data_pipelines.basics import progress_line
 from data_pipelines.basics.errors import DataError
-from data_pipelines.input_pipeline import open_domains
+from data_pipelines.feeding.input_pipeline import open_domains
 from data_pipelines.reading import prepared_records
 
 

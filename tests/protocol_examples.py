@@ -13,7 +13,7 @@ from dakd_jax.basics import records
 from dakd_jax.stages import experiment as stages
 from dakd_jax.stages import settings, weights
 from dakd_jax.training import train_state
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 from data_pipelines.reading import label_spaces
 
 SIZE = (72, 48)  # width, height of the pictures

@@ -8,11 +8,11 @@ import protocol_examples
 import pytest
 import tiny_datasets as tiny
 
-from data_pipelines import protocol_pictures
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import cityscapes, list_examples
-from data_pipelines.feed import Feed
-from data_pipelines.input_pipeline import eval_batches
+from data_pipelines.feeding import protocol_pictures
+from data_pipelines.feeding.feed import Feed
+from data_pipelines.feeding.input_pipeline import eval_batches
 from data_pipelines.reading import loading
 
 VIEWS = [((16, 8), "bicubic"), ((40, 24), "bilinear"), (tiny.SIZE, "bicubic")]

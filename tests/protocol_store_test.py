@@ -18,7 +18,7 @@ from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.stages.networks import Network
 from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.training.runtime.interruption import Stopped
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 ROWS = {name: protocols.matrix((1.0,))[name] for name in ("native", "released", "sliding_window")}
 ROWS["released"] = dataclasses.replace(

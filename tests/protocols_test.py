@@ -20,7 +20,7 @@ from dakd_jax.evaluation import metrics, predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.models.segmenter import Heads
 from dakd_jax.stages import settings, weights
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 COLOURS = np.random.default_rng(3).normal(0, 6, (3, 5)).astype(np.float32)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from dakd_jax.basics.errors import UserError
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.pictures import gallery, predicting, tables
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 NETWORKS = {"student", "teacher", "case_a"}
 WANTED = {"figures.select": ("most_improved",), "figures.count": 2}

@@ -13,7 +13,7 @@ from dakd_jax.stages import weights
 from dakd_jax.training import train_state
 
 FAST = {"goal": "source_only", "train.eval_every": 0}
-NO_AUDIT = "import data_pipelines.feed as f; f.Feed.audit = lambda self, labelled: []\n"
+NO_AUDIT = "import data_pipelines.feeding.feed as f; f.Feed.audit = lambda self, labelled: []\n"
 NO_REPORT = "import dakd_jax.commands.modes as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
 
 

@@ -18,7 +18,7 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.stages import run_folder, settings, weights
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 MODEL = Segmenter("tiny", 19)
 

@@ -18,7 +18,7 @@ from configs import base
 from dakd_jax.commands import modes
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.kit import stamp
-from data_pipelines.feed import Feed
+from data_pipelines.feeding.feed import Feed
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 SIZE = (64, 32)

@@ -12,14 +12,14 @@ import tiny_runs
 from input_pipeline_test import AUGMENTED, assert_equal, take
 from prepared_sets import gta5, prepare_pair, write_domains
 
-from data_pipelines import input_pipeline
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
 from data_pipelines.basics.errors import DataError, UnreadableFile
-from data_pipelines.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.feeding import input_pipeline
+from data_pipelines.feeding.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.feeding.streams import FAR
 from data_pipelines.reading import loading
 from data_pipelines.reading.unreadable import Unreadable
-from data_pipelines.streams import FAR
 
 LOST = {"gta5/train/00002", "cityscapes/train/bochum_000003_000019"}
 

@@ -72,7 +72,7 @@ def rule(config, stage: paradigms.Stage, steps: int, feed) -> dict | None:
 
     Args:
       steps: of the stage.
-      feed: the data, see data_pipelines/feed.py.
+      feed: the data, see data_pipelines/feeding/feed.py.
     """
     every, by = config.train.eval_every, config.train.select
     if by == LAST or not 0 < every < steps or stage.labelled != "source":

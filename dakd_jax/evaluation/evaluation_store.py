@@ -23,7 +23,7 @@ class Evaluator:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feed.py.
+      feed: the data, see data_pipelines/feeding/feed.py.
     """
 
     def __init__(self, config, feed, console: Console):

@@ -51,7 +51,7 @@ class Predictor:
         """What a network predicts for a batch.
 
         Args:
-          batch: of data_pipelines/protocol_pictures.py, with self.views.
+          batch: of data_pipelines/feeding/protocol_pictures.py, with self.views.
 
         Returns:
           (protocol, a list of uint8 [H, W], one for each picture, at the protocol's label size), protocol by protocol.

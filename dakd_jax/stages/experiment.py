@@ -70,7 +70,7 @@ class Experiment:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feed.py (class names, batches, fingerprints).
+      feed: the data, see data_pipelines/feeding/feed.py (class names, batches, fingerprints).
       workdir: everything goes below it.
     """
 

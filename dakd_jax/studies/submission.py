@@ -29,7 +29,7 @@ class Submission:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feed.py.
+      feed: the data, see data_pipelines/feeding/feed.py.
       folder: created where missing.
 
     Raises:

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines.basics.errors import AccessError, DataError, MissingLabels
 from data_pipelines.datasets import LAYOUTS, base
-from data_pipelines.loaders import map_ahead
+from data_pipelines.feeding.loaders import map_ahead
 from data_pipelines.reading import label_spaces
 from data_pipelines.reading.examples import Example
 from data_pipelines.tfds_builders import beam

@@ -99,7 +99,7 @@ def make_plan(
     """Plans all rows of a table under all seeds; those of `chosen` are wanted now.
 
     Args:
-      open_feed: from config.data to the data, see data_pipelines/feed.py.
+      open_feed: from config.data to the data, see data_pipelines/feeding/feed.py.
 
     Raises:
       UserError: a setting that cannot work, data of no row at hand, or nothing to score on.

@@ -26,7 +26,7 @@ class MatrixStore:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feed.py.
+      feed: the data, see data_pipelines/feeding/feed.py.
       rows: the protocols by name.
       clock: seconds.
     """

@@ -5,10 +5,10 @@ import functools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from data_pipelines import input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
 from data_pipelines.domains import Domains, licence, open_domains, target_lacks_labels, target_pictures
+from data_pipelines.feeding import input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.label_spaces import (

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import loaders
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import cityscapes
-from data_pipelines.input_pipeline import usable
+from data_pipelines.feeding import loaders
+from data_pipelines.feeding.input_pipeline import usable
 from data_pipelines.reading import fingerprint, loading
 from data_pipelines.reading.examples import Example, Split
 

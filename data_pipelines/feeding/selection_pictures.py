@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import loaders
-from data_pipelines.input_pipeline import eval_batches, usable
+from data_pipelines.feeding import loaders
+from data_pipelines.feeding.input_pipeline import eval_batches, usable
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.reading import Reader
 

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import loaders
 from data_pipelines.augmentation import class_mix, transforms
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
 from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, open_domains
+from data_pipelines.feeding import loaders
+from data_pipelines.feeding.streams import PictureCache, Stream
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.label_spaces import IGNORE_LABEL
 from data_pipelines.reading.reading import Reader
 from data_pipelines.reading.unreadable import Unreadable
-from data_pipelines.streams import PictureCache, Stream
 
 __all__ = ["Domains", "eval_batches", "open_domains", "train_batches"]
 
