@@ -25,7 +25,7 @@ from absl import flags
 
 from benchmarks import steps
 from dakd_jax.training.checkpointing import Checkpoints
-from data_pipelines import command_line
+from data_pipelines.doctor import command_line
 
 WARM_UP = 3
 

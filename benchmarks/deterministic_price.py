@@ -16,7 +16,7 @@ import time
 from absl import flags
 
 from dakd_jax.training.runtime import deterministic
-from data_pipelines import command_line
+from data_pipelines.doctor import command_line
 
 WARM_UP = 3
 

@@ -22,7 +22,7 @@ import time
 
 from absl import flags
 
-from data_pipelines import command_line
+from data_pipelines.doctor import command_line
 
 PRECISIONS = ("float32", "float32_highest", "bfloat16")
 WARM_UP = 3

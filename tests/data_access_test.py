@@ -13,10 +13,10 @@ from prepared_sets import run as run_prepare
 
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import AccessError, DataError, UnreadableFile
-from data_pipelines.command_line import main
 from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
 from data_pipelines.doctor import __main__ as doctor
+from data_pipelines.doctor.command_line import main
 from data_pipelines.domains import open_domains
 from data_pipelines.feeding.feed import Feed
 from data_pipelines.feeding.input_pipeline import train_batches

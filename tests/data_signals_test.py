@@ -12,7 +12,7 @@ import tiny_datasets as tiny
 import tiny_runs
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.command_line import main
+from data_pipelines.doctor.command_line import main
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 

@@ -8,7 +8,8 @@ import tiny_datasets as tiny
 from PIL import Image
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.doctor import measuring, quick
+from data_pipelines.doctor import quick
+from data_pipelines.doctor.measuring_room import measuring
 from data_pipelines.domains import open_domains
 
 

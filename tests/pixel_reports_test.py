@@ -54,7 +54,7 @@ def warned(root, **options):
 
 
 def doctor(dataset, folder, *more):
-    from data_pipelines.command_line import main
+    from data_pipelines.doctor.command_line import main
 
     arguments = [f"--dataset={dataset}", f"--source={folder}", f"--output={folder.parent / 'out'}", *more]
     return main(["doctor", *arguments], doctor_flags, doctor_run, "")

@@ -5,7 +5,7 @@ import pathlib
 import tiny_datasets as tiny
 
 from data_pipelines import prepare
-from data_pipelines.command_line import main
+from data_pipelines.doctor.command_line import main
 
 
 def run(*arguments):

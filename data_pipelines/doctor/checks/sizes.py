@@ -3,9 +3,9 @@
 from collections import Counter
 
 from data_pipelines.datasets import LAYOUTS
-from data_pipelines.doctor.audited import AuditedSplit
 from data_pipelines.doctor.checks import left_out
-from data_pipelines.doctor.findings import ERROR, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring_room.audited import AuditedSplit
+from data_pipelines.doctor.measuring_room.findings import ERROR, Finding, Outcome, amount, named
 from data_pipelines.reading import loading
 
 NAME = "sizes"

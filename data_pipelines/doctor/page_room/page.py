@@ -9,9 +9,10 @@ import jinja2
 
 from data_pipelines.basics import atomic_files
 from data_pipelines.basics.errors import DataError
-from data_pipelines.doctor import as_json, console, contact_sheet, fingerprints, histogram_plot
+from data_pipelines.doctor import fingerprints
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
+from data_pipelines.doctor.page_room import as_json, console, contact_sheet, histogram_plot
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
 PAGE, JSON = "index.html", "findings.json"
