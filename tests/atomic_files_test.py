@@ -14,7 +14,7 @@ from data_pipelines.basics import atomic_files
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
-from data_pipelines.doctor.page_room import page
+from data_pipelines.doctor.page import page
 from data_pipelines.reading import class_histogram
 
 

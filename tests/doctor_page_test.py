@@ -9,8 +9,8 @@ import tiny_datasets as tiny
 from PIL import Image
 
 from data_pipelines.doctor import auditing
-from data_pipelines.doctor.page_room import contact_sheet, histogram_plot, page
-from data_pipelines.doctor.page_room.as_json import as_json
+from data_pipelines.doctor.page import contact_sheet, histogram_plot, page
+from data_pipelines.doctor.page.as_json import as_json
 from data_pipelines.reading import label_spaces
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
-from data_pipelines.doctor.measuring_room import measuring
+from data_pipelines.doctor.measuring import measuring
 from data_pipelines.domains import open_domains
 
 

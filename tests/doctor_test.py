@@ -17,7 +17,7 @@ from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import auditing, fingerprints
-from data_pipelines.doctor.measuring_room import label_kinds
+from data_pipelines.doctor.measuring import label_kinds
 from data_pipelines.reading import class_histogram, label_spaces, loading
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from prepared_sets import run
 
 from data_pipelines.datasets import list_examples
 from data_pipelines.doctor import auditing, quick
-from data_pipelines.doctor.measuring_room import measuring
+from data_pipelines.doctor.measuring import measuring
 from data_pipelines.domains import open_domains
 from data_pipelines.pictures import pixel_formats
 from data_pipelines.reading import prepared_records

@@ -24,8 +24,8 @@ from rich.console import Console
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor import auditing, command_line
 from data_pipelines.doctor.auditing import Audit
-from data_pipelines.doctor.measuring_room.findings import ERROR
-from data_pipelines.doctor.page_room import console as printing
+from data_pipelines.doctor.measuring.findings import ERROR
+from data_pipelines.doctor.page import console as printing
 from data_pipelines.reading import class_histogram
 from data_pipelines.reading.class_histogram import ClassHistogram
 
@@ -59,7 +59,7 @@ def run(values: flags.FlagValues, console: Console) -> int:
             bit_depth=values.bit_depth,
         )
     printing.print_audit(audit, console)
-    from data_pipelines.doctor.page_room import page
+    from data_pipelines.doctor.page import page
 
     output = Path(values.output or f"runs/doctor/{values.dataset}").expanduser()
     written = page.write(audit, output)

@@ -10,11 +10,11 @@ from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
 from data_pipelines.doctor import checks, fingerprints
 from data_pipelines.doctor.checks import counts, pairs
-from data_pipelines.doctor.measuring_room import inventory, measuring
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, Finding, Outcome
-from data_pipelines.doctor.measuring_room.inventory import Inventory
-from data_pipelines.doctor.measuring_room.measuring import Facts
+from data_pipelines.doctor.measuring import inventory, measuring
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding, Outcome
+from data_pipelines.doctor.measuring.inventory import Inventory
+from data_pipelines.doctor.measuring.measuring import Facts
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Example, Split
 

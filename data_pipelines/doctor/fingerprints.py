@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
+from data_pipelines.doctor.measuring.audited import AuditedSplit
 from data_pipelines.reading.examples import Split
 
 BOTH, PICTURES = "pictures and labels", "pictures"

@@ -10,10 +10,10 @@ from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor import auditing
 from data_pipelines.doctor.checks import classes, counts, label_values, readable, sizes
-from data_pipelines.doctor.measuring_room import inventory, measuring
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, Finding
-from data_pipelines.doctor.measuring_room.measuring import Facts, LabelFacts, PictureFacts
+from data_pipelines.doctor.measuring import inventory, measuring
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding
+from data_pipelines.doctor.measuring.measuring import Facts, LabelFacts, PictureFacts
 from data_pipelines.domains import Domains
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Example, Split

@@ -1,7 +1,7 @@
 """Which classes never occur?"""
 
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import WARNING, Finding, Outcome
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import WARNING, Finding, Outcome
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
 
 NAME = "classes"

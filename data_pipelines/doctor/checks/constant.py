@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding, Outcome, amount, named
 
 NAME = "constant"
 

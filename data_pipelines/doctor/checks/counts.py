@@ -1,8 +1,8 @@
 """Are there as many pictures as were released?"""
 
 from data_pipelines.datasets import LAYOUTS
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, Finding, Outcome, amount
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding, Outcome, amount
 
 NAME = "count"
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, Finding, Outcome, amount, named
 
 NAME = "duplicates"
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from data_pipelines.doctor.measuring_room import label_kinds
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, Finding, Outcome, amount, named
-from data_pipelines.doctor.measuring_room.measuring import LabelFacts
+from data_pipelines.doctor.measuring import label_kinds
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring.measuring import LabelFacts
 from data_pipelines.reading import label_spaces
 from data_pipelines.reading.examples import Example
 

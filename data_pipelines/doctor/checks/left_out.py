@@ -1,8 +1,8 @@
 """Are there files beside the split's pictures that look as if they were meant to be some?"""
 
 from data_pipelines.datasets import LAYOUTS, base
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, Finding, Outcome
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding, Outcome
 
 NAME = "left out"
 MOST = 0.05  # of all, before it is no longer a stray file or two

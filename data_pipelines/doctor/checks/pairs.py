@@ -1,8 +1,8 @@
 """Has every picture its label, and every label its picture?"""
 
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, Finding, Outcome, amount, named
-from data_pipelines.doctor.measuring_room.inventory import Inventory
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring.inventory import Inventory
 
 NAME = "pairs"
 

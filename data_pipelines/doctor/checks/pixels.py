@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import WARNING, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import WARNING, Finding, Outcome, amount, named
 from data_pipelines.pictures import orientation
 
 NAME = "pixels"

@@ -1,7 +1,7 @@
 """Can every file be opened, and decoded to its end?"""
 
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, Finding, Outcome, amount, named
 
 NAME = "readable"
 

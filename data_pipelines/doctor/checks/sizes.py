@@ -4,8 +4,8 @@ from collections import Counter
 
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor.checks import left_out
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import ERROR, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import ERROR, Finding, Outcome, amount, named
 from data_pipelines.reading import loading
 
 NAME = "sizes"

@@ -3,9 +3,9 @@
 import numpy as np
 
 from data_pipelines.doctor.checks.label_values import read_wrongly
-from data_pipelines.doctor.measuring_room import label_kinds
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import WARNING, Finding, Outcome, amount, named
+from data_pipelines.doctor.measuring import label_kinds
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import WARNING, Finding, Outcome, amount, named
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
 
 NAME = "void"

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.doctor.measuring_room import label_kinds
+from data_pipelines.doctor.measuring import label_kinds
 from data_pipelines.pictures import orientation, pixel_formats, wide_pixels
 from data_pipelines.reading import class_histogram, loading
 from data_pipelines.reading.examples import Example

@@ -2,7 +2,7 @@
 
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
-from data_pipelines.doctor.measuring_room.findings import ERROR
+from data_pipelines.doctor.measuring.findings import ERROR
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.doctor.measuring_room.audited import AuditedSplit
-from data_pipelines.doctor.measuring_room.findings import Finding
+from data_pipelines.doctor.measuring.audited import AuditedSplit
+from data_pipelines.doctor.measuring.findings import Finding
 from data_pipelines.reading import label_spaces, loading
 from data_pipelines.reading.examples import Example
 from data_pipelines.reading.loading import resize

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.doctor.measuring_room.inventory import Inventory
-from data_pipelines.doctor.measuring_room.measuring import Facts, LabelFacts, PictureFacts
+from data_pipelines.doctor.measuring.inventory import Inventory
+from data_pipelines.doctor.measuring.measuring import Facts, LabelFacts, PictureFacts
 from data_pipelines.reading.examples import Example
 
 

@@ -12,7 +12,7 @@ from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import fingerprints
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
-from data_pipelines.doctor.page_room import as_json, console, contact_sheet, histogram_plot
+from data_pipelines.doctor.page import as_json, console, contact_sheet, histogram_plot
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
 PAGE, JSON = "index.html", "findings.json"

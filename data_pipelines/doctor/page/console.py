@@ -12,7 +12,7 @@ from rich.text import Text
 from data_pipelines.basics import progress_line
 from data_pipelines.doctor import fingerprints
 from data_pipelines.doctor.auditing import QUICK_SAMPLE, Audit
-from data_pipelines.doctor.measuring_room.findings import ERROR, WARNING, amount
+from data_pipelines.doctor.measuring.findings import ERROR, WARNING, amount
 
 STYLES = {ERROR: "bold red", WARNING: "yellow", "": ""}
 _MARKS = {ERROR: "✗ ", WARNING: "! ", "": ""}
