@@ -36,11 +36,11 @@ from PIL import Image
 from benchmarks import rival_loaders
 from benchmarks.memory import PeakMemory
 from configs import base
-from data_pipelines import preparation
 from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
 from data_pipelines.doctor import command_line
 from data_pipelines.feeding.input_pipeline import open_domains, train_batches
+from data_pipelines.prepare import preparation
 
 NATIVE = {"gta5": (1914, 1052), "cityscapes": (2048, 1024)}
 SIZES = {

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tiny_datasets as tiny
 
-from data_pipelines import preparation
 from data_pipelines.basics import atomic_files
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
 from data_pipelines.doctor.page import page
+from data_pipelines.prepare import preparation
 from data_pipelines.reading import class_histogram
 
 

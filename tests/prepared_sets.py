@@ -4,7 +4,7 @@ import pathlib
 
 import tiny_datasets as tiny
 
-from data_pipelines import prepare
+from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.doctor.command_line import main
 
 

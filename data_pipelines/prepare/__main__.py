@@ -25,12 +25,12 @@ from absl import flags
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from data_pipelines import preparation, preparation_runners
 from data_pipelines.basics import data_files, progress_line
 from data_pipelines.basics.errors import AccessError, DataError, MissingLabels
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import command_line, quick
 from data_pipelines.domains import PAIRS, check_size
+from data_pipelines.prepare import preparation, preparation_runners
 from data_pipelines.reading import prepared_records
 from data_pipelines.reading.examples import Split
 

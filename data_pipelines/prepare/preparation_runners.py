@@ -6,10 +6,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from data_pipelines import preparation
 from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
-from data_pipelines.preparation import ShardJob
+from data_pipelines.prepare import preparation
+from data_pipelines.prepare.preparation import ShardJob
 
 POLL_SECONDS = 0.5
 
