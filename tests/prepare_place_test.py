@@ -13,10 +13,10 @@ from prepared_sets import gta5, prepare_pair, run_as_it_is, write_domains
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.basics import progress_line
 from data_pipelines.basics.errors import DataError
 from data_pipelines.feeding.input_pipeline import open_domains
+from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.reading import prepared_records
 
 

@@ -4,8 +4,8 @@ import pathlib
 
 import tiny_datasets as tiny
 
-from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.doctor.command_line import main
+from data_pipelines.prepare import __main__ as prepare
 
 
 def run(*arguments):

@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import toy_streets
-from data_pipelines.datasets.toy_streets import LOOKS, ToyCity, layouts, materials, scene, writer
-from data_pipelines.datasets.toy_streets.painting import Camera, paint
+from data_pipelines.datasets.toy_streets import LOOKS, ToyCity, layouts, scene, writer
+from data_pipelines.datasets.toy_streets.drawing import materials
+from data_pipelines.datasets.toy_streets.drawing.painting import Camera, paint
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, LABEL_ID_TO_TRAIN_ID, PALETTE
 
 SMALL = ToyCity(seed=3, size=(64, 32), num_train=4, num_val=2)

@@ -8,15 +8,10 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageFilter
 
-from data_pipelines.datasets.toy_streets.colours import (
-    GROUND_ROLES,
-    MAX_TINTS,
-    colour_table,
-    roughness_table,
-)
+from data_pipelines.datasets.toy_streets.drawing.colours import GROUND_ROLES, MAX_TINTS, colour_table, roughness_table
+from data_pipelines.datasets.toy_streets.drawing.materials import SKY, Role
+from data_pipelines.datasets.toy_streets.drawing.painting import Raster
 from data_pipelines.datasets.toy_streets.looks import Look, Photo
-from data_pipelines.datasets.toy_streets.materials import SKY, Role
-from data_pipelines.datasets.toy_streets.painting import Raster
 from data_pipelines.datasets.toy_streets.scene import Scene
 
 SUPERSAMPLE = 2

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_pipelines.datasets.toy_streets.drawing.painting import paint
 from data_pipelines.datasets.toy_streets.looks import LOOKS, Look
-from data_pipelines.datasets.toy_streets.painting import paint
 from data_pipelines.datasets.toy_streets.photograph import SUPERSAMPLE, develop, native
 from data_pipelines.datasets.toy_streets.scene import random_scene
 

@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets import people, street_furniture
-from data_pipelines.datasets.toy_streets.ground_plan import Street, plan_street, surface_faces
-from data_pipelines.datasets.toy_streets.houses import raise_house, random_house
-from data_pipelines.datasets.toy_streets.looks import Layout
-from data_pipelines.datasets.toy_streets.materials import (
+from data_pipelines.datasets.toy_streets.drawing.materials import (
     BUILDING,
     IGNORE,
     TERRAIN,
@@ -16,9 +12,13 @@ from data_pipelines.datasets.toy_streets.materials import (
     Role,
     Thing,
 )
-from data_pipelines.datasets.toy_streets.painting import Camera
-from data_pipelines.datasets.toy_streets.shapes import blob, box, facing, panel
-from data_pipelines.datasets.toy_streets.traffic import traffic
+from data_pipelines.datasets.toy_streets.drawing.painting import Camera
+from data_pipelines.datasets.toy_streets.drawing.shapes import blob, box, facing, panel
+from data_pipelines.datasets.toy_streets.looks import Layout
+from data_pipelines.datasets.toy_streets.things import people, street_furniture
+from data_pipelines.datasets.toy_streets.things.ground_plan import Street, plan_street, surface_faces
+from data_pipelines.datasets.toy_streets.things.houses import raise_house, random_house
+from data_pipelines.datasets.toy_streets.things.traffic import traffic
 
 DEPTH = 70.0  # metres of street that are built up
 SIDES = (-1, 1)

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from data_pipelines.datasets.toy_streets.materials import (
+from data_pipelines.datasets.toy_streets.drawing.materials import (
     FENCE,
     POLE,
     TRAFFIC_LIGHT,
@@ -13,7 +13,7 @@ from data_pipelines.datasets.toy_streets.materials import (
     Role,
     Thing,
 )
-from data_pipelines.datasets.toy_streets.shapes import along, bar, blob, box, disc, facing, panel
+from data_pipelines.datasets.toy_streets.drawing.shapes import along, bar, blob, box, disc, facing, panel
 
 
 def tree(rand: Random, x: float, z: float, ground_y: float, height: float) -> Thing:

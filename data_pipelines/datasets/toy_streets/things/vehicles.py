@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets.materials import BUS, CAR, ROAD, TRAIN, TRUCK, Face, Role, Thing
-from data_pipelines.datasets.toy_streets.shapes import Plane, along, box, disc, facing, ground, panel
+from data_pipelines.datasets.toy_streets.drawing.materials import BUS, CAR, ROAD, TRAIN, TRUCK, Face, Role, Thing
+from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, along, box, disc, facing, ground, panel
 
 REAR, FRONT = "rear", "front"
 

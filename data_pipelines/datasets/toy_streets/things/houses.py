@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets.materials import BUILDING, Face, Role, Thing
-from data_pipelines.datasets.toy_streets.shapes import Plane, along, box, facing, panel
+from data_pipelines.datasets.toy_streets.drawing.materials import BUILDING, Face, Role, Thing
+from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, along, box, facing, panel
 
 FLOOR = 3.2  # metres from storey to storey
 

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from data_pipelines.datasets.toy_streets.materials import Role
+from data_pipelines.datasets.toy_streets.drawing.materials import Role
 
 MAX_TINTS = 8
 

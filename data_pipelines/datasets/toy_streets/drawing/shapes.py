@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from random import Random
 
-from data_pipelines.datasets.toy_streets.materials import Face, Point, Role
+from data_pipelines.datasets.toy_streets.drawing.materials import Face, Point, Role
 
 # Maps (metres along the plane, metres above ground) to a world point.
 Plane = Callable[[float, float], Point]

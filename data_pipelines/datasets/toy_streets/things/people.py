@@ -3,16 +3,8 @@
 import math
 from random import Random
 
-from data_pipelines.datasets.toy_streets.materials import (
-    BICYCLE,
-    MOTORCYCLE,
-    PERSON,
-    RIDER,
-    Face,
-    Role,
-    Thing,
-)
-from data_pipelines.datasets.toy_streets.shapes import Plane, bar, box, disc, facing, panel, turned
+from data_pipelines.datasets.toy_streets.drawing.materials import BICYCLE, MOTORCYCLE, PERSON, RIDER, Face, Role, Thing
+from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, bar, box, disc, facing, panel, turned
 
 
 def person(rand: Random, x: float, z: float, ground_y: float) -> Thing:

@@ -2,10 +2,10 @@
 
 from random import Random
 
-from data_pipelines.datasets.toy_streets import people, vehicles
-from data_pipelines.datasets.toy_streets.ground_plan import Street
+from data_pipelines.datasets.toy_streets.drawing.materials import Thing
 from data_pipelines.datasets.toy_streets.looks import Layout
-from data_pipelines.datasets.toy_streets.materials import Thing
+from data_pipelines.datasets.toy_streets.things import people, vehicles
+from data_pipelines.datasets.toy_streets.things.ground_plan import Street
 
 SMALL = ("car", "car", "van")
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from random import Random
 
+from data_pipelines.datasets.toy_streets.drawing.materials import ROAD, SIDEWALK, TERRAIN, Face, Role
+from data_pipelines.datasets.toy_streets.drawing.shapes import ground
 from data_pipelines.datasets.toy_streets.looks import Layout
-from data_pipelines.datasets.toy_streets.materials import ROAD, SIDEWALK, TERRAIN, Face, Role
-from data_pipelines.datasets.toy_streets.shapes import ground
 
 FAR = 108.0
 

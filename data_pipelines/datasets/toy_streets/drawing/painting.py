@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data_pipelines.datasets.toy_streets.materials import SKY, Face, Point, Role
+from data_pipelines.datasets.toy_streets.drawing.materials import SKY, Face, Point, Role
 
 NEAR = 0.6  # metres in front of the lens; nearer parts of a face are clipped away
 SKY_DEPTH = 1e4
