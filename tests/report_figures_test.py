@@ -7,6 +7,7 @@ import numpy as np
 import report_examples
 from PIL import Image
 
+from dakd_jax.basics import palette
 from dakd_jax.studies.experiment import curves, figures
 from dakd_jax.studies.kit import result_types, style
 
@@ -87,7 +88,7 @@ def test_picture_grid_has_the_order_of_the_supplement():
     expected = "image|ground truth|source only|teacher|student|continued|(a)|(b)|(c)|(d)|supervised"
     assert names == expected.split("|")
     truth = figure.axes[2].images[0].get_array()
-    np.testing.assert_array_equal(truth, result_types.colourise(experiment.pictures[0].label, report_examples.PALETTE))
+    np.testing.assert_array_equal(truth, palette.colourise(experiment.pictures[0].label, report_examples.PALETTE))
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["road", "sky <b>", "ignored"]  # only what is seen
 

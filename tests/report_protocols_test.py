@@ -11,8 +11,7 @@ import pytest
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.cityscapes_scores import Groups
 from dakd_jax.evaluation.protocols import matrix
-from dakd_jax.studies.experiment import page
-from dakd_jax.studies.protocols import protocol_tables
+from dakd_jax.studies.protocols import page, protocol_tables
 from dakd_jax.studies.protocols.matrix import Counts
 from data_pipelines.reading import label_spaces
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import report_examples
 
-from dakd_jax.basics import records
+from dakd_jax.basics import palette, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.studies.experiment import headline, page, tables
 from dakd_jax.studies.kit import paper_numbers, result_types
@@ -16,7 +16,7 @@ from dakd_jax.studies.kit import paper_numbers, result_types
 
 def test_colourise_paints_classes_and_leaves_the_rest_black():
     label = np.array([[0, 3, 255], [1, 4, 254]], np.uint8)
-    coloured = result_types.colourise(label, report_examples.PALETTE)
+    coloured = palette.colourise(label, report_examples.PALETTE)
     assert coloured.dtype == np.uint8 and coloured.shape == (2, 3, 3)
     np.testing.assert_array_equal(coloured[0, :2], report_examples.PALETTE[[0, 3]])
     assert not coloured[:, 2].any() and not coloured[1, 1].any()

@@ -11,7 +11,7 @@ import runpy
 import sys
 import traceback
 
-import dakd_jax.commands.modes
+import dakd_jax.commands.modes  # noqa: F401 — every fork has it
 
 OTHERS = ("numpy", "orbax.checkpoint", "os", "pathlib", "shutil", "tempfile")
 ANSWERS = os.fdopen(os.dup(1), "w")

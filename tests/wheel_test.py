@@ -63,7 +63,7 @@ def test_what_it_holds(wheel):
     }
     below = {name if name.split("/")[0] != "configs" else f"dakd_jax/{name}" for name in ours}
     assert names == below | {"dakd_jax/run.py"}
-    assert "dakd = dakd_jax.entry:main" in script
+    assert "dakd = dakd_jax.__main__:main" in script
     lines = [line.removeprefix("Requires-Dist: ") for line in metadata.splitlines() if line.startswith("Requires-Dist")]
     needed = {line for line in lines if "extra" not in line}
     pins = (PROJECT / "requirements.txt").read_text().splitlines()

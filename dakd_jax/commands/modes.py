@@ -18,7 +18,7 @@ from dakd_jax.stages import networks, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
 from dakd_jax.studies.attribution import attribution_page, collection, store
 from dakd_jax.studies.experiment import checkpoints, headline, results, tables
-from dakd_jax.studies.experiment.page import write_protocols_report, write_report, write_seeds_report
+from dakd_jax.studies.experiment.page import write_report, write_seeds_report
 from dakd_jax.studies.experiment.seeds import seeds_table
 from dakd_jax.studies.kit import more_pages, stamp
 from dakd_jax.studies.paper_tables.jobs import jobs
@@ -26,6 +26,7 @@ from dakd_jax.studies.pictures import page as qualitative_page
 from dakd_jax.studies.pictures import tables as qualitative
 from dakd_jax.studies.pictures.gallery import Gallery
 from dakd_jax.studies.protocols import protocol_results, protocol_tables
+from dakd_jax.studies.protocols.page import write_protocols_report
 from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.studies.submission import Submission
 from dakd_jax.training import train_state

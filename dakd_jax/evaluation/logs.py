@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 
 from dakd_jax.basics import atomic_files
+from dakd_jax.basics.palette import colourise
 from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.event_files import EventFile
-from dakd_jax.studies.kit.result_types import colourise
 
 METRICS = "metrics.jsonl"
 SUMMARY = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")

@@ -20,7 +20,7 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.stages import preflight, settings, stage_identity, weights
 from dakd_jax.training import checkpoint_files
 from dakd_jax.training.loop import train
-from dakd_jax.training.stage_job import Job
+from dakd_jax.training.stage_job import Job, StageSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Experiment:
             self._loaded[name] = weights.load(path, self._settings(planned).models.segmenter)
         return self._loaded[name]
 
-    def _settings(self, planned) -> settings.StageSettings:
+    def _settings(self, planned) -> StageSettings:
         return settings.stage_settings(self.config, planned.stage, len(self.feed.class_names))
 
     def _train(self, planned: PlannedStage) -> None:

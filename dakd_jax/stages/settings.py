@@ -1,6 +1,5 @@
 """From a config to the typed settings of networks, losses and optimisers, with every value checked."""
 
-import dataclasses
 import math
 
 from dakd_jax.basics.errors import UserError
@@ -14,11 +13,13 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation.adversarial import LEVELS
 from dakd_jax.objectives.distillation import KL_REDUCTIONS
 from dakd_jax.objectives.judges import JUDGES
-from dakd_jax.studies.pictures.selection import MOST, SELECTIONS
 from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 AUXILIARY_LAYERS = (6, 7)
+SELECTIONS = ("most_improved", "least_improved", "random")  # of config.figures: by what pictures are chosen
+MOST_PICTURES = 8  # that one figure holds
 SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others
 POSITIVE = {
     "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints", "select_pictures"),
@@ -31,18 +32,6 @@ NOT_NEGATIVE = {
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "kl", "mse", "ce", "target", "adversarial_auxiliary", "adversarial_main"),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class StageSettings:
-    """All that the training of one stage is made of, apart from data and weights."""
-
-    models: StepModels
-    options: StepOptions
-    weights: LossWeights
-    optimizer: SegmenterOptimizer
-    discriminator_optimizer: DiscriminatorOptimizer
-    steps: int
 
 
 def _choose(field: str, value, choices) -> None:
@@ -111,8 +100,8 @@ def _check_figures(figures) -> None:
         _choose("figures.select", how, SELECTIONS)
     if not words(figures.select) and not words(figures.pictures):
         raise UserError(f"config.figures.select and pictures are empty: name a selection of {', '.join(SELECTIONS)}")
-    if not 1 <= figures.count <= MOST:
-        raise UserError(f"config.figures.count={figures.count!r}: expected 1 to {MOST} pictures in a figure")
+    if not 1 <= figures.count <= MOST_PICTURES:
+        raise UserError(f"config.figures.count={figures.count!r}: expected 1 to {MOST_PICTURES} pictures in a figure")
 
 
 def _check_numbers(config) -> None:

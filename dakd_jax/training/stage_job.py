@@ -7,7 +7,20 @@ from collections.abc import Callable, Sized
 import numpy as np
 
 from dakd_jax.evaluation.checkpoint_choice import Selection
-from dakd_jax.stages.settings import StageSettings
+from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class StageSettings:
+    """All that the training of one stage is made of, apart from data and weights."""
+
+    models: StepModels
+    options: StepOptions
+    weights: LossWeights
+    optimizer: SegmenterOptimizer
+    discriminator_optimizer: DiscriminatorOptimizer
+    steps: int
 
 
 @dataclasses.dataclass(frozen=True)

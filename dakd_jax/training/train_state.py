@@ -62,7 +62,7 @@ def _init_discriminator(key, *, model, num_classes):
 
 
 def blank(chosen) -> TrainState:
-    """A state of shapes alone for settings.StageSettings, to be filled from a file; compiles nothing."""
+    """A state of shapes alone for stage_job.StageSettings, to be filled from a file; compiles nothing."""
     levels = LEVELS[chosen.options.levels] if chosen.options.adapt else ()
     return _blank(chosen.models, levels, chosen.optimizer, chosen.discriminator_optimizer)
 

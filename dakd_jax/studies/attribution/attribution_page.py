@@ -68,7 +68,7 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
         "quasi": tables.quasi_table(found),
         "gradients": tables.gradient_table(found),
     }
-    page = template("attribution.html.j2").render(
+    page = template("page.html.j2", __file__).render(
         title=title, command=command, found=found, verdict=verdict(found), images=drawn, tables=shown
     )
     for name, image in drawn.items():

@@ -19,6 +19,7 @@ from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, Networ
 from dakd_jax.studies.attribution.gradients import align
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
+from dakd_jax.training.stage_job import StageSettings
 
 GRADIENT_BATCHES = 4  # the training's first ones: the same for all networks
 
@@ -86,7 +87,7 @@ class Snapshots(NamedTuple):
     discriminators: dict | None
 
 
-def snapshots(experiment, planned, chosen: settings.StageSettings) -> Snapshots:
+def snapshots(experiment, planned, chosen: StageSettings) -> Snapshots:
     """Reads the checkpoints of a finished stage of a stages.Experiment."""
     folder = planned.folder / "checkpoints"
     if planned.replaced_by or not folder.is_dir():
@@ -145,7 +146,7 @@ class Collector:
             notes=tuple(notes),
         )
 
-    def _settings(self, name) -> settings.StageSettings:
+    def _settings(self, name) -> StageSettings:
         stage = self._experiment.plan[name].stage
         return settings.stage_settings(self._experiment.config, stage, self._num_classes)
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.kit.picture_grid import SCREEN, Row, draw, palette_handles
-from dakd_jax.studies.kit.result_types import PICTURE_ORDER, Experiment, Picture, StageResult, colourise
+from dakd_jax.studies.kit.result_types import PICTURE_ORDER, Experiment, Picture, StageResult
 from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
 _CLASSES_PER_LINE = 10

@@ -14,7 +14,6 @@ from dakd_jax.studies.experiment.headline import headline
 from dakd_jax.studies.kit.more_pages import more_pages
 from dakd_jax.studies.kit.page_parts import PageImage, page_image, template
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment, Picture
-from dakd_jax.studies.protocols import protocol_tables
 
 _PICTURES_PER_GRID = 4
 _VALIDATION = "Validation score over steps; a star marks the checkpoint that counts"
@@ -100,7 +99,7 @@ def write_seeds_report(
     """
     folder, scores = Path(folder), seeds.seeds_table(experiments)
     chosen = checkpoints.checkpoint_seeds_table(experiments)
-    text = template("seeds.html.j2").render(
+    text = template("seeds.html.j2", __file__).render(
         checkpoints=chosen,
         title=experiments[0].title,
         command=command,
@@ -118,38 +117,9 @@ def write_seeds_report(
     return folder / "index.html"
 
 
-def write_protocols_report(study: protocol_tables.ProtocolStudy, folder: str | os.PathLike) -> Path:
-    """Writes folder/index.html, protocols.csv, protocols.md and protocols.json: networks under every protocol.
-
-    Returns:
-      Path of index.html.
-    """
-    folder = Path(folder)
-    text = template("protocols.html.j2").render(
-        study=study,
-        metric=METRIC_NAMES[study.metric],
-        sentences=protocol_tables.sentences(study),
-        dots=page_image("spread", protocol_tables.spread_figure(study), "Score of each network under each protocol"),
-        spread=protocol_tables.spread_table(study),
-        matrix=protocol_tables.matrix_table(study),
-        networks=[protocol_tables.network_table(study, network) for network in study.networks],
-        meanings=protocol_tables.meanings(study),
-        record=[(name, str(value)) for name, value in records.flatten(study.record).items()],
-    )
-    files = {
-        "protocols.csv": protocol_tables.csv_table(study),
-        "protocols.md": protocol_tables.markdown(study),
-        "protocols.json": protocol_tables.json_text(study),
-        "index.html": text,
-    }
-    for name, content in files.items():
-        atomic_files.write_bytes(folder / name, content.encode())
-    return folder / "index.html"
-
-
 def render(experiment: Experiment, images: Mapping[str, list[PageImage]], more: str = "") -> str:
     """The page as text. All texts of the experiment are escaped; `more` is HTML, see more_pages.py."""
-    return template("page.html.j2").render(
+    return template("page.html.j2", __file__).render(
         experiment=experiment,
         metric=METRIC_NAMES[experiment.metric],
         headline=headline(experiment),

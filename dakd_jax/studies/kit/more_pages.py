@@ -48,7 +48,7 @@ def more_pages(report: Path, stages: Mapping[str, str]) -> str:
         path = workdir / f"{page.folder}_{name}" / "index.html"
         there = path.exists() and stamp.stages(path) == stages
         rows.append((page, os.path.relpath(path, report.parent) if there else None))
-    return _BEGIN + template("more_pages.html.j2").render(rows=rows, seed=seed and seed[1]) + _END
+    return _BEGIN + template("more_pages.html.j2", __file__).render(rows=rows, seed=seed and seed[1]) + _END
 
 
 def update(report: Path) -> None:

@@ -28,10 +28,13 @@ def page_image(name: str, figure: Figure | None, alt: str, dpi: int | None = Non
     return None if figure is None else PageImage(name, png_bytes(figure, dpi), alt)
 
 
-def template(name: str) -> jinja2.Template:
-    """A template of this folder; all texts that are put into it are escaped."""
+def template(name: str, of: str) -> jinja2.Template:
+    """A template that lies beside the module `of` (its __file__); all texts that are put into it are escaped.
+
+    It may include those of this folder.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([Path(of).parent, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -26,7 +26,7 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
         "dots": page_image("scores", scores_figure(table), "Score of each row under each seed"),
         "against": page_image("against_the_paper", against_figure(table), "Our score of each row over the paper's"),
     }
-    page = template("paper_table.html.j2").render(
+    page = template("page.html.j2", __file__).render(
         table=table,
         verdict=verdict(table),
         scores=tables.score_table(table),

@@ -44,7 +44,7 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
         sections.append((title, *images, tables.pictures_table(found, selection)))
     _delete_others(folder, found)
     atomic_files.write_bytes(folder / "scores.csv", tables.scores_csv(found).encode())
-    text = template("qualitative.html.j2").render(
+    text = template("page.html.j2", __file__).render(
         found=found,
         verdict=tables.verdict(found),
         changes=page_image("changes", tables.changes_figure(found), "Change of every picture's own mIoU"),

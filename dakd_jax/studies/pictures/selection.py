@@ -7,9 +7,9 @@ import numpy as np
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics
+from dakd_jax.stages.settings import MOST_PICTURES
 
 CHOSEN = "chosen"
-MOST = 8  # pictures that one figure holds
 
 
 def own_miou(confusions: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def _random(changes: np.ndarray, seed: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(seed)).permutation(len(changes))
 
 
-# Changes [N] and a seed to an order of the pictures, of which the first ones are shown.
+# Of settings.SELECTIONS: changes [N] and a seed to an order of the pictures, of which the first ones are shown.
 SELECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "most_improved": _most_improved,
     "least_improved": _least_improved,
@@ -70,6 +70,8 @@ def chosen(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
             raise UserError(f"config.figures.pictures: target val has no picture {name!r}; the nearest is {near[0]!r}")
-    if len(wanted) > MOST:
-        raise UserError(f"config.figures.pictures names {len(wanted)} pictures: one figure holds at most {MOST}")
+    if len(wanted) > MOST_PICTURES:
+        raise UserError(
+            f"config.figures.pictures names {len(wanted)} pictures: one figure holds at most {MOST_PICTURES}"
+        )
     return wanted

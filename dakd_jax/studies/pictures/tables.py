@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
+from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.kit import error_maps
 from dakd_jax.studies.kit.picture_grid import PRINT, Row, draw, palette_handles
-from dakd_jax.studies.kit.result_types import colourise
 from dakd_jax.studies.kit.style import INK, new_figure
 from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number
 from dakd_jax.studies.pictures import Comparison, Shown

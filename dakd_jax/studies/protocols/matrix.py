@@ -71,8 +71,8 @@ def score(
 
     Args:
       networks: name to network and its weights; all of the classes of `groups`.
-      batches: of data_pipelines/feeding/protocol_pictures.py, with the predictor's views and label sizes, from the first
-        picture on that one of the networks lacks.
+      batches: of data_pipelines/feeding/protocol_pictures.py, with the predictor's views and label sizes, from the
+        first picture on that one of the networks lacks.
       found: of each network what was counted, by the same batches; grows in place.
       on_count: called when a network has counted a batch, and `found` is whole; what it raises ends the pass.
 

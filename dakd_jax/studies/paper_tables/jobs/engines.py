@@ -3,19 +3,12 @@
 import os
 import subprocess
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.studies.paper_tables.jobs.processes import Job, JobProcess
+from dakd_jax.studies.paper_tables.jobs.processes import Ended, Job, JobProcess
 
 ENGINES = ("local", "submitit")
-
-
-class Ended(NamedTuple):
-    """How a job ended: exit code 0 for done, and otherwise why, as far as the engine knows."""
-
-    code: int
-    reason: str = ""
 
 
 class Running(Protocol):

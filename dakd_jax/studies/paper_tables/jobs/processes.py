@@ -5,11 +5,19 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from dakd_jax.basics import installation
 
 _LOG_TAIL = 64 * 1024  # bytes of a log that are searched for its error
 STARTED = "--- a process starts ---"  # line of a log before what each process prints
+
+
+class Ended(NamedTuple):
+    """How a job ended: exit code 0 for done, and otherwise why, as far as the engine knows."""
+
+    code: int
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from dakd_jax.basics.progress import duration
-from dakd_jax.studies.paper_tables.jobs.engines import Ended, Engine, Running
-from dakd_jax.studies.paper_tables.jobs.processes import Job
+from dakd_jax.studies.paper_tables.jobs.engines import Engine, Running
+from dakd_jax.studies.paper_tables.jobs.processes import Ended, Job
 from dakd_jax.studies.paper_tables.planning import Task
 
 SECONDS_TO_SAVE = 120  # of the jobs, when the whole table is stopped

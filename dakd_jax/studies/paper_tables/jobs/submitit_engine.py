@@ -10,11 +10,10 @@ import subprocess
 import time
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.studies.paper_tables.jobs.engines import Ended
-from dakd_jax.studies.paper_tables.jobs.processes import Job, JobProcess
+from dakd_jax.studies.paper_tables.jobs.processes import Ended, Job, JobProcess
 
 EXECUTORS = ("auto", "slurm", "local")
-_PROJECT = pathlib.Path(__file__).resolve().parents[2]
+_PROJECT = pathlib.Path(__file__).resolve().parents[4]  # that the job's machine finds dakd_jax in
 _SECONDS_TO_SAVE = 60  # of a job that is asked to end, less than the notice that the cluster is asked for
 _NOTICE = 90
 _SECONDS_BETWEEN_LOOKS = 0.2

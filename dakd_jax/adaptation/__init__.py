@@ -1,1 +1,0 @@
-"""Ways of closing the gap between two domains, one file each."""
