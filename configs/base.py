@@ -17,6 +17,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.seed = 0
     config.workdir = ""  # '' = runs/<data.name>; --workdir overrides it
 
+    config.plugins = ()  # modules, or .py files, of your own: backbones, losses, methods, data sets; docs/EXTENDING.md
+
     config.data = _data()
     config.student = _network("drn_d_22")
     config.student.init_from = ""  # 'student': cases (a), (b), (c) start from the finished adapted student

@@ -1,4 +1,4 @@
-"""The rooms: imports go downward only, no room holds too much, and each half knows what it may (docs/ARCHITECTURE.md)."""
+"""The rooms: imports go downward only, none holds too much, each half knows what it may (docs/ARCHITECTURE.md)."""
 
 import ast
 import pathlib
@@ -12,7 +12,8 @@ HALVES = ("dakd_jax", "data_pipelines")
 # From the roof down: a room imports from those below it alone.
 FLOORS = {
     "dakd_jax": (
-        "__main__", "notebook", "commands", "studies", "stages", "training", "evaluation", "objectives", "models", "basics"
+        "__main__", "notebook", "commands", "studies", "stages", "training", "evaluation", "objectives", "models",
+        "basics",
     ),
     "data_pipelines": (
         "tfds_builders", "prepare", "feeding", "doctor", "domains", "augmentation", "datasets", "reading", "pictures",

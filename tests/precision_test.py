@@ -11,13 +11,13 @@ import pytest
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax.basics.named_leaves import named_leaves
 from dakd_jax.commands import modes
 from dakd_jax.models.segmenter import Heads
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation import adversarial
 from dakd_jax.stages import settings
 from dakd_jax.training import train_state, train_step
+from dakd_jax.training.train_state import named_leaves
 from dakd_jax.training.watch import black_box, diagnosis
 
 MODELS, BATCH, WEIGHTS = black_box_test.MODELS, black_box_test.BATCH, train_step.LossWeights()

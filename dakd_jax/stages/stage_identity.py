@@ -48,6 +48,7 @@ _FILES = (
 
 EXEMPT = (
     Exempt(("title", "workdir", "goal"), "say what is wanted and where it goes"),
+    Exempt(("plugins",), "the source of those that a stage uses counts as `plugins`"),
     Exempt(("table", "cluster.*"), "say which stages run where"),
     Exempt(
         ("eval.*", "figures.*"), "for what reads finished networks; eval.batch_size is a part of `selection` as well"

@@ -17,10 +17,9 @@ import orbax.checkpoint as ocp
 
 from dakd_jax.basics import disk_faults, records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.basics.named_leaves import named_leaves
 from dakd_jax.training import checkpoint_files
 from dakd_jax.training.checkpoint_files import DAMAGED, FORMAT, STATE, STATE_OF_FORMAT_1, Damaged
-from dakd_jax.training.train_state import TrainState, copied
+from dakd_jax.training.train_state import TrainState, copied, named_leaves
 
 _UNFINISHED, _REMOVED = ".unfinished-", ".removed-"
 MOST_DIFFERENCES = 8  # listed in one message

@@ -2,6 +2,7 @@
 
 import functools
 import zlib
+from typing import Any
 
 import flax.struct
 import jax
@@ -106,3 +107,9 @@ def create(
 def copied(state: TrainState) -> TrainState:
     """New buffers on the device: the step that follows eats those of the state."""
     return jax.tree.map(jnp.copy, state)
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """{path joined by dots: leaf} in the order of the tree."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in flat}

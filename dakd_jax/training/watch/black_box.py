@@ -15,7 +15,7 @@ import numpy as np
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.basics.named_leaves import named_leaves
+from dakd_jax.training.train_state import named_leaves
 from dakd_jax.training.train_step import LearningRates
 
 ABOUT = "about.json"

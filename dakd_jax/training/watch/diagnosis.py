@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.basics.named_leaves import named_leaves
 from dakd_jax.models.precision import computing_params
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import log_probabilities
-from dakd_jax.training.train_state import TrainState
+from dakd_jax.training.train_state import TrainState, named_leaves
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
 # Outside of jit a network would compile each of its operations by itself. Inside, XLA must round what is of bfloat16
