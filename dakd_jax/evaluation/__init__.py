@@ -1,0 +1,1 @@
+"""From networks and pictures to scores: metrics, predictions, protocols, what is kept of them, logs."""

@@ -1,0 +1,1 @@
+"""What is trained for: losses, adaptation to the target, and the paradigms of the paper."""

@@ -1,0 +1,1 @@
+"""From a config to stages: settings, identity, the plan and running it, what lies in a run's folder."""

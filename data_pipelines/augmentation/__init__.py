@@ -1,0 +1,1 @@
+"""What changes pictures or their order from epoch to epoch."""

@@ -1,0 +1,1 @@
+"""From splits to batches: streams, loaders, the feed of a run."""

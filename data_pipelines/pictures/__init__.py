@@ -1,0 +1,1 @@
+"""Picture files: orientation, pixel formats, more than 8 bits."""

@@ -1,0 +1,1 @@
+"""Decodes and resizes a data set once: python -m data_pipelines.prepare."""

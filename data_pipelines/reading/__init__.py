@@ -1,0 +1,1 @@
+"""From files or records to arrays of pictures and labels."""

@@ -1,0 +1,1 @@
+"""Adaptation to the unlabelled target: one file a method."""

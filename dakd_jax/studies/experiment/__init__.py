@@ -1,0 +1,1 @@
+"""The report of an experiment: scores, curves, pictures, checkpoints, seeds."""

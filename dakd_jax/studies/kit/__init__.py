@@ -1,0 +1,1 @@
+"""What pages share: tables of text, style, picture grids, parts of pages, stamps, types of results."""

@@ -1,0 +1,1 @@
+"""What the doctor measures of the files of a data set."""

@@ -1,0 +1,1 @@
+"""The doctor's findings as a page, on the console and as JSON."""

@@ -1,0 +1,1 @@
+"""The processes that train a table's stages: on this machine or through submitit."""

@@ -1,0 +1,1 @@
+"""Painting: materials, colours, shapes."""
