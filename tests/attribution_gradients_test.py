@@ -12,7 +12,8 @@ from attribution_networks import CLASSES, MODEL, variables
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.studies.attribution import gradients
-from dakd_jax.training import optimizers, train_state
+from dakd_jax.objectives import optimizers
+from dakd_jax.training import train_state
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 WEIGHTS = LossWeights(

@@ -15,7 +15,8 @@ from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.training import optimizers, train_state, train_step
+from dakd_jax.objectives import optimizers
+from dakd_jax.training import train_state, train_step
 from dakd_jax.training.watch import black_box, diagnosis
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 

@@ -19,7 +19,8 @@ from configs import base
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
 from dakd_jax.studies.paper_tables import collect
-from dakd_jax.training import loop, optimizers, train_step
+from dakd_jax.training import loop, train_step
+from dakd_jax.objectives import optimizers
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.interruption import Stopped
 from dakd_jax.training.stage_job import Job

@@ -9,7 +9,8 @@ import numpy as np
 
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.training import optimizers, train_state
+from dakd_jax.objectives import optimizers
+from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 
 IDENTITY = {"seed": 0, "network": {"arch": "drn_d_22", "width": 0.05}, "steps": 8}

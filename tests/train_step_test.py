@@ -21,7 +21,8 @@ from conftest import release_memory
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import distillation
-from dakd_jax.training import optimizers, train_state, train_step
+from dakd_jax.objectives import optimizers
+from dakd_jax.training import train_state, train_step
 
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
 SETTINGS = {

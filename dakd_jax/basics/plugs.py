@@ -34,13 +34,18 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._origins: dict[str, str] = {}
         self._discovered = False
 
-    def register(self, name: str, thing: Thing) -> Thing:
+    def register(self, name: str, thing: Thing, depth: int = 1) -> Thing:
         """Adds a thing, and returns it. To be called at the top level of the file that it stands in.
+
+        Args:
+          depth: how many calls away that top level is.
 
         Raises:
           UserError: another file has registered that name; the same file may again (a notebook's cell, a reload).
         """
-        origin = sys._getframe(1).f_globals["__name__"]
+        origin = sys._getframe(depth).f_globals["__name__"]
+        if not origin.startswith(f"{self._package}."):
+            self._discover()  # what comes from outside comes last
         if self._origins.setdefault(name, origin) != origin:
             raise UserError(
                 f"{self.kind} {name!r} of {origin} is registered by {self._origins[name]} already; rename it"

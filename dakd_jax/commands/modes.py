@@ -32,7 +32,7 @@ from dakd_jax.studies.submission import Submission
 from dakd_jax.training import train_state
 from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
 from dakd_jax.training.runtime import compilation_cache
-from dakd_jax.training.train_step import FINITE, train_step
+from dakd_jax.training.train_step import FINITE, blank, train_step
 from dakd_jax.training.watch import black_box, diagnosis
 
 
@@ -284,7 +284,7 @@ def replay(path: str, console: Console) -> bool:
     chosen = settings.stage_settings(
         config, paradigms.stage(name, config.student.init_from), bundle.about["num_classes"]
     )
-    like = train_state.blank(chosen)
+    like = blank(chosen)
     state = black_box.fill(like, bundle.state)
     teacher = (
         black_box.fill(train_state.blank_segmenter(chosen.models.teacher), bundle.teacher) if bundle.teacher else None
@@ -292,8 +292,7 @@ def replay(path: str, console: Console) -> bool:
     inputs = (state, teacher, bundle.batch, chosen.weights)
     statics = {"models": chosen.models, "options": chosen.options}
     found = diagnosis.first_nonfinite(*inputs, **statics)
-    optimizers = {"optimizer": chosen.optimizer, "discriminator_optimizer": chosen.discriminator_optimizer}
-    _, losses = train_step(*inputs, bundle.rates, **statics, **optimizers)
+    _, losses = train_step(*inputs, bundle.rates, **statics, optimizer=chosen.optimizer)
     values = {term: float(value) for term, value in losses.items() if term != FINITE}
     console.print(f"step {bundle.about['step']} of {name}, from {path}", highlight=False, soft_wrap=True)
     for term, value in values.items():
