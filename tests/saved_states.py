@@ -6,6 +6,7 @@ import shutil
 
 import jax
 import numpy as np
+import step_parts
 
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
@@ -17,11 +18,10 @@ IDENTITY = {"seed": 0, "network": {"arch": "drn_d_22", "width": 0.05}, "steps": 
 
 
 def state(width=0.05, arch="drn_d_22", discriminator=0.05, levels="multi", seed=0, classes=19):
-    return train_state.create(
+    return step_parts.create(
         train_state.init_segmenter(Segmenter(arch=arch, num_classes=classes, width=width), seed, "student"),
-        train_state.init_discriminators(Discriminator(width=discriminator), seed, classes, levels),
+        step_parts.discriminators(Discriminator(width=discriminator), seed, classes, levels),
         optimizer=optimizers.SegmenterOptimizer(),
-        discriminator_optimizer=optimizers.DiscriminatorOptimizer(),
     )
 
 

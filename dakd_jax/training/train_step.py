@@ -198,8 +198,9 @@ def losses_and_gradients(state, teacher, batch, weights, *, models, options) -> 
     """All gradients of one iteration; arguments as train_step's."""
     student = {"params": state.params, "batch_stats": state.batch_stats}
     for method in options.methods:
-        tools = _tools(state, models, options, student, {})
-        batch = jax.lax.stop_gradient(method.prepare(state.adaptation[method.NAME], batch, tools))
+        if type(method).prepare is not Method.prepare:
+            tools = _tools(state, models, options, student, {})
+            batch = jax.lax.stop_gradient(method.prepare(state.adaptation[method.NAME], batch, tools))
     trained, stats = {"params": state.params, "terms": state.terms}, state.batch_stats
     grads, losses, outputs = None, {}, {}
     for domain in options.passes:
