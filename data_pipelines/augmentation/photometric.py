@@ -57,4 +57,4 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """
     if not sigma:
         return image
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).filter(ImageFilter.GaussianBlur(sigma)))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).filter(ImageFilter.GaussianBlur(float(sigma))))
