@@ -19,7 +19,7 @@ from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import Job
-from dakd_jax.training.train_step import FINITE, learning_rates, train_step
+from dakd_jax.training.train_step import FINITE, compiled_forward, learning_rates, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.energy import EnergyMeter
@@ -105,8 +105,8 @@ def _finished(job, state) -> dict:
     for method in job.settings.options.methods:
         if type(method).finish is not Method.finish:
             with contextlib.closing(job.batches(job.settings.steps)) as batches:
-                mine = state.adaptation[method.NAME]
-                variables = method.finish(mine, variables, batches, job.settings.models.segmenter)
+                forward = compiled_forward(job.settings.models.segmenter, job.settings.options.precision)
+                variables = method.finish(state.adaptation[method.NAME], variables, batches, forward)
     return variables
 
 

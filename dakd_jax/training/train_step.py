@@ -119,6 +119,13 @@ def outputs_of(model: Segmenter, variables: dict, images: jax.Array, statistics:
     return outputs, updates.get("batch_stats", variables["batch_stats"])
 
 
+def compiled_forward(model: Segmenter, precision: str) -> Callable:
+    """(variables, images, statistics 'running' | 'batch') -> (Outputs, new batch statistics), under jit."""
+    return jax.jit(
+        functools.partial(outputs_of, model, precision=precision), static_argnames=("statistics",), static_argnums=(2,)
+    )
+
+
 def _teacher_outputs(teacher, images, weight, weights, *, model, options) -> Outputs:
     """The teacher's outputs without gradient; zeros where this domain does not distil."""
 

@@ -109,8 +109,13 @@ class Method:
         """
         return state, {}
 
-    def finish(self, state: Any, student: Variables, batches: Iterable[dict], model: Segmenter) -> Variables:
-        """The student as it is to be kept at the end of the stage; `batches` go on where the training's ended."""
+    def finish(self, state: Any, student: Variables, batches: Iterable[dict], forward: Callable) -> Variables:
+        """The student as it is to be kept at the end of the stage.
+
+        Args:
+          batches: endless; they go on where the training's ended.
+          forward: compiled; as Tools.forward.
+        """
         return student
 
     def watch(self, rows: int) -> Watcher | None:
