@@ -99,7 +99,7 @@ def test_the_words_of_the_command(installed, tmp_path):
 
 def test_a_job_of_a_table_finds_the_wheel_and_none_of_its_general_names(installed, tmp_path):
     code = (
-        "from dakd_jax import installation; import subprocess, sys;"
+        "from dakd_jax.basics import installation; import subprocess, sys;"
         "sys.exit(subprocess.call([*installation.child_command(installation.PROGRAM), '--job=nowhere']))"
     )
     done = ended(installed, tmp_path, program=("-c", code))

@@ -41,6 +41,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
           UserError: another file has registered that name; the same file may again (a notebook's cell, a reload).
         """
         origin = sys._getframe(1).f_globals["__name__"]
+        if origin.split(".")[0] not in OURS:
+            self._discover()  # a plugin does not take the place of what this project has
         if self._origins.setdefault(name, origin) != origin:
             raise UserError(
                 f"{self.kind} {name!r} of {origin} is registered by {self._origins[name]} already; rename it"

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands.config_files import flat
+from dakd_jax.commands.kit.config_files import flat
 
 _WORD = re.compile(r"--?config\.(?P<field>[^=]*)(?:=(?P<value>.*))?", re.DOTALL)
 _NEGATED = re.compile(r"--?noconfig\.(?P<field>[^=]*)")
@@ -46,6 +46,19 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
         given.setdefault(found["field"], []).append(value)
     tuples = [f"--config.{field}={_joined(field, texts, fields[field])!r}" for field, texts in given.items()]
     return [*rest[:1], *tuples, *rest[1:]]
+
+
+def plugins(argv: Sequence[str], of_config: tuple[str, ...]) -> tuple[str, ...]:
+    """config.plugins with what the command line says: asked for before other fields can be, which plugins may add."""
+    words = iter(argv)
+    given = []
+    for word in words:
+        if word == "--":
+            break
+        found = _WORD.fullmatch(word)
+        if found and found["field"] == "plugins":
+            given.append(found["value"] if found["value"] is not None else next(words, ""))
+    return _joined("plugins", given, ()) if given else of_config
 
 
 def _require(field: str, fields: dict, config: ConfigDict) -> None:
