@@ -50,7 +50,7 @@ def run(arguments: Sequence[str], typed: Sequence[str]) -> int:
 
     said = f"{installation.called()} {shlex.join(typed)}"
     context = Context(**vars(invocation), console=console, typed=said, open_feed=open_feed)
-    return COMMANDS[context.mode].run(context) or DONE
+    return COMMANDS[context.mode].code(context)
 
 
 def main(arguments: Sequence[str], typed: Sequence[str] | None = None) -> int:

@@ -38,7 +38,7 @@ def test_the_opposite_in_the_environment_is_refused():
 CODE = """
 import os, sys
 import run
-from dakd_jax import deterministic
+from dakd_jax.training.runtime import deterministic
 assert "jax" not in sys.modules, "run.py imports jax before the command is understood"
 plain = deterministic.set_up
 def set_up(*args):

@@ -41,7 +41,8 @@ class Flag:
         is given is read as that type.
       about: one line of help.
       minimum: of a number.
-      read: from the value to what the command is handed; raises UserError for a value that cannot be.
+      read: from the value, the default as well, to what the command is handed; raises ValueError or UserError for one
+        that cannot be.
       instead: what to do where another command is given it, for the line that refuses it.
     """
 
@@ -55,8 +56,11 @@ class Flag:
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
             raise UserError(f"a command's flag {self.name!r}: its name is of letters, digits and _")
-        if not isinstance(self.default, (str, bool, int, float, tuple)):
-            raise UserError(f"--{self.name}: its default is {self.default!r}; expected a str, bool, int, float or ()")
+        words = isinstance(self.default, tuple) and all(isinstance(word, str) for word in self.default)
+        if not (words or isinstance(self.default, (str, bool, int, float))):
+            raise UserError(
+                f"--{self.name}: its default is {self.default!r}; expected a str, bool, number or words"
+            )
 
     def refused(self, owner: str, mode: str) -> UserError:
         """What to raise where the flag, which the command `owner` has, is given to the command `mode`."""
@@ -139,6 +143,8 @@ class Command:
     def __post_init__(self):
         if not isinstance(self.page, str) or not self.page.strip():
             raise UserError("a command has no help: give it its file's docstring, Command(__doc__, run), and write one")
+        if not callable(self.run):
+            raise UserError(f"a command's run is {self.run!r}; expected a function of its context")
         if not (isinstance(self.flags, tuple) and all(isinstance(flag, Flag) for flag in self.flags)):
             raise UserError(f"flags of a command are {self.flags!r}; expected a tuple of Flag, as (Flag(...),)")
         names = [flag.name for flag in self.flags]
@@ -151,6 +157,13 @@ class Command:
     def about(self) -> str:
         """What it does, in a few words."""
         return _about(self.page)
+
+    def code(self, context: Context) -> int:
+        """Runs it; its exit code. Raises UserError where it returns none."""
+        code = self.run(context)
+        if code is not None and not isinstance(code, int):
+            raise UserError(f"--mode={context.mode} returned {code!r}; expected an exit code, or None for 0")
+        return code or DONE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +195,7 @@ class Program:
         return DONE
 
 
-COMMANDS: Registry[Command | Program] = Registry("command", __name__)
+COMMANDS: Registry[Command | Program] = Registry("command", __name__, (Command, Program))
 
 
 def register_programs(package) -> None:

@@ -26,7 +26,7 @@ class UnknownCommand(UserError):
     """
 
     def __init__(self, name: str):
-        name = " ".join(name.split())  # the message is one line
+        name = _squeezed(name)
         known = [one for names in listed().values() for one in names]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
@@ -76,7 +76,7 @@ def parse(arguments: Sequence[str]) -> Invocation:
         name=file.stem,
         mode=mode,
         workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{config.data.name}").expanduser(),
-        flags={flag.name: flag.read(_value(values, flag)) for flag in command.flags},
+        flags={flag.name: _read(values, flag) for flag in command.flags},
         words=rest,
         given=frozenset(given),
     )
@@ -90,6 +90,8 @@ def load_config(arguments: Sequence[str]) -> tuple[ConfigDict, pathlib.Path, lis
     named, argv = _take_file(argv)
     config, file = config_files.make(named)
     config_files.complete(config, file, overrides.plugins(argv, config_files.plugins_of(config, file)))
+    if taken := {flag.name for _, flag in _all_flags()} & set(_by_flag()):
+        raise UserError(f"a command has a flag --{min(taken)}, which stands for --mode={min(taken)}; rename it")
     return config, file, argv
 
 
@@ -202,6 +204,17 @@ def _value(values: flags.FlagValues, flag: Flag):
     return tuple(value) if isinstance(value, list) else value
 
 
+def _read(values: flags.FlagValues, flag: Flag):
+    value = _value(values, flag)
+    try:
+        return flag.read(value)
+    except UserError:
+        raise
+    except ValueError as error:
+        text = ",".join(value) if isinstance(value, tuple) else value
+        raise UserError(f"--{flag.name}={_squeezed(str(text))}: {_one_line(error)}") from error
+
+
 def _refuse_misuse(values: flags.FlagValues, mode: str, rest: Sequence[str]) -> None:
     """Flags without a value, flags of other commands, too few or too many words."""
     command, own = COMMANDS[mode], {flag.name for flag in COMMANDS[mode].flags}
@@ -214,7 +227,8 @@ def _refuse_misuse(values: flags.FlagValues, mode: str, rest: Sequence[str]) -> 
         if flag.name not in own and _value(values, flag) != flag.default:
             raise flag.refused(owner, mode)
     if command.num_words and len(rest) != command.num_words:
-        raise UserError(f"--mode={mode} wants {command.words}, {len(rest)} were given")
+        wanted = command.words or f"{command.num_words} words"
+        raise UserError(f"--mode={mode} wants {wanted}, {len(rest)} were given")
     if rest and not command.num_words:
         raise UserError(f"unexpected argument {rest[0]!r}: settings are given as --config.FIELD=VALUE, without spaces")
 
@@ -230,4 +244,8 @@ def _one_line(error: Exception) -> str:
     text = str(error).strip()
     if "Traceback" in text:
         text = text.splitlines()[-1]
-    return " ".join(text.split()).removeprefix(f"{UserError.__module__}.UserError: ")
+    return _squeezed(text).removeprefix(f"{UserError.__module__}.UserError: ")
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
