@@ -37,7 +37,7 @@ def run(arguments: Sequence[str], typed: Sequence[str]) -> int:
         print(help_pages.page(arguments, __doc__))
         return DONE
     invocation = command_line.parse(arguments)
-    deterministic.set_up(invocation.config.train.deterministic)  # before jax is imported
+    deterministic.set_up(invocation.config.train.deterministic)  # before jax looks for a device
     # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     interruption.stop_on_signals()

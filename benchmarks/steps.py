@@ -11,7 +11,7 @@ from configs import base, demo
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
 from dakd_jax.training import train_state
-from dakd_jax.training.train_step import LearningRates, train_step
+from dakd_jax.training.train_step import train_step
 
 NETWORKS = {"demo": demo.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38
 NUM_CLASSES = 19
@@ -54,22 +54,21 @@ def prepare(
     config = NETWORKS[network]()
     config.train.precision = precision
     chosen = settings.stage_settings(config, paradigms.stage(stage), NUM_CLASSES)
+    start = weights.start(chosen.models.segmenter, config.student, 0, "student")
     state = train_state.create(
-        weights.start(chosen.models.segmenter, config.student, 0, "student"),
-        weights.start_discriminators(config, chosen, NUM_CLASSES),
+        start,
+        train_state.init_methods(chosen.options.methods, 0, start, chosen.models.segmenter),
         optimizer=chosen.optimizer,
-        discriminator_optimizer=chosen.discriminator_optimizer,
     )
     teacher = weights.start(chosen.models.teacher, config.teacher, 0, "teacher") if chosen.models.teacher else None
     batch = jax.device_put(_made_up_batch(batch_size, source, target))
-    rates = LearningRates(np.float32(1e-3), np.float32(1e-4))
+    rates = {"segmenter": np.float32(1e-3), "discriminator": np.float32(1e-4)}
     return Prepared(
         (state, teacher, batch, chosen.weights, rates),
         {
             "models": chosen.models,
             "options": chosen.options,
             "optimizer": chosen.optimizer,
-            "discriminator_optimizer": chosen.discriminator_optimizer,
         },
     )
 

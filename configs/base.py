@@ -7,6 +7,7 @@ preset after a colon, --config=configs/bdd_case_a.py:released_code, see `PRESETS
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.objectives.options import fill_defaults
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -24,28 +25,21 @@ def get_config(preset: str = "") -> ConfigDict:
     config.student.init_from = ""  # 'student': cases (a), (b), (c) start from the finished adapted student
     config.teacher = _network("drn_d_38")
     config.teacher.statistics = "running"  # batch norm of the frozen teacher: 'running' or 'batch'
-    config.discriminator = ConfigDict({"width": 1.0})
 
+    # The weights and options of loss terms (objectives/terms) and adaptation methods (objectives/adaptation) stand in
+    # their files: loss.kl, loss.kl_reduction, loss.adversarial_main, ...; see also `python run.py --help`.
     config.loss = ConfigDict()
     config.loss.seg_auxiliary = 0.1  # weighs the auxiliary head's segmentation and KL terms
-    config.loss.kl = 0.1
-    config.loss.kl_reduction = "mean"  # 'mean' over entries, 'pixel_mean' (x classes), 'batch_mean', 'sum', 'off'
-    config.loss.mse = 0.01
-    config.loss.mse_on = "log_probabilities"  # of the auxiliary head; or the 'features' under it
-    config.loss.ce = 1.0
     config.loss.target = 1.0  # lambda_target: weight of the distillation on target pictures
-    config.loss.adversarial = "vanilla"  # or 'least_squares'
-    config.loss.levels = "multi"  # or 'single': no discriminator on the auxiliary head
-    config.loss.adversarial_auxiliary = 2e-4
-    config.loss.adversarial_main = 1e-3
     config.loss.watch_inactive = False  # also compute the distillation terms of a domain that does not distil
+    config.adaptation = ConfigDict()
+    config.adaptation.methods = ("adversarial",)  # in the order in which they act; () = none; docs/EXTENDING.md
 
     config.optim = ConfigDict()
     config.optim.learning_rate = 2.5e-4
     config.optim.momentum = 0.9
     config.optim.nesterov = True
     config.optim.weight_decay = 1e-4
-    config.optim.discriminator_learning_rate = 1e-3
     config.optim.power = 0.9  # of the polynomial decay
     config.optim.decay_steps = 0  # horizon of the decay; 0 = the steps of the stage
 
@@ -85,6 +79,7 @@ def get_config(preset: str = "") -> ConfigDict:
 
     # Weights (a stage folder, FILE or FILE#KEY: docs/weights.md) that take the place of a stage, by name.
     config.replace = ConfigDict(dict.fromkeys(("teacher", "student", "case_c"), ""))
+    fill_defaults(config)
     return _with_preset(config, preset)
 
 

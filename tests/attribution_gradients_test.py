@@ -6,19 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import step_parts
 import tiny_runs
 from attribution_networks import CLASSES, MODEL, variables
 
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import log_probabilities
+from dakd_jax.objectives import optimizers
 from dakd_jax.studies.attribution import gradients
-from dakd_jax.training import optimizers, train_state
-from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
+from dakd_jax.training.train_step import StepModels
 
-WEIGHTS = LossWeights(
-    seg_auxiliary=0.3, adversarial_auxiliary=0.2, adversarial_main=0.7, kl=0.6, mse=0.05, ce=1.5,
-    distil_source=1.0, distil_target=0.5,
-)  # fmt: skip
+LAMBDAS = {
+    "seg_auxiliary": 0.3, "adversarial_auxiliary": 0.2, "adversarial_main": 0.7, "kl": 0.6, "mse": 0.05, "ce": 1.5,
+    "distil_source": 1.0, "distil_target": 0.5,
+}  # fmt: skip
+WEIGHTS = step_parts.weights(**LAMBDAS)
 ALL_TERMS = ["segmentation", "adversarial"] + [
     f"{domain} {term}" for domain in ("source", "target") for term in ("KL", "MSE", "quasi CE")
 ]
@@ -29,11 +31,10 @@ JUDGE = Discriminator(width=0.05)
 
 @functools.cache
 def state():
-    return train_state.create(
+    return step_parts.create(
         variables(0),
-        train_state.init_discriminators(JUDGE, 0, CLASSES, "multi"),
+        step_parts.discriminators(JUDGE, 0, CLASSES),
         optimizer=optimizers.SegmenterOptimizer(),
-        discriminator_optimizer=optimizers.DiscriminatorOptimizer(),
     )
 
 
@@ -61,17 +62,17 @@ def by_hand(term, params, batch):
         losses = [-(chosen * x).sum() / (label != 255).sum() for x in (main, auxiliary)]
         return losses[0] + w.seg_auxiliary * losses[1]
     if term == "adversarial":
-        judges = state().discriminators
+        judges = step_parts.of_state(state())
         judged = {
             level: jax.nn.softplus(JUDGE.apply({"params": judges[level]}, jnp.exp(x))).mean()
             for level, x in (("main", main), ("auxiliary", auxiliary))
         }
-        return w.adversarial_main * judged["main"] + w.adversarial_auxiliary * judged["auxiliary"]
+        return sum(w.methods["adversarial"][level] * value for level, value in judged.items())
     loss = {
-        "KL": lambda: w.kl * ((jnp.exp(t_main) * (t_main - main)).mean()
+        "KL": lambda: w.terms["kl"] * ((jnp.exp(t_main) * (t_main - main)).mean()
                               + w.seg_auxiliary * (jnp.exp(t_auxiliary) * (t_auxiliary - auxiliary)).mean()),
-        "MSE": lambda: w.mse * jnp.square(auxiliary - t_auxiliary).mean(),
-        "quasi CE": lambda: -w.ce * (jax.nn.one_hot(t_main.argmax(-1), CLASSES) * main).sum(-1).mean(),
+        "MSE": lambda: w.terms["mse"] * jnp.square(auxiliary - t_auxiliary).mean(),
+        "quasi CE": lambda: -w.terms["ce"] * (jax.nn.one_hot(t_main.argmax(-1), CLASSES) * main).sum(-1).mean(),
     }[term.split(" ", 1)[1]]  # fmt: skip
     return getattr(w, f"distil_{domain}") * loss()
 
@@ -81,7 +82,7 @@ def aligned():
     with tiny_runs.quick_compilation():
         return gradients.align(
             state(), variables(1), [batch(0), batch(1)], WEIGHTS,
-            models=StepModels(MODEL, JUDGE, MODEL), options=StepOptions(),
+            models=StepModels(MODEL, MODEL), options=step_parts.options(discriminator=JUDGE),
         )  # fmt: skip
 
 
@@ -123,10 +124,10 @@ def test_a_term_lies_to_itself_as_1_and_to_its_opposite_as_minus_1(aligned):
     ],
 )
 def test_a_term_without_weight_is_left_out(weights, options, gone):
-    terms = gradients.single_terms(WEIGHTS.replace(**weights), StepOptions(**options))
+    terms = gradients.single_terms(step_parts.weights(**LAMBDAS | weights), step_parts.options(**options))
     assert list(terms) == [term for term in ALL_TERMS if term not in gone]
 
 
 def test_no_batch_is_refused():
     with pytest.raises(ValueError, match="at least one batch"):
-        gradients.align(state(), None, [], WEIGHTS, models=StepModels(MODEL, JUDGE), options=StepOptions())
+        gradients.align(state(), None, [], WEIGHTS, models=StepModels(MODEL), options=step_parts.options())

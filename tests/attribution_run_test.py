@@ -53,7 +53,7 @@ def test_one_command_counts_and_the_second_only_prints(config, workdir, monkeypa
         (folder / "index.html").write_text("written elsewhere")
         return folder / "index.html"
 
-    monkeypatch.setattr("dakd_jax.studies.kit.result_types.attribution_page.write_attribution", write)
+    monkeypatch.setattr("dakd_jax.studies.attribution.attribution_page.write_attribution", write)
     report = tiny_runs.plain_report(config, workdir)
     text = tiny_runs.run(config, workdir, "attribution")
     assert 'href="../attribution_tiny/index.html"' in report.read_text()
@@ -76,12 +76,12 @@ def test_one_command_counts_and_the_second_only_prints(config, workdir, monkeypa
 
     assert "(a) distilled on source" in text[text.index("What was taken over") :]
     monkeypatch.setattr(collection.Collector, "collect", None)
-    monkeypatch.setattr("dakd_jax.studies.kit.result_types.attribution_page.write_attribution", None)
+    monkeypatch.setattr("dakd_jax.studies.attribution.attribution_page.write_attribution", None)
     again = tiny_runs.run(config, workdir, "attribution")
     page = workdir / "attribution_tiny" / "index.html"
     with stamp.writing(page, {"stages": {}}):  # now it is as if of another seed
         page.write_text("of others")
-    monkeypatch.setattr("dakd_jax.studies.kit.result_types.attribution_page.write_attribution", write)
+    monkeypatch.setattr("dakd_jax.studies.attribution.attribution_page.write_attribution", write)
     assert tiny_runs.run(config, workdir, "attribution") == again
     assert page.read_text() == "written elsewhere" and shown[-1][0].networks.keys() == found.networks.keys()
     assert again == "".join(line for line in text.splitlines(True) if not line.startswith("Attribution  "))
@@ -96,7 +96,7 @@ def test_a_checkpoint_of_other_weights_lends_no_discriminators(chain, config, tm
     planned = dataclasses.replace(planned, folder=tmp_path)
     other = types.SimpleNamespace(variables=lambda name: experiment.variables("student"))
     kept = collection.snapshots(other, planned, experiment._settings(planned))
-    assert list(kept.over_training) == [tiny_runs.STEPS] and kept.discriminators is None
+    assert list(kept.over_training) == [tiny_runs.STEPS] and kept.adaptation is None
 
 
 def fake_predictions(monkeypatch, made):

@@ -9,23 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import step_parts
 import tiny_runs
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.training import optimizers, train_state, train_step
+from dakd_jax.objectives import optimizers
+from dakd_jax.training import train_state, train_step
 from dakd_jax.training.watch import black_box, diagnosis
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
 SEGMENTER = Segmenter(arch="tiny", num_classes=5)
-MODELS = train_step.StepModels(SEGMENTER, Discriminator(width=0.05))
-RATES = train_step.LearningRates(1e-3, 1e-3)
-OPTIMIZERS = {
-    "optimizer": optimizers.SegmenterOptimizer(),
-    "discriminator_optimizer": optimizers.DiscriminatorOptimizer(),
-}
+MODELS, JUDGE = train_step.StepModels(SEGMENTER), Discriminator(width=0.05)
+RATES = step_parts.rates(1e-3, 1e-3)
+OPTIMIZERS = {"optimizer": optimizers.SegmenterOptimizer()}
 DRAW = np.random.default_rng(0)
 BATCH = {
     "source_image": DRAW.integers(0, 256, (2, 32, 64, 3), dtype=np.uint8),
@@ -38,9 +37,9 @@ BATCH = {
 def start():
     """Arrays of a sound state."""
     with tiny_runs.quick_compilation():
-        made = train_state.create(
+        made = step_parts.create(
             train_state.init_segmenter(SEGMENTER, 0, "student"),
-            train_state.init_discriminators(MODELS.discriminator, 0, 5, "multi"),
+            step_parts.discriminators(JUDGE, 0, 5),
             **OPTIMIZERS,
         )
     return jax.tree.map(np.asarray, made)
@@ -49,14 +48,14 @@ def start():
 def step(state, weights=None, **options):
     with tiny_runs.quick_compilation():
         state = jax.tree.map(jnp.array, state)
-        options = train_step.StepOptions(**options)
-        weights = weights or train_step.LossWeights()
+        options = step_parts.options(discriminator=JUDGE, **options)
+        weights = weights or step_parts.weights()
         return train_step.train_step(state, None, BATCH, weights, RATES, models=MODELS, options=options, **OPTIMIZERS)
 
 
 def places(state, weights=None):
-    options = train_step.StepOptions()
-    weights = weights or train_step.LossWeights()
+    options = step_parts.options(discriminator=JUDGE)
+    weights = weights or step_parts.weights()
     return diagnosis.first_nonfinite(state, None, BATCH, weights, models=MODELS, options=options)
 
 
@@ -74,9 +73,10 @@ def test_a_sound_step_is_finite_and_its_norms_are_those_of_the_trees(start):
     expected = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(after.params)))
     assert float(watched["norm/parameters/segmenter"]) == pytest.approx(expected, rel=1e-5)
     with tiny_runs.quick_compilation():
-        gradients = functools.partial(train_step.losses_and_gradients, models=MODELS, options=train_step.StepOptions())
-        grads, judged, _, _ = jax.jit(gradients)(start, None, BATCH, train_step.LossWeights())
-    for name, tree in {"segmenter": grads, "discriminator_main": judged["main"]}.items():
+        options = step_parts.options(discriminator=JUDGE)
+        gradients = functools.partial(diagnosis._everything, models=MODELS, options=options)
+        grads, _ = jax.jit(gradients)(start, None, BATCH, step_parts.weights())
+    for name, tree in {"segmenter": grads["student"], "discriminator_main": grads["main"]}.items():
         expected = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(tree)))
         assert float(watched[f"norm/gradient/{name}"]) == pytest.approx(expected, rel=1e-4)
 
@@ -104,7 +104,7 @@ def test_an_overflow_is_found_in_its_layer(start, layer):
 
 
 def test_a_loss_that_is_not_finite_is_named(start):
-    found = places(start, train_step.LossWeights(seg_auxiliary=np.inf))
+    found = places(start, step_parts.weights(seg_auxiliary=np.inf))
     assert found == ["loss/source/total"]
 
 
@@ -113,7 +113,7 @@ def test_a_sound_step_has_no_places(start):
 
 
 def test_a_skipped_step_changes_nothing_but_the_count(start):
-    bad = train_step.LossWeights(adversarial_main=np.nan)
+    bad = step_parts.weights(adversarial_main=np.nan)
     after, watched = step(start, bad, skip_nonfinite=True)
     assert not bool(watched["finite"]) and int(after.step) == 1
     for a, b in zip(jax.tree.leaves(after.replace(step=start.step)), jax.tree.leaves(start), strict=True):

@@ -75,7 +75,7 @@ def test_about_json_lists_every_file_with_its_size_and_hash(saved):
         for path in files
     }
     about = json.loads((folder / "about.json").read_text())
-    assert about["files"] == expected and len(expected) > 5 and about["format"] == 3
+    assert about["files"] == expected and len(expected) > 5 and about["format"] == 4
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -318,5 +318,5 @@ def test_verify_passes_over_what_older_formats_do_not_tell(old):
     folder = old(2)
     tell(folder, format=99)
     assert list(checkpoint_files.verify(folder.parent)) == [
-        "checkpoint 7: it is of format 99, this version reads 1 to 3"
+        "checkpoint 7: it is of format 99, this version reads 1 to 4"
     ]

@@ -83,7 +83,7 @@ def test_a_checkpoint_of_another_config_lists_the_differences(saved, opened):
 def test_a_checkpoint_of_a_later_format_is_refused(saved, opened):
     about = saved[0] / "2" / "about.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 99}))
-    with pytest.raises(UserError, match="format 99, this version reads 1 to 3"):
+    with pytest.raises(UserError, match="format 99, this version reads 1 to 4"):
         opened(saved[0]).restore(jax.eval_shape(state))
 
 

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import step_parts
 import tiny_runs
 
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives import distillation, segmentation
+from dakd_jax.objectives import cross_entropy as segmentation
+from dakd_jax.objectives.terms import quasi_ce
 from dakd_jax.training import train_state, train_step
 
 CLASSES = 5
@@ -32,7 +34,7 @@ def some_labels(seed, shape=(2, 6, 7)):
 def test_known_labels_take_the_place_of_the_teachers_class(share):
     student, teacher = log_probabilities(0), log_probabilities(1)
     known = {"none": np.full((2, 6, 7), 255, np.uint8), "some": some_labels(2), "all": some_labels(2) % CLASSES}[share]
-    loss = jax.value_and_grad(distillation.quasi_teacher_cross_entropy)
+    loss = jax.value_and_grad(quasi_ce.quasi_teacher_cross_entropy)
     value, gradient = loss(student, teacher, known)
     labels = np.where(known == 255, np.argmax(teacher, axis=-1), known)
     expected, expected_gradient = jax.value_and_grad(segmentation.cross_entropy)(student, labels)
@@ -44,8 +46,8 @@ def test_known_labels_take_the_place_of_the_teachers_class(share):
 
 
 SEGMENTER = Segmenter(arch="tiny", num_classes=CLASSES)
-MODELS = train_step.StepModels(SEGMENTER, Discriminator(width=0.07), SEGMENTER)
-WEIGHTS = train_step.LossWeights(ce=0.7, distil_target=0.5)
+MODELS, JUDGE = train_step.StepModels(SEGMENTER, SEGMENTER), Discriminator(width=0.07)
+WEIGHTS = step_parts.weights(ce=0.7, distil_target=0.5)
 TARGET = (2, 36, 34)  # no multiples of 8: the outputs are cropped to the picture
 PICTURES = np.random.default_rng(0).integers(0, 256, (*TARGET, 3), dtype=np.uint8)
 
@@ -68,18 +70,20 @@ def target_loss(teacher):
     """Compiled: labels or None to (losses, the student's log-probabilities, gradient as one vector)."""
     student = filled(0)
     with tiny_runs.quick_compilation():
-        judges = train_state.init_discriminators(MODELS.discriminator, 0, CLASSES, "multi")
-    loss = functools.partial(train_step._target_loss, models=MODELS, options=train_step.StepOptions())
+        judges = {"adversarial": {"discriminators": step_parts.discriminators(JUDGE, 0, CLASSES)}}
+    options = step_parts.options(discriminator=JUDGE)
+    loss = functools.partial(train_step.pass_loss, domain="target", models=MODELS, options=options)
     compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
 
     def run(labels=None):
         batch = {"target_image": PICTURES} | ({} if labels is None else {"target_label": labels})
         with tiny_runs.quick_compilation():
-            (_, (losses, logp, _)), gradients = compiled(
-                student["params"], student["batch_stats"], judges, teacher, batch, WEIGHTS
+            trained = {"params": student["params"], "terms": {}}
+            (_, (losses, outputs, _)), gradients = compiled(
+                trained, student["batch_stats"], judges, teacher, batch, 0, WEIGHTS
             )
         flat = np.concatenate([np.ravel(x) for x in jax.tree.leaves(gradients)])
-        return {name: float(value) for name, value in losses.items()}, logp["main"], flat
+        return {name: float(value) for name, value in losses.items()}, outputs.log_probs["main"], flat
 
     return run
 
@@ -105,7 +109,7 @@ def test_only_the_quasi_teacher_loss_changes(usual, mixed):
     before, after = usual[0], mixed[0]
     changed = {name for name in before if after[name] != pytest.approx(before[name], rel=1e-6)}
     assert changed == {"quasi_ce_main", "total"}
-    change = WEIGHTS.distil_target * WEIGHTS.ce * (after["quasi_ce_main"] - before["quasi_ce_main"])
+    change = WEIGHTS.distil_target * WEIGHTS.terms["ce"] * (after["quasi_ce_main"] - before["quasi_ce_main"])
     assert abs(change) > 1e-3
     assert after["total"] - before["total"] == pytest.approx(change, rel=1e-3)
     assert np.abs(mixed[2] - usual[2]).max() > 1e-3 * np.abs(usual[2]).max()
@@ -113,8 +117,8 @@ def test_only_the_quasi_teacher_loss_changes(usual, mixed):
 
 def test_the_labels_lie_on_the_pixels_of_the_picture(mixed, teacher):
     with tiny_runs.quick_compilation():
-        forward = jax.jit(functools.partial(train_step._forward, SEGMENTER, train=False))
-        guide = np.asarray(forward(teacher, PICTURES)[0]["main"])
+        forward = jax.jit(functools.partial(train_step.outputs_of, SEGMENTER, statistics="running"))
+        guide = np.asarray(forward(teacher, PICTURES)[0].log_probs["main"])
     known = some_labels(3, TARGET)
     labels = np.where(known == 255, guide.argmax(-1), known)
     expected = -np.take_along_axis(np.asarray(mixed[1]), labels[..., None].astype(int), axis=-1).mean()

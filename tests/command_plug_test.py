@@ -1,4 +1,4 @@
-"""Commands as plugs: one file each, a user's own too; found, listed and refused without jax; loaded where a run goes on."""
+"""Commands as plugs: one file each, a user's own too; found, listed and refused without jax."""
 
 import json
 import pathlib
@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import step_parts
 import tiny_runs
 from rich.console import Console
 
@@ -15,7 +16,6 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.commands import COMMANDS, GROUPS, Command, Flag, Program, listed, replay
 from dakd_jax.commands.kit import command_line, config_files
 from dakd_jax.studies.paper_tables.jobs import jobs
-from dakd_jax.training.train_step import LearningRates
 from dakd_jax.training.watch import black_box
 from data_pipelines.feeding.feed import Feed
 
@@ -40,7 +40,7 @@ def run(context):
     from dakd_jax.stages.experiment import Experiment
 
     experiment = Experiment(context.config, context.feed, context.workdir, context.console)
-    steps = sum(planned.identity["config"]["train"]["steps"] for planned in experiment.plan.values())
+    steps = sum(context.config.train.steps for planned in experiment.plan.values())
     (unit,), only = context.words, context.flags["only"]
     context.console.print(f"{context.flags['times'] * steps} {unit} of {', '.join(experiment.plan)} {only}")
     context.console.print(f"{context.name} {context.mode} {sorted(context.given)[:2]}; {context.typed}", soft_wrap=True)
@@ -124,7 +124,7 @@ def test_its_mistakes(run_py, counts, words, told):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"counts",\n', '"train",\n', r"line 28: command 'train' of dakd_plugin_counts.* is registered by .*\.train"),
+        ('"counts",\n', '"train",\n', r"line 27: command 'train' of dakd_plugin_counts.* is registered by .*\.train"),
         ('"counts",\n', '"doctor",\n', "command 'doctor' of .* is registered by dakd_jax.commands"),
         ("Command(__doc__, run", "Command(None, run", "a command has no help"),
         ("Command(__doc__, run", "Command(__doc__, 3", "run is 3; expected a function"),
@@ -147,9 +147,8 @@ def test_a_plugin_that_registers_wrongly_is_one_line(run_py, counts, old, new, t
 
 def test_what_a_command_returns_and_reads(run_py, counts):
     counts.write_text(COUNTS.replace("def run(context):\n", "def run(context):\n    return 'done'\n"))
-    tiny_runs.one_line(
-        plugin(run_py, counts, "--mode=counts", "x"), "--mode=counts returned 'done'; expected an exit code"
-    )
+    ended = plugin(run_py, counts, "--mode=counts", "x")
+    tiny_runs.one_line(ended, "--mode=counts returned 'done'; expected an exit code")
     counts.write_text(COUNTS.replace('"words")', '"words", read=lambda words: [int(word) for word in words])'))
     ended = plugin(run_py, counts, "--mode=counts", "x", "--times=2", "--only=1,b")
     tiny_runs.one_line(ended, "--only=1,b: invalid literal for int")
@@ -167,7 +166,7 @@ def test_the_example_of_the_docs(run_py, toy_city, chain, tmp_path):
     assert (ended.code, ended.stderr) == (0, "")
     assert re.fullmatch(rf"source_only: {num_files} files, 0\.\d\d MB", ended.stdout.splitlines()[-1])
     ended = run_py([*given, "--mode=disk_space", "--least=1000"], fork=True)
-    assert ended.code == 0 and "files" not in ended.stdout and "Plan, in" in ended.stdout
+    assert ended.code == 0 and " MB" not in ended.stdout and "Plan, in" in ended.stdout
     assert "Lists what the stages of a plan take on the disk" in plugin(run_py, file, "--help").stdout
 
 
@@ -185,7 +184,10 @@ def test_the_example_of_the_docs(run_py, toy_city, chain, tmp_path):
         (["plan", "--speed=3"], 2, "Unknown command line flag"),
         (["--mode=fly"], 2, "value should be one of"),
         (["fly"], 2, "dakd fly: unknown"),
-        (["plan", "--config.nonsense=1"], 2, "is unknown"),
+        (["plan", "--config=configs/base.py", "--jobs=0", "--config.seed", "3"], 2, "--jobs=0"),
+        (["plan", "--config=bdd_case_a", "a"], 2, "unexpected argument 'a'"),
+        (["plan", "--config.plugins=nowhere.py"], 2, "there is no file nowhere.py"),
+        (["fly", "--config.plugins=json"], 2, "dakd fly: unknown"),
         (["--replay="], 2, "--replay has no value: expected a blackbox-* folder"),
         (["compare", "a"], 2, "wants the folders of two runs"),
         (["--version"], 0, "dakd_jax "),
@@ -218,8 +220,14 @@ def test_every_file_of_the_folder_is_a_command_and_listed_once():
     assert [line.strip() for line in lines if re.match(r"  \w", line) and line.strip() in GROUPS] == list(GROUPS)
 
 
+@pytest.mark.parametrize("file", sorted((tiny_runs.PROJECT / "configs").glob("[!_]*.py")), ids=lambda file: file.stem)
+def test_no_config_of_this_project_names_plugins(file):
+    """Mistakes in flags are told before such a file is executed."""
+    assert config_files.is_ours(file) and config_files.make(str(file)).plugins == ()
+
+
 def test_fields_that_are_shown_exist():
-    config, _ = config_files.make("base")
+    config = config_files.make("base")
     for name, command in COMMANDS.items():
         for field in getattr(command, "fields", ()):
             assert field in config_files.flat(config), (name, field)
@@ -279,7 +287,7 @@ def test_a_replay_loads_those_of_the_bundle_or_those_that_are_given(tmp_path):
     chosen = tiny_runs.config("nowhere", goal=("student",), plugins=("gone.py",))
     about = {"step": 1, "stage": "student", "config": chosen.to_dict(), "num_classes": 5}
     bundle = pathlib.Path(tmp_path / "blackbox-1")
-    black_box.save(bundle, about, LearningRates(1e-3, 1e-3), {"a": np.zeros(1)}, {}, None)
+    black_box.save(bundle, about, step_parts.rates(np.float32(1e-3), np.float32(1e-3)), {"a": np.zeros(1)}, {}, None)
     with pytest.raises(UserError, match="config.plugins: there is no file gone.py"):
         replay.replay(str(bundle), Console())
     with pytest.raises(UserError, match="does not fit its own settings"):

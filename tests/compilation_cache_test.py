@@ -9,7 +9,7 @@ import tiny_runs
 
 PROGRAM = """
 import pathlib, jax, jax.numpy as jnp
-from dakd_jax import compilation_cache
+from dakd_jax.training.runtime import compilation_cache
 compilation_cache.enable(pathlib.Path("work"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.jit(jnp.sin)(jnp.ones(3)).block_until_ready()

@@ -91,7 +91,7 @@ def start_in_a_terminal(command):
 
 TALKING = """
 import sys, time
-from data_pipelines.command_line import main
+from data_pipelines.doctor.command_line import main
 def run(values, console):
     try:
         print("working")

@@ -42,9 +42,9 @@ from dakd_jax.training.runtime import deterministic
 assert "jax" not in sys.modules, "run.py imports jax before the command is understood"
 plain = deterministic.set_up
 def set_up(*args):
-    assert "jax" not in sys.modules, "the flags come too late"
-    plain(*args)
     import jax
+    assert not jax._src.xla_bridge.backends_are_initialized(), "the flags come too late"
+    plain(*args)
     assert int(jax.jit(lambda x: x + 1)(1)) == 2  # XLA ends the process on a flag that it does not know
     print(os.environ.get("XLA_FLAGS"))
     raise KeyboardInterrupt
@@ -53,7 +53,7 @@ run.main(["--config.train.deterministic=True"])
 """
 
 
-def test_run_py_sets_it_before_it_imports_jax():
+def test_run_py_sets_it_before_jax_looks_for_a_device():
     environment = tiny_runs.environment()
     environment.pop("XLA_FLAGS", None)
     ended = subprocess.run(

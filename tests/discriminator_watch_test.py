@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from configs import base
-from dakd_jax.objectives import judges
-from dakd_jax.training.watch.discriminator_watch import CHANCE, DiscriminatorWatch
+from dakd_jax.objectives.adaptation import adversarial
+from dakd_jax.objectives.adaptation.adversarial import CHANCE, DiscriminatorWatch
 
 LONG = 200  # a fifth of the 1000 rows of these runs
 
@@ -30,8 +30,8 @@ def said(rows, kind="vanilla", in_all=1000):
 
 def test_chance_is_the_loss_of_one_that_cannot_tell():
     for kind, output in (("vanilla", 0.0), ("least_squares", 0.5)):
-        for domain in (judges.SOURCE, judges.TARGET):
-            half = 0.5 * judges.JUDGES[kind](jnp.full((3, 4), output), domain)
+        for domain in (adversarial.SOURCE_LABEL, adversarial.TARGET_LABEL):
+            half = 0.5 * adversarial.JUDGES[kind](jnp.full((3, 4), output), domain)
             assert float(half) == pytest.approx(CHANCE[kind], rel=1e-6)
 
 

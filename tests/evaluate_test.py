@@ -109,7 +109,7 @@ def test_a_network_brings_its_own_normaliser(variables):
     images, own = pictures(1, 32, 64), MODEL.clone(normaliser="rgb_mean_std")
     x = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     heads, _ = MODEL.apply(variables, np.float32(x), train=False, mutable=["batch_stats"])
-    in_training, _, _ = train_step._forward(own, variables, images, train=False)
+    in_training = train_step.outputs_of(own, variables, images, "running")[0].log_probs
     np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64)), rtol=1e-4, atol=1e-4)
     found, forced = (
         np.asarray(predict.predict(variables, images, model=model, size=(32, 64), normaliser=normaliser))

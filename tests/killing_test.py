@@ -53,7 +53,7 @@ MOMENTS = {
     "in an evaluation": "import dakd_jax.evaluation.predict as e; e.predict = die",
     "while a candidate is scored": "import dakd_jax.evaluation.checkpoint_choice as s; s.Selection.score = die",
     "before one is chosen": "import dakd_jax.training.loop as t; t._chosen = die",
-    "before the weights are saved": "import dakd_jax.stages.experiment.weights as w; w.save = die",
+    "before the weights are saved": "import dakd_jax.stages.weights as w; w.save = die",
     "between two stages": "import dakd_jax.evaluation.evaluation_store as e; e.Evaluator.ensure = die",
     "before the report": "import dakd_jax.studies.experiment.results as r; r.collect = die",
 }

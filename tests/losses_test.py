@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from dakd_jax.models.discriminator import Discriminator
-from dakd_jax.objectives import distillation, judges, segmentation
+from dakd_jax.objectives import cross_entropy as segmentation
 from dakd_jax.objectives.adaptation import adversarial
+from dakd_jax.objectives.terms import mse, quasi_ce
+from dakd_jax.objectives.terms.kl import kl_divergence
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +38,14 @@ def _losses(stored, golden_dir):
         params = {"x": golden.discriminator(golden_dir, which)}
 
         def kl(reduction, teacher=teacher):
-            return lambda logp: distillation.kl_divergence(logp, teacher, reduction=reduction)
+            return lambda logp: kl_divergence(logp, teacher, reduction=reduction)
 
         def generator(logp, params=params):
             return adversarial.generator_terms(Discriminator(), params, {"x": logp}, kind="vanilla")["x"]
 
         def to_target(logp, params=params):
             out = Discriminator().apply({"params": params["x"]}, jnp.exp(logp))
-            return judges.binary_cross_entropy(out, judges.TARGET)
+            return adversarial.binary_cross_entropy(out, adversarial.TARGET_LABEL)
 
         found |= {
             f"seg_ce{level}": lambda logp: segmentation.cross_entropy(logp, label),
@@ -51,8 +53,8 @@ def _losses(stored, golden_dir):
             f"kl_pixelmean_{level}": kl("pixel_mean"),
             f"kl_batchmean_{level}": kl("batch_mean"),
             f"kl_sum_{level}": kl("sum"),
-            f"mse_{level}": lambda logp, t=teacher: distillation.mean_squared_error(logp, t),
-            f"pseudo_ce_{level}": lambda logp, t=teacher: distillation.quasi_teacher_cross_entropy(logp, t),
+            f"mse_{level}": lambda logp, t=teacher: mse.mean_squared_error(logp, t),
+            f"pseudo_ce_{level}": lambda logp, t=teacher: quasi_ce.quasi_teacher_cross_entropy(logp, t),
             f"adv_gen_{level}": generator,
             f"adv_label1_{level}": to_target,
         }
@@ -114,19 +116,19 @@ def test_cross_entropy_of_void_labels_is_zero_with_zero_gradient():
 def test_kl_can_be_switched_off_and_is_zero_only_between_equals():
     rng = np.random.default_rng(0)
     a, b = (jax.nn.log_softmax(jnp.asarray(rng.normal(size=(1, 2, 2, 5)))) for _ in range(2))
-    assert distillation.kl_divergence(a, b, reduction="off") == 0
-    assert abs(distillation.kl_divergence(a, a)) < 1e-15
-    forward, backward = distillation.kl_divergence(a, b), distillation.kl_divergence(b, a)
+    assert kl_divergence(a, b, reduction="off") == 0
+    assert abs(kl_divergence(a, a)) < 1e-15
+    forward, backward = kl_divergence(a, b), kl_divergence(b, a)
     assert forward > 0 and abs(forward - backward) > 1e-4
 
 
 def test_least_squares_is_the_mean_squared_distance():
     logits = jnp.asarray([[0.5, -1.0], [2.0, 0.0]])
-    assert judges.least_squares(logits, judges.SOURCE) == pytest.approx((0.25 + 1 + 4 + 0) / 4)
-    assert judges.least_squares(logits, judges.TARGET) == pytest.approx((0.25 + 4 + 1 + 1) / 4)
+    assert adversarial.least_squares(logits, adversarial.SOURCE_LABEL) == pytest.approx((0.25 + 1 + 4 + 0) / 4)
+    assert adversarial.least_squares(logits, adversarial.TARGET_LABEL) == pytest.approx((0.25 + 4 + 1 + 1) / 4)
 
 
 def test_binary_cross_entropy_is_finite_at_extremes():
     logits = jnp.asarray([1e4, -1e4])
-    assert judges.binary_cross_entropy(logits, judges.TARGET) == pytest.approx(5e3)
-    assert np.isfinite(jax.grad(lambda x: judges.binary_cross_entropy(x, 0.0))(logits)).all()
+    assert adversarial.binary_cross_entropy(logits, adversarial.TARGET_LABEL) == pytest.approx(5e3)
+    assert np.isfinite(jax.grad(lambda x: adversarial.binary_cross_entropy(x, 0.0))(logits)).all()

@@ -22,7 +22,11 @@ TRAIN = """
 import io, pathlib, numpy as np
 from rich.console import Console
 from configs import base
-from dakd_jax import commands, evaluate, paradigms, settings, train, weights
+import dakd_jax.studies.experiment.page
+from dakd_jax.evaluation import predict
+from dakd_jax.objectives import paradigms
+from dakd_jax.stages import settings, weights
+from dakd_jax.training import loop as train
 config = base.get_config()
 config.update_from_flattened_dict({changes!r})
 chosen = settings.stage_settings(config, paradigms.stage("source_only"), 19)
@@ -35,7 +39,8 @@ def batches(step):
         }}
 job = train.Job(
     title="made up", stage="source_only", identity={{}}, folder=pathlib.Path({folder!r}), settings=chosen,
-    segmenter=weights.start(chosen.models.segmenter, config.student, 0, "student"), discriminators={{}}, teacher=None,
+    segmenter=weights.start(chosen.models.segmenter, config.student, 0, "student"), teacher=None,
+    adaptation={{}}, terms={{}},
     batches=batches, eval_batches=lambda: iter(()), selection=None, show=(), config=config,
     palette=np.zeros((19, 3), np.uint8),
 )

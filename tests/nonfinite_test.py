@@ -18,8 +18,9 @@ from rich.console import Console
 from configs import base
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
+from dakd_jax.objectives import optimizers
 from dakd_jax.studies.paper_tables import collect
-from dakd_jax.training import loop, optimizers, train_step
+from dakd_jax.training import loop, train_step
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.interruption import Stopped
 from dakd_jax.training.stage_job import Job
@@ -57,12 +58,13 @@ class Stage:
         skips = self.config.train.on_nonfinite == "skip"
         settings = types.SimpleNamespace(
             steps=STEPS, weights=None, models=types.SimpleNamespace(segmenter=types.SimpleNamespace(num_classes=2)),
-            options=types.SimpleNamespace(adapt=False, skip_nonfinite=skips),
-            optimizer=optimizers.SegmenterOptimizer(), discriminator_optimizer=optimizers.DiscriminatorOptimizer(),
+            options=types.SimpleNamespace(methods=(), passes=("source",), skip_nonfinite=skips),
+            optimizer=optimizers.SegmenterOptimizer(),
         )  # fmt: skip
         return Job(
             title="Toy", stage="source_only", folder=self.folder, settings=settings,
-            segmenter={"params": {"w": np.zeros(2, np.float32)}, "batch_stats": {}}, discriminators={}, teacher=None,
+            segmenter={"params": {"w": np.zeros(2, np.float32)}, "batch_stats": {}}, teacher=None,
+            adaptation={}, terms={},
             batches=lambda first: ({"source_image": np.full(2, 2.0**k, np.float32)} for k in range(first, 99)),
             eval_batches=None, selection=None, show=(), config=self.config, identity={}, palette=np.zeros((2, 3)),
         )  # fmt: skip
@@ -108,13 +110,12 @@ def test_one_line_for_all_that_an_interval_left_out():
         pictures=2,
         steps=8,
         watch=watch,
-        discriminators=None,
         say=said.append,
     )
     for step in range(1, 9):
         watch.add(step, jnp.asarray(step > 6), {BAD: jnp.float32(math.inf)})
         if step % 4 == 0:
-            log.add(Row(step, {}, train_step.LearningRates(0.1, 0.1), 0.0, 0))
+            log.add(Row(step, {}, {"segmenter": 0.1}, 0.0, 0))
     log.flush()
     told = re.compile(r"warning: (\d) steps left out so far, the newest step (\d) ")
     assert [told.match(line).groups() for line in said] == [("4", "4"), ("6", "6")]
@@ -267,7 +268,7 @@ t.train_step = step
 TOO_FAST = """
 import numpy as np, dakd_jax.training.loop as t
 rate = t._rate
-t._rate = lambda rates, step: rate(rates, step).replace(**{"segmenter": np.float32(1e38)} if step in (1, 5) else {})
+t._rate = lambda rates, step: rate(rates, step) | ({"segmenter": np.float32(1e38)} if step in (1, 5) else {})
 """
 NO_PAGE = "import dakd_jax.studies.experiment.page as p; p.write_report = lambda found, folder: folder / 'index.html'\n"
 FAST = {"goal": "source_only", "train.eval_every": 0, "train.log_every": 3}

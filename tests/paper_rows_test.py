@@ -87,7 +87,9 @@ def test_every_row_s_weights_reach_its_losses_and_missing_ones_are_off():
     for row, one in zip(table.rows[2:], paper_numbers.table1(), strict=True):
         made = planning.row_config(config, row, 7)
         weights = settings.stage_settings(made, paradigms.stage("case_a"), 19).weights
-        assert (weights.kl, weights.mse, weights.ce) == tuple(weight or 0.0 for weight in one.weights)
+        assert tuple(weights.terms[name] for name in ("kl", "mse", "ce")) == tuple(
+            weight or 0.0 for weight in one.weights
+        )
         assert weights.distil_source == 1 and weights.distil_target == 0 and weights.seg_auxiliary == 0.3
         assert made.seed == 7 and made.goal == ("case_a",) and not {"table", "cluster", "scales"} & set(made)
     assert config.seed == 0 and "table" in config  # what the rows are made of stays

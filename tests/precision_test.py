@@ -8,20 +8,21 @@ import black_box_test
 import jax
 import numpy as np
 import pytest
+import step_parts
 import tiny_runs
 from rich.console import Console
 
 from dakd_jax.commands import replay
-from dakd_jax.models.segmenter import Heads
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation import adversarial
+from dakd_jax.objectives.context import Outputs
 from dakd_jax.stages import settings
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import train_step
 from dakd_jax.training.train_state import named_leaves
 from dakd_jax.training.watch import black_box, diagnosis
 
-MODELS, BATCH, WEIGHTS = black_box_test.MODELS, black_box_test.BATCH, train_step.LossWeights()
-WITH_TEACHER = train_step.StepModels(MODELS.segmenter, MODELS.discriminator, MODELS.segmenter)
+MODELS, JUDGE, BATCH, WEIGHTS = black_box_test.MODELS, black_box_test.JUDGE, black_box_test.BATCH, step_parts.weights()
+WITH_TEACHER = train_step.StepModels(MODELS.segmenter, MODELS.segmenter)
 PRECISIONS = ("float32", "bfloat16")
 # bfloat16 keeps 8 significant bits: one rounding is off by at most 2^-9 of a value.
 ROUNDING = 2.0**-9
@@ -41,14 +42,14 @@ def start():
         shift = {"scale": 1, "var": 1, "bias": 2}.get(name, 0) if "opt_state" not in str(path[0]) else 0
         return np.full(leaf.shape, shift, leaf.dtype)
 
-    blank = train_state.blank(
-        types.SimpleNamespace(models=MODELS, options=train_step.StepOptions(), **black_box_test.OPTIMIZERS)
+    blank = train_step.blank(
+        types.SimpleNamespace(models=MODELS, options=options("float32"), size=(32, 64), **black_box_test.OPTIMIZERS)
     )
     return jax.tree_util.tree_map_with_path(fill, blank)
 
 
 def options(precision, **more):
-    return train_step.StepOptions(precision=precision, **more)
+    return step_parts.options(discriminator=JUDGE, precision=precision, **more)
 
 
 def equations(jaxpr):
@@ -76,7 +77,7 @@ def traced():
     teacher = {"params": state.params, "batch_stats": state.batch_stats}
     statics = {"models": WITH_TEACHER, "options": options("bfloat16", mse_on="features"), **black_box_test.OPTIMIZERS}
     step = functools.partial(train_step.train_step, **statics)
-    rates = train_step.LearningRates(np.float32(1e-3), np.float32(1e-3))
+    rates = step_parts.rates(np.float32(1e-3), np.float32(1e-3))
     jaxpr, shapes = jax.make_jaxpr(step, return_shape=True)(state, teacher, BATCH, WEIGHTS, rates)
     return list(equations(jaxpr.jaxpr)), shapes
 
@@ -118,7 +119,9 @@ def test_gradients_of_the_student_agree_with_those_of_float32():
                 train_step.losses_and_gradients, models=MODELS, options=options(precision, adapt=False)
             )
             found[precision] = jax.jit(part)(start(), None, BATCH, WEIGHTS)
-    (wide, _, wide_stats, wide_losses), (narrow, _, stats, losses) = (found[p] for p in PRECISIONS)
+    wide_stats, stats = (found[p].batch_stats for p in PRECISIONS)
+    wide_losses, losses = (found[p].losses for p in PRECISIONS)
+    wide, narrow = (found[p].trained["params"] for p in PRECISIONS)
     path = np.sqrt(132) * ROUNDING
     assert 0 < gap(narrow, wide) <= path
     wide, narrow = named_leaves(wide), named_leaves(narrow)
@@ -135,16 +138,14 @@ def test_gradients_of_a_discriminator_agree_with_those_of_float32():
     draws = np.random.default_rng(0).normal(0, 2, (2, 2, 64, 64, 5)).astype(np.float32)
     source, target = draws - np.log(np.exp(draws).sum(-1, keepdims=True))
     # Small kernels under the same biases: no ReLU is near to its kink.
-    params = jax.tree.map(lambda leaf: leaf * (0.3 if leaf.ndim == 4 else 1), start().discriminators)
+    params = jax.tree.map(lambda leaf: leaf * (0.3 if leaf.ndim == 4 else 1), step_parts.of_state(start()))
     found = {}
     with tiny_runs.quick_compilation():
         for precision in PRECISIONS:
 
             def total(params, precision=precision):
                 logp = (dict.fromkeys(params, side) for side in (source, target))
-                terms = adversarial.discriminator_terms(
-                    MODELS.discriminator, params, *logp, kind="vanilla", precision=precision
-                )
+                terms = adversarial.discriminator_terms(JUDGE, params, *logp, kind="vanilla", precision=precision)
                 # The halves pull against each other, and where they cancel only noise is left: turn one round.
                 return sum(term * (1 if name.startswith("source") else -1) for name, term in terms.items())
 
@@ -157,24 +158,24 @@ def overflowing():
     """A state whose main discriminator's third layer gives 1.0029 times the largest bfloat16: less than infinity in
     float32, infinity once it is rounded. What follows is multiplied by 0, so that float32 comes through."""
     state = start()
-    layers = jax.tree.map(np.zeros_like, state.discriminators["main"])
+    layers = jax.tree.map(np.zeros_like, step_parts.of_state(state)["main"])
     layers["conv1"]["bias"][0] = 2.0**43
     layers["conv2"]["kernel"][1, 1, 0, 0] = 2.0**42
     layers["conv3"]["kernel"][1, 1, 0, 0] = 2.0**42 * 255 / 128
     layers["conv3"]["kernel"][1, 2, 0, 0] = 2.0**42 * 0.75 / 128
-    return state.replace(discriminators=state.discriminators | {"main": layers})
+    return step_parts.with_discriminators(state, step_parts.of_state(state) | {"main": layers})
 
 
 def test_an_overflow_of_bfloat16_alone_is_seen_by_the_compiled_losses():
     state = overflowing()
-    even = {level: np.full((2, 32, 64, 5), np.log(0.2), np.float32) for level in state.discriminators}
+    even = {level: np.full((2, 32, 64, 5), np.log(0.2), np.float32) for level in step_parts.of_state(state)}
     finite = {}
     for precision in PRECISIONS:
-        loss = functools.partial(train_step._discriminator_loss, models=MODELS, options=options(precision))
-        total, terms = jax.jit(loss)(state.discriminators, even, even)
-        finite[precision] = {name: bool(np.isfinite(value)) for name, value in terms.items()} | {
-            "total": bool(np.isfinite(total))
-        }
+        (method,), outputs = options(precision).methods, Outputs(even, {}, "")
+        pair = {"source": outputs, "target": outputs}
+        look = functools.partial(method.gradients, batch={}, precision=precision)
+        terms = jax.jit(look)(state.adaptation["adversarial"], pair)[1]
+        finite[precision] = {name.split("/")[-1]: bool(np.isfinite(value)) for name, value in terms.items()}
     assert all(finite["float32"].values())
     assert not finite["bfloat16"]["source_main"] and finite["bfloat16"]["source_auxiliary"]
 
@@ -183,11 +184,11 @@ def test_the_black_box_names_the_layer_that_overflows_in_bfloat16(tmp_path, monk
     """Replayed from what a run of that precision leaves."""
     # The step and the student are left out, they take long to compile: black_box_test.py follows the student.
     monkeypatch.setattr(train_step, "train_step", lambda *args, **statics: (None, {}))
-    heads = Heads(*np.zeros((3, 2, 4, 8, 5), np.float32))
-    monkeypatch.setattr(diagnosis, "_segmenter_layers", lambda *args, **how: (heads, {}))
+    even = dict.fromkeys(("auxiliary", "main"), np.full((2, 32, 64, 5), np.log(0.2), np.float32))
+    monkeypatch.setattr(diagnosis, "_segmenter_layers", lambda *args, **how: (Outputs(even, {}, ""), {}))
     chosen = tiny_runs.config("nowhere", goal=("student",), **{"train.precision": "bfloat16"})
     about = {"step": 1, "stage": "student", "config": chosen.to_dict(), "num_classes": 5}
-    rates = train_step.LearningRates(np.float32(1e-3), np.float32(1e-3))
+    rates = step_parts.rates(np.float32(1e-3), np.float32(1e-3))
     black_box.save(tmp_path / "blackbox-1", about, rates, overflowing(), BATCH, None)
     console = Console(file=io.StringIO(), width=200)
     with tiny_runs.quick_compilation():

@@ -19,7 +19,6 @@ from rich.console import Console
 
 from dakd_jax.basics import progress
 from dakd_jax.evaluation.logs import read_rows
-from dakd_jax.training import train_step
 from dakd_jax.training.watch.black_box import FiniteWatch
 from dakd_jax.training.watch.training_log import Row, Throughput, TrainingLog
 
@@ -65,7 +64,7 @@ def test_a_line_of_a_pipe_fits_as_well(monkeypatch, columns, most):
 
 SHOW = """
 import time
-from dakd_jax import progress
+from dakd_jax.basics import progress
 with progress.StageProgress(progress.make_console(), "(c) distilled on source and target", 100000) as shown:
     for done in (0, 33000, 100000):
         shown.update(done, "65.3 images/s  3 steps skipped")
@@ -117,11 +116,11 @@ def logged(monkeypatch, seconds):
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     log = TrainingLog(
         types.SimpleNamespace(row=lambda step, kind, values: rows.append(values)),
-        pictures=2, steps=3, watch=FiniteWatch(9), discriminators=None, say=print,
+        pictures=2, steps=3, watch=FiniteWatch(9), say=print,
     )  # fmt: skip
     for step in (1, 2, 3):
         clock[0] += seconds
-        log.add(Row(step, {}, train_step.LearningRates(0.1, 0.1), 0.0, 0))
+        log.add(Row(step, {}, {"segmenter": 0.1}, 0.0, 0))
         log.flush()
         notes.append(log.note)
     return rows, notes

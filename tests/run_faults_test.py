@@ -168,7 +168,7 @@ import dakd_jax.evaluation.logs as logs
 plain = logs.MetricLog.row
 logs.MetricLog.row = lambda self, step, *a: fail() if step == 4 else plain(self, step, *a)
 """
-AT_WEIGHTS = "import dakd_jax.stages.experiment.weights as w; w.save = fail\n"
+AT_WEIGHTS = "import dakd_jax.stages.weights as w; w.save = fail\n"
 AT_RECORD = "import dakd_jax.basics.records as r; r.write_json = fail\n"
 AT_REPORT = "import dakd_jax.studies.experiment.page as p; p.write_report = fail\n"
 AT_CHECKPOINT = """

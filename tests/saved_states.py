@@ -6,21 +6,22 @@ import shutil
 
 import jax
 import numpy as np
+import step_parts
 
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.training import optimizers, train_state
+from dakd_jax.objectives import optimizers
+from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 
 IDENTITY = {"seed": 0, "network": {"arch": "drn_d_22", "width": 0.05}, "steps": 8}
 
 
 def state(width=0.05, arch="drn_d_22", discriminator=0.05, levels="multi", seed=0, classes=19):
-    return train_state.create(
+    return step_parts.create(
         train_state.init_segmenter(Segmenter(arch=arch, num_classes=classes, width=width), seed, "student"),
-        train_state.init_discriminators(Discriminator(width=discriminator), seed, classes, levels),
+        step_parts.discriminators(Discriminator(width=discriminator), seed, classes, levels),
         optimizer=optimizers.SegmenterOptimizer(),
-        discriminator_optimizer=optimizers.DiscriminatorOptimizer(),
     )
 
 

@@ -92,7 +92,7 @@ def test_settings_of_the_stages():
     assert distilled["case_b"] == distilled["case_d"] == (0.0, 0.5)
     assert distilled["case_c"] == (1.0, 0.5)
     assert distilled["student"] == distilled["source_only"] == (0.0, 0.0)
-    assert [name for name, s in made.items() if not s.options.adapt] == ["source_only", "target_supervised"]
+    assert [name for name, s in made.items() if not s.options.sees_target] == ["source_only", "target_supervised"]
     for name, s in made.items():
         assert (s.models.teacher is not None) == name.startswith("case_")
     assert made["case_a"].options.teacher_statistics == "batch"

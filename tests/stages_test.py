@@ -119,8 +119,8 @@ def test_where_the_stages_start_and_the_teacher_stays(chain, toy_city, tmp_path,
     for name, array in started.items():
         np.testing.assert_array_equal(array, case_c[name], err_msg=name)
     assert started["base.layer0.1.num_batches_tracked"] == 2 * tiny_runs.STEPS
-    fresh = by_name["case_c"].discriminators
-    for mine, theirs in zip(flat(by_name["case_d"].discriminators), flat(fresh), strict=True):
+    fresh = by_name["case_c"].adaptation
+    for mine, theirs in zip(flat(by_name["case_d"].adaptation), flat(fresh), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
     teacher = arrays_of(tiny_runs.stage_folder(tmp_path, "teacher"))

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import step_parts
 import tiny_runs
 
 from dakd_jax.models.discriminator import Discriminator
@@ -19,7 +20,7 @@ def kernels(tree):
 def test_each_role_and_each_seed_starts_from_weights_of_its_own():
     student, teacher = (train_state.init_segmenter(MODEL, 0, role)["params"] for role in ("student", "teacher"))
     again, other = (train_state.init_segmenter(MODEL, seed, "student")["params"] for seed in (0, 1))
-    judges = train_state.init_discriminators(Discriminator(width=0.05), 0, 5, "multi")
+    judges = step_parts.discriminators(Discriminator(width=0.05), 0, 5)
     for a, b in ((student, teacher), (student, other), (judges["main"], judges["auxiliary"])):
         assert all(np.any(x != y) for x, y in zip(kernels(a), kernels(b), strict=True))
     assert all(np.all(x == y) for x, y in zip(kernels(student), kernels(again), strict=True))

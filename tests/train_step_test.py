@@ -12,16 +12,15 @@ import zlib
 import float64_convolution
 import golden
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny_runs
+import step_parts
 from conftest import release_memory
 
-from dakd_jax.models.discriminator import Discriminator
-from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives import distillation
-from dakd_jax.training import optimizers, train_state, train_step
+from dakd_jax.objectives import optimizers
+from dakd_jax.objectives.adaptation import Tools
+from dakd_jax.objectives.terms import kl
+from dakd_jax.training import train_state, train_step
 
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
 SETTINGS = {
@@ -53,11 +52,10 @@ def x64(request):
 
 
 def _start(golden_dir, optimizer):
-    return train_state.create(
+    return step_parts.create(
         golden.segmenter(golden_dir, golden.STUDENT),
         {level: golden.discriminator(golden_dir, which) for which, level in LEVELS.items()},
         optimizer=optimizer,
-        discriminator_optimizer=optimizers.DiscriminatorOptimizer(),
     )
 
 
@@ -75,15 +73,25 @@ class ByTrainStep:
         return self._compiled(*given)
 
 
-_apply = jax.jit(train_step._apply, static_argnums=(5, 6), donate_argnums=(0,))
+@functools.partial(jax.jit, static_argnames=("optimizer",), donate_argnums=(0,))
+def _apply(state, found, rates, *, optimizer):
+    """The state after all optimisers have stepped, from what _gradients found."""
+    after = train_step.apply_gradients(state, found, rates["segmenter"], optimizer)
+    (method,), own = OPTIONS.methods, state.adaptation["adversarial"]
+    tools = Tools(state.step, {}, None, rates, "float32")
+    own, losses = method.update(own, found.outputs, found.batch, tools)
+    return after.replace(adaptation={"adversarial": own}), found.losses | losses
+
+
+OPTIONS = step_parts.options()
 
 
 @functools.cache
 def _answers(golden_dir, teacher_model, options):
-    """What the teacher says in any trajectory: for each step {domain: (log-probabilities, features)}."""
+    """What the teacher says in any trajectory: for each step {domain: Outputs}."""
     teacher = golden.segmenter.__wrapped__(golden_dir, teacher_model)  # not kept: the answers are enough
     ask = jax.jit(
-        lambda teacher, images: train_step._teacher_forward(
+        lambda teacher, images: train_step._teacher_outputs(
             teacher, images, 1.0, _weights("c"), model=teacher_model, options=options
         )
     )
@@ -101,7 +109,7 @@ def _with_answers(answers, batch):
         used.append("source" if images is batch["source_image"] else "target")
         return jax.lax.stop_gradient(answers[used[-1]])
 
-    with unittest.mock.patch.object(train_step, "_teacher_forward", given):
+    with unittest.mock.patch.object(train_step, "_teacher_outputs", given):
         yield
     assert used == ["source", "target"]
 
@@ -109,32 +117,28 @@ def _with_answers(answers, batch):
 @jax.jit
 def _gradients(state, answers, batch, weights):
     """train_step.losses_and_gradients with the teacher's answers given: one program for all trajectories."""
-    models = train_step.StepModels(golden.STUDENT, Discriminator(), golden.TEACHER)  # none runs but the student
+    models = train_step.StepModels(golden.STUDENT, golden.TEACHER)  # the second is not run
     with _with_answers(answers, batch):
-        return train_step.losses_and_gradients(
-            state, None, batch, weights, models=models, options=train_step.StepOptions()
-        )
+        return train_step.losses_and_gradients(state, None, batch, weights, models=models, options=OPTIONS)
 
 
-def _by_its_halves(state, answers, batch, weights, rates, *, optimizer, discriminator_optimizer, **unused):
+def _by_its_halves(state, answers, batch, weights, rates, *, optimizer, **unused):
     """What train_step consists of, in programs that serve many trajectories."""
-    grads, judged, stats, losses = _gradients(state, answers, batch, weights)
-    return _apply(state, grads, judged, stats, rates, optimizer, discriminator_optimizer), losses
+    return _apply(state, _gradients(state, answers, batch, weights), rates, optimizer=optimizer)
 
 
 def _statics(settings, teacher_mode, teacher_model):
     return {
-        "models": train_step.StepModels(golden.STUDENT, Discriminator(), teacher_model),
-        "options": train_step.StepOptions(teacher_statistics={"train": "batch", "eval": "running"}[teacher_mode]),
+        "models": train_step.StepModels(golden.STUDENT, teacher_model),
+        "options": step_parts.options(teacher_statistics={"train": "batch", "eval": "running"}[teacher_mode]),
         "optimizer": SETTINGS[settings][0],
-        "discriminator_optimizer": optimizers.DiscriminatorOptimizer(),
     }
 
 
 def _weights(case, **changes):
     source, target = CASES[case]
-    weights = train_step.LossWeights(distil_source=source, distil_target=target, watch_inactive=True)
-    return weights.replace(**changes)
+    given = {"distil_source": source, "distil_target": target, "watch_inactive": True}
+    return step_parts.weights(**given | changes)
 
 
 def _batch(golden_dir, i):
@@ -160,7 +164,7 @@ def _run(golden_dir, case, settings, teacher_mode, teacher_model, step):
     first = _start(golden_dir, optimizer)
     state, losses = train_state.copied(first), []
     for i in range(STEPS):
-        rates = train_step.LearningRates(2.5e-4 * decay[i], discriminator_rate * decay[i])
+        rates = step_parts.rates(2.5e-4 * decay[i], discriminator_rate * decay[i])
         state, metrics = step(state, teacher(i), _batch(golden_dir, i), weights, rates, **statics)
         losses.append(metrics)
     return first, state, _series(losses)
@@ -243,7 +247,7 @@ def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teac
     assert gap <= 1e-8, f"{term} differs by {gap:.1e}"
     assert _assert_changes(stored, "student", _segmenter(first), _segmenter(last)) >= 129
     for which, level in LEVELS.items():
-        before, after = ({"params": s.discriminators[level]} for s in (first, last))
+        before, after = ({"params": step_parts.of_state(s)[level]} for s in (first, last))
         assert _assert_changes(stored, which, before, after) == 10
     assert int(last.step) == STEPS
 
@@ -253,20 +257,21 @@ def _first_losses(golden_dir, *changes):
     statics, batch = _statics("supplement", "eval", golden.TEACHER), _batch(golden_dir, 0)
     state = _start(golden_dir, statics["optimizer"])
     answers = _answers(golden_dir, golden.TEACHER, statics["options"])[0]
-    how = {"models": statics["models"], "options": train_step.StepOptions()}
+    how = {"models": statics["models"], "options": OPTIONS}
+    (method,) = OPTIONS.methods
 
     @jax.jit
     @functools.partial(jax.vmap, in_axes=(None, None, None, 0))  # the networks run once for all lambdas
     def losses(state, answers, batch, weights):
-        given = (state.params, state.batch_stats)
+        found, stats, outputs = {}, state.batch_stats, {}
         with _with_answers(answers, batch):
-            _, (source, source_logp, stats) = train_step._source_loss(*given, None, batch, weights, **how)
-            _, (target, target_logp, _) = train_step._target_loss(
-                state.params, stats, state.discriminators, None, batch, weights, **how
-            )
-        _, judged = train_step._discriminator_loss(state.discriminators, source_logp, target_logp, **how)
-        domains = {"source": source, "target": target, "discriminator": judged}
-        return {f"loss/{domain}/{name}": value for domain, terms in domains.items() for name, value in terms.items()}
+            for domain in ("source", "target"):
+                _, (terms, outputs[domain], stats) = train_step.pass_loss(
+                    {"params": state.params, "terms": {}}, stats, state.adaptation, None, batch, state.step, weights,
+                    domain=domain, **how,
+                )  # fmt: skip
+                found |= {f"loss/{domain}/{name}": value for name, value in terms.items()}
+        return found | method.gradients(state.adaptation["adversarial"], outputs, batch, "float32")[1]
 
     weights = jax.tree.map(lambda *values: np.stack(values), *(_weights("c", **change) for change in changes))
     found = losses(state, answers, batch, weights)
@@ -299,149 +304,13 @@ def test_every_wrong_weight_breaks_the_trajectory(golden_dir):
 @pytest.mark.long
 @float64_convolution.as_matrix_products()
 def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
-    right = distillation.kl_divergence
+    right = kl.kl_divergence
     monkeypatch.setattr(
-        distillation, "kl_divergence", lambda student, teacher, reduction: right(teacher, student, reduction=reduction)
+        kl, "kl_divergence", lambda student, teacher, reduction: right(teacher, student, reduction=reduction)
     )
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
     gap, term = _worst_loss(stored, *_first_losses(golden_dir, {}))
     assert gap > 1e-3 and "kl" in term
-
-
-# From here on tiny networks in float32: what the golden trajectories do not cover.
-
-TINY = Segmenter(arch="tiny", num_classes=5)
-TINY_D = Discriminator(width=0.07)
-DEFAULT = {
-    "optimizer": optimizers.SegmenterOptimizer(),
-    "discriminator_optimizer": optimizers.DiscriminatorOptimizer(),
-}
-
-
-def _tiny_batch(seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        "source_image": rng.integers(0, 256, (2, 32, 40, 3), dtype=np.uint8),
-        "source_label": rng.integers(0, 5, (2, 32, 40), dtype=np.uint8),
-        "target_image": rng.integers(0, 256, (2, 36, 32, 3), dtype=np.uint8),
-    }
-
-
-def _tiny_state(levels="multi", adapt=True):
-    found = train_state.init_discriminators(TINY_D, 0, 5, levels) if adapt else {}
-    return train_state.create(train_state.init_segmenter(TINY, 0, "student"), found, **DEFAULT)
-
-
-def _tiny_step(weights=None, *, batch=None, state=None, teacher=True, **options):
-    options = train_step.StepOptions(**options)
-    return train_step.train_step(
-        state or _tiny_state(options.levels, options.adapt),
-        train_state.init_segmenter(TINY, 1, "teacher") if teacher else None,
-        batch or _tiny_batch(),
-        weights or train_step.LossWeights(distil_source=1.0, distil_target=1.0),
-        train_step.LearningRates(np.float32(1e-2), np.float32(1e-3)),
-        models=train_step.StepModels(TINY, TINY_D, TINY if teacher else None),
-        options=options,
-        **DEFAULT,
-    )
-
-
-@pytest.fixture
-def x32(x64):
-    with jax.enable_x64(False), tiny_runs.quick_compilation():
-        yield
-
-
-def _tiny_losses(weights=None, **options):
-    """The losses of a tiny step without its gradients, a quarter of the compilation."""
-    options, state, batch = train_step.StepOptions(**options), _tiny_state(), _tiny_batch()
-    teacher = train_state.init_segmenter(TINY, 1, "teacher")
-    how = {"models": train_step.StepModels(TINY, TINY_D, TINY), "options": options}
-    weights = weights or train_step.LossWeights(distil_source=1.0, distil_target=1.0)
-
-    @jax.jit
-    def losses(state, teacher, batch, weights):
-        _, (source, _, stats) = train_step._source_loss(state.params, state.batch_stats, teacher, batch, weights, **how)
-        _, (target, _, _) = train_step._target_loss(
-            state.params, stats, state.discriminators, teacher, batch, weights, **how
-        )
-        return {"source": source, "target": target}
-
-    return losses(state, teacher, batch, weights)
-
-
-def _leaves(tree):
-    return [np.asarray(x) for x in jax.tree.leaves(tree)]
-
-
-def test_one_compilation_serves_all_cases_and_weights(x32):
-    _tiny_step()
-    before = train_step.train_step._cache_size()
-    for source, target in CASES.values():
-        _tiny_step(train_step.LossWeights(distil_source=source, distil_target=target, kl=0.7, seg_auxiliary=0.3))
-    assert train_step.train_step._cache_size() == before
-
-
-def test_a_domain_that_does_not_distil_runs_no_teacher_and_gets_no_gradient_from_it(x32):
-    weights = train_step.LossWeights(distil_source=0.0, distil_target=0.0)
-    with_teacher, losses = _tiny_step(weights)
-    without, _ = _tiny_step(weights, teacher=False)
-    for a, b in zip(_leaves(with_teacher.params), _leaves(without.params), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-    watched = _tiny_step(weights.replace(watch_inactive=True))[1]
-    # Not run: its log-probabilities are zeros, so its KL is sum(0 - log p) / entries and the class is always 0.
-    assert losses["loss/source/quasi_ce_main"] != watched["loss/source/quasi_ce_main"]
-
-
-def test_without_adaptation_nothing_of_the_target_is_used(x32):
-    batch = _tiny_batch()
-    del batch["target_image"]
-    state, losses = _tiny_step(batch=batch, adapt=False, teacher=False)
-    assert sorted(name for name in losses if name.startswith("loss/")) == [
-        "loss/source/seg_auxiliary", "loss/source/seg_main", "loss/source/total",
-    ]  # fmt: skip
-    assert state.discriminators == {} and int(state.step) == 1
-
-
-@pytest.mark.parametrize(("levels", "expected"), [("multi", {"auxiliary", "main"}), ("single", {"main"})])
-def test_levels_choose_the_discriminators(x32, levels, expected):
-    state, losses = _tiny_step(levels=levels)
-    assert set(state.discriminators) == expected
-    assert {k.split("_", 1)[1] for k in losses if "discriminator" in k} == expected
-
-
-@pytest.mark.parametrize("kind", ["vanilla", "least_squares"])
-def test_the_adversarial_loss_is_the_chosen_one(x32, kind):
-    state = _tiny_state()
-    batch = _tiny_batch()
-    x = jnp.asarray(batch["target_image"])
-    logp, _, _ = train_step._forward(TINY, {"params": state.params, "batch_stats": state.batch_stats}, x, train=True)
-    out = np.asarray(TINY_D.apply({"params": state.discriminators["main"]}, jnp.exp(logp["main"])), np.float64)
-    expected = {"vanilla": np.mean(np.log1p(np.exp(out))), "least_squares": np.mean(out**2)}[kind]
-    losses = _tiny_losses(adversarial=kind)
-    np.testing.assert_allclose(losses["target"]["adversarial_main"], expected, rtol=1e-4)
-
-
-def test_mse_compares_features_or_log_probabilities(x32):
-    a, b = (_tiny_losses(mse_on=what)["source"]["mse_auxiliary"] for what in ("features", "log_probabilities"))
-    assert np.isfinite([a, b]).all() and abs(a - b) > 1e-3
-
-
-def test_teacher_statistics_are_running_or_of_the_batch(x32):
-    a, b = (_tiny_losses(teacher_statistics=s)["target"]["kl_main"] for s in ("running", "batch"))
-    assert abs(a - b) > 1e-6
-
-
-def test_void_labels_leave_finite_weights(x32):
-    batch = _tiny_batch() | {"source_label": np.full((2, 32, 40), 255, np.uint8)}
-    state, losses = _tiny_step(batch=batch)
-    assert losses["loss/source/seg_main"] == 0 == losses["loss/source/seg_auxiliary"]
-    assert all(np.isfinite(x).all() for x in _leaves(state.params))
-
-
-def test_same_inputs_give_the_same_bits(x32):
-    a, b = _tiny_step()[0], _tiny_step()[0]
-    assert all((x == y).all() for x, y in zip(_leaves(a), _leaves(b), strict=True))
 
 
 def test_polynomial_decay_is_the_closed_form():

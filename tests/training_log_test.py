@@ -4,7 +4,6 @@ import types
 
 import pytest
 
-from dakd_jax.training.train_step import LearningRates
 from dakd_jax.training.watch import training_log
 from dakd_jax.training.watch.black_box import FiniteWatch
 from dakd_jax.training.watch.training_log import Row, TrainingLog
@@ -16,11 +15,11 @@ def test_how_long_it_should_take_is_said_once_after_its_first_steps(monkeypatch,
     monkeypatch.setattr(training_log.time, "monotonic", lambda: now[0])
     log = TrainingLog(
         types.SimpleNamespace(row=lambda *row: None), pictures=4, steps=1020, watch=FiniteWatch(None),
-        discriminators=None, say=said.append,
+        say=said.append,
     )  # fmt: skip
     for step in range(5, 120, 5):
         now[0] = step * seconds_a_step
-        log.add(Row(step, {}, LearningRates(0.1, 0.1), 0.0, 0))
+        log.add(Row(step, {}, {"segmenter": 0.1}, 0.0, 0))
     if expected is None:
         assert said == []
         return

@@ -35,16 +35,19 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._origins: dict[str, str] = {}
         self._discovered = False
 
-    def register(self, name: str, thing: Thing) -> Thing:
+    def register(self, name: str, thing: Thing, depth: int = 1) -> Thing:
         """Adds a thing, and returns it. To be called at the top level of the file that it stands in.
+
+        Args:
+          depth: how many calls away that top level is.
 
         Raises:
           UserError: it is of none of the registry's types; or another file has registered that name; the same file may
             again (a notebook's cell, a reload).
         """
-        origin = sys._getframe(1).f_globals["__name__"]
-        if origin.split(".")[0] not in OURS:
-            self._discover()  # a plugin does not take the place of what this project has
+        origin = sys._getframe(depth).f_globals["__name__"]
+        if not origin.startswith(f"{self._package}."):
+            self._discover()  # what comes from outside comes last
         if self._types and not isinstance(thing, self._types):
             raise UserError(f"{self.kind} {name!r} is a {type(thing).__name__}; expected a {self._types[0].__name__}")
         if self._origins.setdefault(name, origin) != origin:

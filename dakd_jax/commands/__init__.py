@@ -58,9 +58,7 @@ class Flag:
             raise UserError(f"a command's flag {self.name!r}: its name is of letters, digits and _")
         words = isinstance(self.default, tuple) and all(isinstance(word, str) for word in self.default)
         if not (words or isinstance(self.default, (str, bool, int, float))):
-            raise UserError(
-                f"--{self.name}: its default is {self.default!r}; expected a str, bool, number or words"
-            )
+            raise UserError(f"--{self.name}: its default is {self.default!r}; expected a str, bool, number or words")
 
     def refused(self, owner: str, mode: str) -> UserError:
         """What to raise where the flag, which the command `owner` has, is given to the command `mode`."""
@@ -125,7 +123,7 @@ class Command:
       words: what the words besides the flags are, '' where it takes none.
       num_words: how many it wants.
       fields: of the config that matter for it most, for its page.
-      check: raises UserError for what does not go together; called before jax is imported.
+      check: raises UserError for what does not go together; called before any work.
       by_flag: --NAME=WORD is --mode=NAME WORD as well.
     """
 

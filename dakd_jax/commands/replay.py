@@ -11,7 +11,6 @@ from rich.console import Console
 
 from dakd_jax.basics import plugs
 from dakd_jax.commands import COMMANDS, DIVERGED, DONE, KEEP, Command, Context
-from dakd_jax.objectives import options
 
 MOST_PLACES = 10  # that are listed
 
@@ -30,7 +29,7 @@ def replay(path: str, console: Console, plugins: tuple[str, ...] | None = None) 
       path: of the bundle, see training/watch/black_box.py.
       plugins: take the place of those that its config names.
     """
-    from dakd_jax.objectives import paradigms
+    from dakd_jax.objectives import options, paradigms
     from dakd_jax.stages import settings
     from dakd_jax.training.watch import black_box
 
@@ -60,15 +59,14 @@ def _run_again(bundle, chosen) -> tuple[dict[str, float], list[str]]:
     from dakd_jax.training import train_state, train_step
     from dakd_jax.training.watch import black_box, diagnosis
 
-    state = black_box.fill(train_state.blank(chosen), bundle.state)
+    state = black_box.fill(train_step.blank(chosen), bundle.state)
     teacher = None
     if bundle.teacher:
         teacher = black_box.fill(train_state.blank_segmenter(chosen.models.teacher), bundle.teacher)
     inputs = (state, teacher, bundle.batch, chosen.weights)
     statics = {"models": chosen.models, "options": chosen.options}
     found = diagnosis.first_nonfinite(*inputs, **statics)
-    optimizers = {"optimizer": chosen.optimizer, "discriminator_optimizer": chosen.discriminator_optimizer}
-    _, losses = train_step.train_step(*inputs, bundle.rates, **statics, **optimizers)
+    _, losses = train_step.train_step(*inputs, bundle.rates, **statics, optimizer=chosen.optimizer)
     return {term: float(value) for term, value in losses.items() if term != train_step.FINITE}, found
 
 

@@ -121,7 +121,7 @@ def do_job(context: Context) -> None:
     from dakd_jax.training.runtime import deterministic
 
     (file,) = context.words
-    deterministic.set_up(processes.deterministic(file))  # before the next line, which imports jax
+    deterministic.set_up(processes.deterministic(file))  # before jax looks for a device
     from dakd_jax.studies.paper_tables.jobs import jobs
 
     with workdirs.telling_disk_faults(pathlib.Path(jobs.workdir(file))):

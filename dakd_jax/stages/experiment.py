@@ -18,7 +18,7 @@ from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import preflight, settings, stage_identity, weights
-from dakd_jax.training import checkpoint_files
+from dakd_jax.training import checkpoint_files, train_state, train_step
 from dakd_jax.training.loop import train
 from dakd_jax.training.stage_job import Job, StageSettings
 
@@ -215,7 +215,12 @@ class Experiment:
             folder=planned.folder,
             settings=chosen,
             segmenter=start,
-            discriminators=weights.start_discriminators(self.config, chosen, len(self.feed.class_names)),
+            adaptation=train_state.init_methods(
+                chosen.options.methods, self.config.seed, start, chosen.models.segmenter
+            ),
+            terms=train_step.init_terms(
+                chosen.options, chosen.models, functools.partial(train_state.init_key, self.config.seed), chosen.size
+            ),
             teacher=teacher,
             batches=lambda step: self.feed.train_batches(
                 seed=self.config.seed,
@@ -223,6 +228,7 @@ class Experiment:
                 labelled=stage.labelled,
                 with_target=stage.adapt,
                 mix_classes=stage.distil_target,
+                extras=train_step.data_wanted(chosen.options),
                 unreadable=unreadable,
             ),
             eval_batches=self.evaluator.batches if self.evaluator else None,

@@ -17,7 +17,7 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
-from dakd_jax.training import train_state
+from dakd_jax.training import train_state, train_step
 
 GB = 1e9
 _SPARE = 1.02  # names, metadata and metrics beside the tensors
@@ -75,7 +75,7 @@ def check_disk(config, planned: Iterable, workdir: pathlib.Path, num_classes: in
 def _bytes_to_come(config, one, num_classes: int) -> int:
     """Of one stage: the checkpoints that are kept, the one being written, and the files of finished weights."""
     chosen = settings.stage_settings(config, one.stage, num_classes)
-    state = train_state.blank(chosen)
+    state = train_step.blank(chosen)
     sizes = {
         name: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
         for name, tree in {"state": state, "weights": (state.params, state.batch_stats)}.items()
@@ -122,6 +122,7 @@ def _kind(config: dict, stage: paradigms.Stage) -> str:
         {
             "networks": [[config[network].get(field) for field in NETWORK_SPEED] for network in networks],
             "discriminator": config["discriminator"],
+            "methods": list(config.get("adaptation", {}).get("methods", ["adversarial"])),
             "data": [config["data"].get(field) for field in DATA_SPEED],
             "precision": config["train"].get("precision"),
             "stage": [stage.adapt, stage.distil_source, stage.distil_target],

@@ -2,20 +2,20 @@
 
 import math
 
+from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice, predict
 from dakd_jax.models.backbones.drn import ARCHITECTURES
-from dakd_jax.models.discriminator import MIN_SIZE, Discriminator
+from dakd_jax.models.discriminator import MIN_SIZE
 from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.preprocessing import TRUNK_NORMALISERS
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives import paradigms
-from dakd_jax.objectives.adaptation.adversarial import LEVELS
-from dakd_jax.objectives.distillation import KL_REDUCTIONS
-from dakd_jax.objectives.judges import JUDGES
-from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.objectives import options, paradigms
+from dakd_jax.objectives.context import SOURCE, TARGET
+from dakd_jax.objectives.optimizers import SegmenterOptimizer
+from dakd_jax.objectives.terms import TERMS
 from dakd_jax.training.stage_job import StageSettings
-from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
+from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepModels, StepOptions
 
 AUXILIARY_LAYERS = (6, 7)
 SELECTIONS = ("most_improved", "least_improved", "random")  # of config.figures: by what pictures are chosen
@@ -23,14 +23,14 @@ MOST_PICTURES = 8  # that one figure holds
 SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others
 POSITIVE = {
     "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints", "select_pictures"),
-    "optim": ("learning_rate", "discriminator_learning_rate", "power"),
+    "optim": ("learning_rate", "power"),
     "eval": ("batch_size",),
 }
 NOT_NEGATIVE = {
     "train": ("eval_every", "keep_every", "max_skipped"),
     "optim": ("decay_steps", "momentum", "weight_decay"),
     "eval": ("pictures",),
-    "loss": ("seg_auxiliary", "kl", "mse", "ce", "target", "adversarial_auxiliary", "adversarial_main"),
+    "loss": ("seg_auxiliary", "target"),
 }
 
 
@@ -51,17 +51,20 @@ def words(value) -> tuple[str, ...]:
 
 
 def check(config) -> None:
-    """Raises a UserError for the first field that cannot work."""
+    """Loads the config's plugins, adds the fields that these bring, and checks all fields.
+
+    Raises:
+      UserError: the first field that cannot work.
+    """
+    plugs.load(config.get("plugins", ()))
+    options.fill_defaults(config)
     if isinstance(config.goal, str) or not config.goal:
         raise UserError(f"config.goal={config.goal!r}: name at least one of {', '.join(paradigms.STAGES)}, as a tuple")
     for name in config.goal:
         _choose("goal", name, paradigms.STAGES)
     _check_networks(config)
     _check_numbers(config)
-    _choose("loss.kl_reduction", config.loss.kl_reduction, KL_REDUCTIONS)
-    _choose("loss.mse_on", config.loss.mse_on, ("log_probabilities", "features"))
-    _choose("loss.adversarial", config.loss.adversarial, JUDGES)
-    _choose("loss.levels", config.loss.levels, LEVELS)
+    options.check(config)
     _choose("train.on_nonfinite", config.train.on_nonfinite, ("stop", "skip"))
     _choose("train.precision", config.train.precision, PRECISIONS)
     _choose("train.select", config.train.select, checkpoint_choice.CHOICES)
@@ -90,7 +93,6 @@ def _check_networks(config) -> None:
         _choose(f"{network}.auxiliary_layer", config[network].auxiliary_layer, AUXILIARY_LAYERS)
         _choose(f"{network}.normaliser", config[network].normaliser, TRUNK_NORMALISERS)
         _positive(f"{network}.width", config[network].width)
-    _positive("discriminator.width", config.discriminator.width)
     _choose("student.init_from", config.student.init_from, ("", "student"))
     _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
 
@@ -136,35 +138,48 @@ def stage_settings(config, stage: paradigms.Stage, num_classes: int) -> StageSet
     loss, optim = config.loss, config.optim
     models = StepModels(
         segmenter=segmenter(config[stage.network], num_classes),
-        discriminator=Discriminator(width=float(config.discriminator.width)),
         teacher=segmenter(config.teacher, num_classes) if stage.distils else None,
     )
-    options = StepOptions(
-        adapt=stage.adapt,
-        adversarial=loss.adversarial,
-        levels=loss.levels,
-        kl_reduction=loss.kl_reduction,
-        mse_on=loss.mse_on,
+    methods = options.make_methods(config) if stage.adapt else ()
+    terms = _active_terms(config, stage)
+    step_options = StepOptions(
+        terms=terms,
+        methods=methods,
+        sees_target=_sees_target(stage, methods, terms),
         teacher_statistics=config.teacher.statistics,
         skip_nonfinite=config.train.on_nonfinite == "skip",
         precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
     )
     weights = LossWeights(
+        terms=options.term_weights(config),
+        methods=options.method_weights(config) if stage.adapt else {},
         seg_auxiliary=loss.seg_auxiliary,
-        adversarial_auxiliary=loss.adversarial_auxiliary,
-        adversarial_main=loss.adversarial_main,
-        kl=loss.kl,
-        mse=loss.mse,
-        ce=loss.ce,
         distil_source=float(stage.distil_source),
         distil_target=loss.target * stage.distil_target,
         watch_inactive=loss.watch_inactive,
     )
+    width, height = config.data.source_size
     return StageSettings(
         models=models,
-        options=options,
+        options=step_options,
         weights=weights,
         optimizer=SegmenterOptimizer(optim.momentum, optim.nesterov, optim.weight_decay),
-        discriminator_optimizer=DiscriminatorOptimizer(),
         steps=config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
+        size=(height, width),
     )
+
+
+def _active_terms(config, stage: paradigms.Stage) -> tuple[ActiveTerm, ...]:
+    """Terms that a stage has: a weight of 0 costs nothing, unless all distillation terms are watched."""
+    wanted = {SOURCE} | ({TARGET} if stage.adapt else set()) | ({"distillation"} if stage.distils else set())
+    return tuple(
+        ActiveTerm(term, tuple(options.term_options(config, name).items()))
+        for name, term in TERMS.items()
+        if term.group in wanted
+        and (options.value(config, f"loss.{name}") or (term.group == "distillation" and config.loss.watch_inactive))
+    )
+
+
+def _sees_target(stage: paradigms.Stage, methods, terms) -> bool:
+    learnt_from = any(TARGET in method.PASSES for method in methods) or any(t.term.group == TARGET for t in terms)
+    return stage.adapt and (stage.distil_target or learnt_from)

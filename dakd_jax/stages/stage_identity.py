@@ -8,14 +8,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dakd_jax.basics import records
-from dakd_jax.objectives import paradigms
+from dakd_jax.objectives import options, paradigms
+from dakd_jax.objectives.adaptation import METHODS
+from dakd_jax.objectives.terms import TERMS
 from dakd_jax.stages import weights
 
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1
 
 # {field: value under which the numbers are those of before the field was there}; at that value it does not count.
-ADDED_LATER: dict[str, object] = {}
+ADDED_LATER: dict[str, object] = {"loss.segmentation": 1.0, options.CHOSEN: ("adversarial",)}
 
 Stage = paradigms.Stage
 
@@ -39,8 +41,6 @@ def _distils(config, stage: Stage) -> bool:
     return stage.distil_source or (stage.distil_target and config.loss.target != 0)
 
 
-_ADVERSARIAL = ("adversarial", "levels", "adversarial_auxiliary", "adversarial_main")
-_DISTILLATION = ("kl", "kl_reduction", "mse", "mse_on", "ce")
 _FILES = (
     "root", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "target_recursive", "source_list", "records_dir",
     "toy.*",
@@ -78,19 +78,12 @@ EXEMPT = (
     Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
     Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
     Exempt(("teacher.statistics",), "how a frozen teacher is asked", lambda c, s: not s.distils),
-    Exempt(("discriminator.*", "optim.discriminator_learning_rate"), "there is none", lambda c, s: not s.adapt),
-    Exempt(tuple(f"loss.{name}" for name in _ADVERSARIAL), "nothing is adapted", lambda c, s: not s.adapt),
-    Exempt(tuple(f"loss.{name}" for name in _DISTILLATION), "nothing is distilled", lambda c, s: not _distils(c, s)),
-    Exempt(("loss.kl_reduction",), "its term has no weight", lambda c, s: c.loss.kl == 0),
-    Exempt(("loss.mse_on",), "its term has no weight", lambda c, s: c.loss.mse == 0),
+    Exempt((options.CHOSEN,), "nothing is adapted", lambda c, s: not s.adapt),
     Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),
 )
 
-# A term of this weight is as one that is not there.
-_WEIGHTS = (
-    "loss.kl", "loss.mse", "loss.ce", "loss.target", "loss.seg_auxiliary", "loss.adversarial_auxiliary",
-    "loss.adversarial_main", "data.class_mix",
-)  # fmt: skip
+# Factors of which 0 is as what is not there; loss terms and methods say theirs themselves.
+_WEIGHTS = ("loss.target", "loss.seg_auxiliary", "data.class_mix")
 
 
 def exempt(field: str, config, stage: Stage) -> str:
@@ -103,10 +96,45 @@ def exempt(field: str, config, stage: Stage) -> str:
         named = any(field == name or (name.endswith(".*") and field.startswith(name[:-1])) for name in rule.fields)
         if named and rule.of(config, stage):
             return rule.why
-    if field in _WEIGHTS:
-        group, name = field.split(".")
-        return "a term of weight 0" if config[group][name] == 0 else ""
+    if field in _WEIGHTS and options.value(config, field) == 0:
+        return "a term of weight 0"
+    return _exempt_of_term(field, config, stage) or _exempt_of_method(field, config, stage)
+
+
+def _exempt_of_term(field: str, config, stage: Stage) -> str:
+    """As exempt(), of a field that a loss term brings."""
+    for name, term in TERMS.items():
+        if field not in term.fields():
+            continue
+        if term.group == "distillation" and not _distils(config, stage):
+            return "nothing is distilled"
+        if term.group == "target" and not stage.adapt:
+            return "nothing is learnt from the target"
+        without = options.value(config, f"loss.{name}") == 0
+        return "its term has no weight" if without and field not in ADDED_LATER else ""
     return ""
+
+
+def _exempt_of_method(field: str, config, stage: Stage) -> str:
+    """As exempt(), of a field that an adaptation method brings."""
+    for name, method in METHODS.items():
+        fields = method.fields()
+        if field not in fields:
+            continue
+        if not stage.adapt:
+            return "nothing is adapted"
+        if name not in config.adaptation.methods:
+            return "its method is not used"
+        return "a term of weight 0" if fields[field].weight and options.value(config, field) == 0 else ""
+    return ""
+
+
+def plugins(config, stage: Stage) -> dict[str, str]:
+    """{what: sha256 of its source} of what a stage uses and a plugin brought (docs/EXTENDING.md)."""
+    used = [(TERMS, name) for name, term in TERMS.items() if not _exempt_of_term(f"loss.{name}", config, stage)]
+    used += [(METHODS, name) for name in config.adaptation.methods if stage.adapt]
+    found = {f"{registry.kind} {name}": registry.source_hash(name) for registry, name in used}
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def counted(config, stage: Stage) -> dict:
@@ -143,4 +171,5 @@ def identity(
         "steps": config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         "parents": parents,
     }
-    return records.plain(found | ({"selection": selection} if selection else {}))
+    more = {"selection": selection, "plugins": plugins(config, stage)}
+    return records.plain(found | {name: value for name, value in more.items() if value})

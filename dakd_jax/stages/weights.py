@@ -147,10 +147,3 @@ def start(model: Segmenter, network, seed: int, role: str) -> dict:
 def start_text(network) -> str:
     """For people: where a network starts."""
     return f"trunk {network.pretrained}" if network.pretrained else "random weights"
-
-
-def start_discriminators(config, chosen, num_classes: int) -> dict:
-    """Fresh discriminators of a stage, {} without adaptation."""
-    if not chosen.options.adapt:
-        return {}
-    return train_state.init_discriminators(chosen.models.discriminator, config.seed, num_classes, chosen.options.levels)

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from dakd_jax.basics import disk_faults, records
 from dakd_jax.basics.errors import UserError
 
-FORMAT = 3  # 1: the state under default/, without about.json; 2: about.json without the files and without its own hash
+# 1: the state under default/, without about.json; 2: about.json without the files and without its own hash; 3: a state
+# as train_state.StateOfFormat3.
+FORMAT = 4
 ABOUT, STATE, STATE_OF_FORMAT_1 = "about.json", "state", "default"
 DAMAGED = "damaged-"  # begins the name of a checkpoint that was set aside
 _HASH = "hash"  # of about.json's other content
-_NEEDED = {1: set(), 2: {"identity", "checksum"}, 3: {"identity", "checksum", "files", _HASH}}  # keys by format
+_WHOLE = {"identity", "checksum", "files", _HASH}
+_NEEDED = {1: set(), 2: {"identity", "checksum"}, 3: _WHOLE, 4: _WHOLE}  # keys by format
 _MOST = 3  # problems of one checkpoint in one message
 
 

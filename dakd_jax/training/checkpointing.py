@@ -19,7 +19,7 @@ from dakd_jax.basics import disk_faults, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.training import checkpoint_files
 from dakd_jax.training.checkpoint_files import DAMAGED, FORMAT, STATE, STATE_OF_FORMAT_1, Damaged
-from dakd_jax.training.train_state import TrainState, copied, named_leaves
+from dakd_jax.training.train_state import TrainState, as_format_3, copied, from_format_3, named_leaves
 
 _UNFINISHED, _REMOVED = ".unfinished-", ".removed-"
 MOST_DIFFERENCES = 8  # listed in one message
@@ -175,9 +175,10 @@ class Checkpoints:
         stored = path / (STATE_OF_FORMAT_1 if about["format"] == 1 else STATE)
         with _noted(path, about):
             tree = disk_faults.retried(lambda: self._orbax.metadata(stored).item_metadata.tree)
-        if difference := _difference(tree, like):
+        stored_like = as_format_3(like) if about["format"] <= 3 else like
+        if difference := _difference(tree, stored_like):
             raise self._other(path, difference)
-        restore = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
+        restore = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, stored_like))
         with _noted(path, about):
             state = disk_faults.retried(lambda: self._orbax.restore(stored, args=restore))
         if about["format"] > 1 and checksum(state) != about["checksum"]:
@@ -187,7 +188,7 @@ class Checkpoints:
                 f"{path}: its files are those that were saved, but not the tensors read from them; that may be faulty "
                 "memory: try again, or delete that folder to go on from the one before"
             )
-        return state, about.get("told", {})
+        return from_format_3(state, like) if about["format"] <= 3 else state, about.get("told", {})
 
     def _refuse_others(self, path: pathlib.Path, about: dict) -> None:
         if not checkpoint_files.is_known(about):
@@ -219,7 +220,7 @@ class Checkpoints:
         self._report(f"checkpoint {step} is damaged ({reason}): set aside as {aside}; {left}")
 
 
-def checksum(state: TrainState) -> str:
+def checksum(state) -> str:
     """sha256 in hex over names, dtypes, shapes and bytes of all tensors."""
     return records.hash_arrays({name: np.asarray(leaf) for name, leaf in named_leaves(state).items()})
 
@@ -240,7 +241,7 @@ def _noted(path: pathlib.Path, about: dict) -> Iterator[None]:
         raise
 
 
-def _difference(stored, like: TrainState) -> str:
+def _difference(stored, like) -> str:
     """The first tensor in which a stored state differs from `like`, '' when none does; reads no tensor."""
 
     found, wanted = ({n: tuple(leaf.shape) for n, leaf in named_leaves(tree).items()} for tree in (stored, like))

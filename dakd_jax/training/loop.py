@@ -1,5 +1,6 @@
 """The loop of one stage: state, data, step, evaluation, checkpoints, logs."""
 
+import contextlib
 from typing import NamedTuple
 
 import jax
@@ -11,15 +12,16 @@ from dakd_jax.basics.progress import StageProgress, significant
 from dakd_jax.evaluation import predict
 from dakd_jax.evaluation.checkpoint_choice import best_step
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
-from dakd_jax.training import optimizers, train_state
+from dakd_jax.objectives import optimizers
+from dakd_jax.objectives.adaptation import Method
+from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import Job
-from dakd_jax.training.train_step import FINITE, LearningRates, train_step
+from dakd_jax.training.train_step import FINITE, learning_rates, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
-from dakd_jax.training.watch.discriminator_watch import DiscriminatorWatch
 from dakd_jax.training.watch.energy import EnergyMeter
 from dakd_jax.training.watch.training_log import Row, TrainingLog
 
@@ -75,7 +77,7 @@ def _train(job, console):
         try:
             state, timing, skipped = _loop(job, state, checkpoints, log, console, stop)
             state = _chosen(job, state, checkpoints, console)
-            return Trained({"params": state.params, "batch_stats": state.batch_stats}, int(state.step), timing, skipped)
+            return Trained(_finished(job, state), int(state.step), timing, skipped)
         except BadStep as error:
             bad = error.with_traceback(None)  # its frames hold a state and batches on the device
         finally:
@@ -97,6 +99,17 @@ def _chosen(job, last, checkpoints, console):
     return last
 
 
+def _finished(job, state) -> dict:
+    """{'params', 'batch_stats'} that count, as the methods leave them at the end of a stage."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    for method in job.settings.options.methods:
+        if type(method).finish is not Method.finish:
+            with contextlib.closing(job.batches(job.settings.steps)) as batches:
+                mine = state.adaptation[method.NAME]
+                variables = method.finish(mine, variables, batches, job.settings.models.segmenter)
+    return variables
+
+
 def _best(job, checkpoints, *about_to_be_saved):
     """Step of the best candidate that there is a checkpoint of."""
     checkpoints.wait()
@@ -107,9 +120,9 @@ def _first_state(job):
     settings = job.settings
     state = train_state.create(
         job.segmenter,
-        job.discriminators if settings.options.adapt else {},
+        job.adaptation,
+        job.terms,
         optimizer=settings.optimizer,
-        discriminator_optimizer=settings.discriminator_optimizer,
     )
     # The step donates its state: it must not eat the weights that other stages start from.
     return jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
@@ -126,7 +139,6 @@ def _step(job, state, batch, rate):
         models=settings.models,
         options=settings.options,
         optimizer=settings.optimizer,
-        discriminator_optimizer=settings.discriminator_optimizer,
     )
 
 
@@ -139,18 +151,17 @@ def _memory_plan(job):
         job.teacher,
         batch,
         settings.weights,
-        _rate(_learning_rates(job.config.optim, settings.steps), 0),
+        _rate(_learning_rates(job), 0),
         models=settings.models,
         options=settings.options,
         optimizer=settings.optimizer,
-        discriminator_optimizer=settings.discriminator_optimizer,
     ).compile()
     return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=batch)
 
 
 def _steps_again(job, checkpoints) -> going_back.Steps:
     """The steps of the loop, for the way to a bad one."""
-    rates = _learning_rates(job.config.optim, job.settings.steps)
+    rates = _learning_rates(job)
 
     def start():
         first = _first_state(job)
@@ -193,14 +204,14 @@ def _loop(job, state, checkpoints, log, console, stop):
     def say(line):
         console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
 
-    rates, wait, losses = _learning_rates(job.config.optim, settings.steps), DataWait(), {}
+    rates, wait, losses = _learning_rates(job), DataWait(), {}
     watch = _watch(job, checkpoints)
     rows = TrainingLog(
         log,
-        pictures=(2 if settings.options.adapt else 1) * job.config.data.batch_size,
+        pictures=len(settings.options.passes) * job.config.data.batch_size,
         steps=settings.steps,
         watch=watch,
-        discriminators=_discriminator_watch(settings, config),
+        watchers=_watchers(settings, config),
         say=say,
     )
     advice = SlowDataAdvice(say)
@@ -273,19 +284,21 @@ def _evaluated(job, step) -> bool:
     return bool(due and (job.selection or job.eval_batches))
 
 
-def _discriminator_watch(settings, config):
+def _watchers(settings, config):
     rows = -(-settings.steps // config.log_every)
-    return DiscriminatorWatch(settings.options.adversarial, rows) if settings.options.adapt else None
+    return [watcher for method in settings.options.methods if (watcher := method.watch(rows))]
 
 
-def _learning_rates(optim, steps):
-    """Learning rates [steps] of the segmenter and the discriminators."""
+def _learning_rates(job):
+    """{name: learning rates [steps]} of the segmenter and of the methods' optimisers."""
+    optim, steps = job.config.optim, job.settings.steps
     decay = optimizers.polynomial_decay(1.0, horizon=optim.decay_steps or steps, power=optim.power, steps=steps)
-    return optim.learning_rate * decay, optim.discriminator_learning_rate * decay
+    rates = learning_rates(job.settings.options, optim.learning_rate)
+    return {name: rate * decay for name, rate in rates.items()}
 
 
 def _rate(rates, step):
-    return LearningRates(*(np.float32(series[step]) for series in rates))
+    return {name: np.float32(series[step]) for name, series in rates.items()}
 
 
 def _has_evaluation(job, step) -> bool:

@@ -7,20 +7,24 @@ from collections.abc import Callable, Sized
 import numpy as np
 
 from dakd_jax.evaluation.checkpoint_choice import Selection
-from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class StageSettings:
-    """All that the training of one stage is made of, apart from data and weights."""
+    """All that the training of one stage is made of, apart from data and weights.
+
+    Attributes:
+      size: (height, width) of the source's training pictures.
+    """
 
     models: StepModels
     options: StepOptions
     weights: LossWeights
     optimizer: SegmenterOptimizer
-    discriminator_optimizer: DiscriminatorOptimizer
     steps: int
+    size: tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Job:
     Attributes:
       title, stage, folder: what it is called, by people and in paradigms.STAGES, and where everything about it goes.
       settings: networks, losses, optimisers, steps.
-      segmenter, discriminators: weights that it starts from.
+      segmenter: weights that it starts from.
+      adaptation, terms: what adaptation methods and loss terms start from, see TrainState.
       teacher: frozen {'params', 'batch_stats'}, or None.
       batches: start step -> endless iterator of training batches.
       eval_batches: () -> one pass over target val; None when there is none.
@@ -47,7 +52,8 @@ class Job:
     folder: pathlib.Path
     settings: StageSettings
     segmenter: dict
-    discriminators: dict
+    adaptation: dict
+    terms: dict
     teacher: dict | None
     batches: Callable
     eval_batches: Callable | None

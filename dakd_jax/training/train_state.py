@@ -2,6 +2,7 @@
 
 import functools
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import flax.struct
@@ -9,24 +10,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives.adaptation.adversarial import LEVELS
-from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
+from dakd_jax.objectives.adaptation import Method
+from dakd_jax.objectives.optimizers import SegmenterOptimizer
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """A pytree with the step, the segmenter and the discriminators (empty dicts without adaptation).
+    """A pytree of all that training changes. The frozen teacher is no part of it: it is an argument of the step.
 
-    The frozen teacher is no part of it: it is an argument of the step.
+    Attributes:
+      step: int32 scalar, how many were made.
+      params, batch_stats, opt_state: of the segmenter.
+      adaptation: {method: its state}; {} without any.
+      terms, terms_opt_state: {loss term: its trainable parameters}, and the optimiser's state; {} without any.
     """
 
     step: jax.Array
     params: dict
     batch_stats: dict
     opt_state: tuple
-    discriminators: dict
-    discriminators_opt_state: dict
+    adaptation: dict
+    terms: dict
+    terms_opt_state: Any
 
 
 def init_key(seed: int, role: str) -> jax.Array:
@@ -51,55 +56,62 @@ def blank_segmenter(model: Segmenter) -> dict:
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-def init_discriminators(model: Discriminator, seed: int, num_classes: int, levels: str) -> dict:
-    """{level: parameters} for the levels of LEVELS[levels]."""
-    keys = {level: init_key(seed, f"discriminator/{level}") for level in LEVELS[levels]}
-    return {level: _init_discriminator(key, model=model, num_classes=num_classes) for level, key in keys.items()}
-
-
-@functools.partial(jax.jit, static_argnames=("model", "num_classes"))
-def _init_discriminator(key, *, model, num_classes):
-    return model.init(key, jnp.zeros((1, 32, 32, num_classes)))["params"]
-
-
-def blank(chosen) -> TrainState:
-    """A state of shapes alone for stage_job.StageSettings, to be filled from a file; compiles nothing."""
-    levels = LEVELS[chosen.options.levels] if chosen.options.adapt else ()
-    return _blank(chosen.models, levels, chosen.optimizer, chosen.discriminator_optimizer)
-
-
-@functools.cache  # of all stages of a plan, most have one kind of state
-def _blank(models, levels, optimizer, discriminator_optimizer):
-    def make():
-        key, classes = jax.random.key(0), jnp.zeros((1, 32, 32, models.segmenter.num_classes))
-        discriminators = {level: models.discriminator.init(key, classes)["params"] for level in levels}
-        variables = models.segmenter.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
-        return create(
-            {"params": variables["params"], "batch_stats": variables["batch_stats"]},
-            discriminators,
-            optimizer=optimizer,
-            discriminator_optimizer=discriminator_optimizer,
-        )
-
-    return jax.eval_shape(make)
+def init_methods(methods: Sequence[Method], seed: int, student: dict, model: Segmenter) -> dict:
+    """{method: its state at step 0} beside a student that starts from {'params', 'batch_stats'}."""
+    key = functools.partial(init_key, seed)
+    return {method.NAME: method.init(key, student, model) for method in methods}
 
 
 def create(
-    segmenter: dict,
-    discriminators: dict,
-    *,
-    optimizer: SegmenterOptimizer,
-    discriminator_optimizer: DiscriminatorOptimizer,
+    segmenter: dict, adaptation: dict, terms: dict | None = None, *, optimizer: SegmenterOptimizer
 ) -> TrainState:
-    """A state at step 0 around given weights: optimisers and schedules are always new."""
-    tx = discriminator_optimizer.build()
+    """A state at step 0 around given weights: optimisers and schedules are always new.
+
+    Args:
+      segmenter: {'params', 'batch_stats'}.
+      adaptation: see init_methods.
+      terms: {loss term: its trainable parameters}.
+    """
+    tx = optimizer.build()
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=segmenter["params"],
         batch_stats=segmenter["batch_stats"],
-        opt_state=optimizer.build().init(segmenter["params"]),
-        discriminators=discriminators,
-        discriminators_opt_state={level: tx.init(params) for level, params in discriminators.items()},
+        opt_state=tx.init(segmenter["params"]),
+        adaptation=adaptation,
+        terms=terms or {},
+        terms_opt_state=tx.init(terms) if terms else {},
+    )
+
+
+class StateOfFormat3(flax.struct.PyTreeNode):
+    """The state as checkpoints up to format 3 hold it."""
+
+    step: jax.Array
+    params: dict
+    batch_stats: dict
+    opt_state: tuple
+    discriminators: dict
+    discriminators_opt_state: dict
+
+
+def as_format_3(state: TrainState) -> StateOfFormat3:
+    """The same in the older form, which knows the adversarial method alone."""
+    own = state.adaptation.get("adversarial", {"discriminators": {}, "opt_state": {}})
+    return StateOfFormat3(
+        state.step, state.params, state.batch_stats, state.opt_state, own["discriminators"], own["opt_state"]
+    )
+
+
+def from_format_3(old: StateOfFormat3, like: TrainState) -> TrainState:
+    """A state of the form of `like` with what the older one holds."""
+    own = {"discriminators": old.discriminators, "opt_state": old.discriminators_opt_state}
+    return like.replace(
+        step=old.step,
+        params=old.params,
+        batch_stats=old.batch_stats,
+        opt_state=old.opt_state,
+        adaptation={"adversarial": own} if "adversarial" in like.adaptation else {},
     )
 
 

@@ -1,25 +1,28 @@
 """One iteration of training, from state and batch to state and losses.
 
-Order (as in the released code): gradients of the source losses, then of the target losses, added up; then the
-discriminators' gradients on the detached predictions; then all optimisers step. Batch-norm statistics are those
-of each domain's own batch.
+Order (as in the released code): gradients of the source losses, then of the target losses, added up; then what the
+adaptation methods train (the discriminators on the detached predictions); then all optimisers step. Batch-norm
+statistics are those of each pass's own batch.
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
-from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.precision import computing_params, widened
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
-from dakd_jax.objectives import distillation, segmentation
-from dakd_jax.objectives.adaptation import adversarial
-from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
+from dakd_jax.objectives.adaptation import Method, Tools
+from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET, Context, Outputs, Part, total
+from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
+from dakd_jax.objectives.terms import LossTerm
+from dakd_jax.training import train_state
 from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
@@ -28,26 +31,27 @@ FINITE = "finite"
 class LossWeights(flax.struct.PyTreeNode):
     """The lambdas of the objective, all traced: changing one compiles nothing.
 
-    distil_source and distil_target (0 or lambda_target) multiply the whole distillation loss of a domain; at 0 the
-    teacher is not run there, unless watch_inactive asks for the terms' values.
+    Attributes:
+      terms: {loss term: weight}.
+      methods: {adaptation method: {weight: value}}.
+      seg_auxiliary: weighs every auxiliary term of segmentation and KL.
+      distil_source, distil_target: 0 or lambda_target; multiply the whole distillation loss of a domain; at 0 the
+        teacher is not run there, unless watch_inactive asks for the terms' values.
     """
 
-    seg_auxiliary: float = 0.1  # weighs every auxiliary term of segmentation and KL
-    adversarial_auxiliary: float = 2e-4
-    adversarial_main: float = 1e-3
-    kl: float = 0.1
-    mse: float = 0.01
-    ce: float = 1.0
+    terms: dict[str, float]
+    methods: dict[str, dict[str, float]]
+    seg_auxiliary: float = 0.1
     distil_source: float = 0.0
     distil_target: float = 0.0
     watch_inactive: bool = False
 
 
-class LearningRates(flax.struct.PyTreeNode):
-    """Learning rates of this step."""
+class ActiveTerm(NamedTuple):
+    """A loss term that has a weight, and the values of its options."""
 
-    segmenter: float
-    discriminator: float
+    term: LossTerm
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,52 +59,71 @@ class StepOptions:
     """What shapes the compiled step.
 
     Attributes:
-      adapt: train against discriminators on target pictures; without it the batch needs no target.
-      adversarial: 'vanilla' or 'least_squares'.  levels: 'multi' or 'single'.
-      kl_reduction: see losses.distillation.kl_divergence.
-      mse_on: 'log_probabilities' of the auxiliary head, or 'features' under it.
+      terms: loss terms in the order in which they are added up.
+      methods: adaptation methods in the order in which they act.
+      sees_target: whether the student is run on target pictures.
       teacher_statistics: 'running', or those of the 'batch'.
       skip_nonfinite: leave the state as it was where anything that is watched is not finite.
       precision: what all networks compute in, a key of models.precision.PRECISIONS.
     """
 
-    adapt: bool = True
-    adversarial: str = "vanilla"
-    levels: str = "multi"
-    kl_reduction: str = "mean"
-    mse_on: str = "log_probabilities"
+    terms: tuple[ActiveTerm, ...]
+    methods: tuple[Method, ...] = ()
+    sees_target: bool = True
     teacher_statistics: str = "running"
     skip_nonfinite: bool = False
     precision: str = "float32"
 
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """What the student is run on, in order: source, target, and what methods add."""
+        more = [name for method in self.methods for name in method.PASSES if name not in (SOURCE, TARGET)]
+        return (SOURCE, *[TARGET] * self.sees_target, *dict.fromkeys(more))
+
 
 @dataclasses.dataclass(frozen=True)
 class StepModels:
-    """The modules of a step; teacher is None without distillation."""
+    """The networks of a step; teacher is None without distillation."""
 
     segmenter: Segmenter
-    discriminator: Discriminator
     teacher: Segmenter | None = None
 
 
-def _forward(model, variables, images, *, train, precision="float32"):
-    """({level: log-probabilities}, features, new batch statistics) of a segmenter on uint8 pictures."""
+class Gradients(NamedTuple):
+    """All that one iteration finds out before any optimiser steps.
+
+    Attributes:
+      trained: {'params': of the segmenter, 'terms': of the loss terms' own parameters}.
+      batch_stats: of the segmenter after its passes.
+      losses: {'loss/<pass>/<curve>': scalar}.
+      outputs: {pass: Outputs}, constants.
+      batch: as the methods prepared it.
+    """
+
+    trained: dict
+    batch_stats: dict
+    losses: dict
+    outputs: dict
+    batch: dict
+
+
+def outputs_of(model: Segmenter, variables: dict, images: jax.Array, statistics: str, precision: str = "float32"):
+    """(Outputs, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3]."""
     params = variables["params"]
     x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
     variables = variables | {"params": computing_params(params, precision)}
-    heads, updates = model.apply(variables, x, train=train, mutable=["batch_stats"])
+    heads, updates = model.apply(variables, x, train=statistics == "batch", mutable=["batch_stats"])
     size = images.shape[1:3]
-    log_probs = {level: log_probabilities(getattr(heads, level), size) for level in ("auxiliary", "main")}
-    return log_probs, widened(heads.features), updates.get("batch_stats", variables["batch_stats"])
+    log_probs = {level: log_probabilities(getattr(heads, level), size) for level in LEVELS}
+    outputs = Outputs(log_probs, {"auxiliary": widened(heads.features)}, "auxiliary")
+    return outputs, updates.get("batch_stats", variables["batch_stats"])
 
 
-def _teacher_forward(teacher, images, weight, weights, *, model, options):
-    """The teacher's (log-probabilities, features) without gradient; zeros where this domain does not distil."""
+def _teacher_outputs(teacher, images, weight, weights, *, model, options) -> Outputs:
+    """The teacher's outputs without gradient; zeros where this domain does not distil."""
 
     def run(images):
-        train = options.teacher_statistics == "batch"
-        log_probs, features, _ = _forward(model, teacher, images, train=train, precision=options.precision)
-        return log_probs, features
+        return outputs_of(model, teacher, images, options.teacher_statistics, options.precision)[0]
 
     shapes = jax.eval_shape(run, images)
 
@@ -111,137 +134,120 @@ def _teacher_forward(teacher, images, weight, weights, *, model, options):
     return jax.lax.stop_gradient(jax.lax.cond(active, run, skip, images))
 
 
-def _distillation(student, teacher, known, weights, options):
-    """(weighted sum, unweighted terms) of the three distillation losses on one domain's pictures.
+class _Sum:
+    """Adds up weighted terms in the order in which they come, and notes their values."""
 
-    known: uint8 [B, H, W], labels that take the place of the teacher's classes where not 255; or None.
-    """
-    (logp, features), (teacher_logp, teacher_features) = student, teacher
-    kl = functools.partial(distillation.kl_divergence, reduction=options.kl_reduction)
-    pair = (features, teacher_features) if options.mse_on == "features" else (
-        logp["auxiliary"], teacher_logp["auxiliary"])  # fmt: skip
-    terms = {
-        "kl_main": kl(logp["main"], teacher_logp["main"]),
-        "kl_auxiliary": kl(logp["auxiliary"], teacher_logp["auxiliary"]),
-        "mse_auxiliary": distillation.mean_squared_error(*pair),
-        "quasi_ce_main": distillation.quasi_teacher_cross_entropy(logp["main"], teacher_logp["main"], known),
-    }
-    total = (
-        weights.kl * (terms["kl_main"] + weights.seg_auxiliary * terms["kl_auxiliary"])
-        + weights.mse * terms["mse_auxiliary"]
-        + weights.ce * terms["quasi_ce_main"]
-    )
-    return total, terms
+    def __init__(self):
+        self.value, self.terms = None, {}
+
+    def add(self, parts: Mapping[str, Part], weight=None) -> None:
+        if not parts:
+            return
+        value = total(parts) if weight is None else weight * total(parts)
+        self.value = value if self.value is None else self.value + value
+        self.terms |= {curve: part.value for curve, part in parts.items()}
 
 
-def _with_distillation(total, terms, student, teacher, images, weight, weights, models, options, known=None):
-    """Adds one domain's distillation to its losses; a no-op without a teacher."""
-    if models.teacher is None:
-        return total, terms
-    guide = _teacher_forward(teacher, images, weight, weights, model=models.teacher, options=options)
-    distilled, more = _distillation(student, guide, known, weights, options)
-    return total + weight * distilled, terms | more
+def _add_terms(found: _Sum, group: str, context: Context, term_params, weights, options) -> None:
+    for term, values in options.terms:
+        if term.group == group:
+            mine = dataclasses.replace(context, options=dict(values), params=term_params.get(term.name, {}))
+            found.add(term.fn(mine), weights.terms[term.name])
 
 
-def _source_loss(params, batch_stats, teacher, batch, weights, *, models, options):
-    """Segmentation and distillation on source pictures."""
-    images = batch["source_image"]
-    variables = {"params": params, "batch_stats": batch_stats}
-    logp, features, batch_stats = _forward(models.segmenter, variables, images, train=True, precision=options.precision)
-    terms = {
-        f"seg_{level}": segmentation.cross_entropy(logp[level], batch["source_label"])
-        for level in ("main", "auxiliary")
-    }
-    total = terms["seg_main"] + weights.seg_auxiliary * terms["seg_auxiliary"]
-    total, terms = _with_distillation(
-        total, terms, (logp, features), teacher, images, weights.distil_source, weights, models, options
-    )
-    return total, (terms | {"total": total}, logp, batch_stats)
-
-
-def _target_loss(params, batch_stats, discriminators, teacher, batch, weights, *, models, options):
-    """Adversarial and distillation losses on target pictures."""
-    images = batch["target_image"]
-    variables = {"params": params, "batch_stats": batch_stats}
-    logp, features, batch_stats = _forward(models.segmenter, variables, images, train=True, precision=options.precision)
-    how = {"kind": options.adversarial, "precision": options.precision}
-    judged = adversarial.generator_terms(models.discriminator, discriminators, logp, **how)
-    total = sum(getattr(weights, f"adversarial_{level}") * term for level, term in judged.items())
-    terms = {f"adversarial_{level}": term for level, term in judged.items()}
-    known = batch.get("target_label")
-    total, terms = _with_distillation(
-        total, terms, (logp, features), teacher, images, weights.distil_target, weights, models, options, known
-    )
-    return total, (terms | {"total": total}, logp, batch_stats)
-
-
-def _discriminator_loss(discriminators, source, target, *, models, options):
-    how = {"kind": options.adversarial, "precision": options.precision}
-    terms = adversarial.discriminator_terms(models.discriminator, discriminators, source, target, **how)
-    return sum(terms.values()), terms
-
-
-def losses_and_gradients(state, teacher, batch, weights, *, models, options):
-    """All gradients of one iteration.
+def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *, domain, models, options):
+    """The loss of one pass.
 
     Returns:
-      (segmenter gradients, discriminator gradients {level: tree} or None, new batch statistics,
-      {'loss/<source|target|discriminator>/<term>': scalar}).
+      (scalar, ({curve: unweighted value}, Outputs, new batch statistics)).
     """
-    kw = {"models": models, "options": options}
-    (_, (terms, source_logp, stats)), grads = jax.value_and_grad(_source_loss, has_aux=True)(
-        state.params, state.batch_stats, teacher, batch, weights, **kw
-    )
-    losses = {f"loss/source/{k}": v for k, v in terms.items()}
-    if not options.adapt:
-        return grads, None, stats, losses
+    images = batch[f"{domain}_image"]
+    variables = {"params": trained["params"], "batch_stats": batch_stats}
+    outputs, batch_stats = outputs_of(models.segmenter, variables, images, "batch", options.precision)
+    context = Context(
+        domain, images, batch.get(f"{domain}_label"), batch, step, outputs,
+        auxiliary_weight=weights.seg_auxiliary, precision=options.precision,
+    )  # fmt: skip
+    found = _Sum()
+    _add_terms(found, domain, context, trained["terms"], weights, options)
+    for method in options.methods:
+        found.add(method.terms(adaptation[method.NAME], context, weights.methods.get(method.NAME, {})))
+    if models.teacher is not None and domain in (SOURCE, TARGET):
+        weight = getattr(weights, f"distil_{domain}")
+        guide = _teacher_outputs(teacher, images, weight, weights, model=models.teacher, options=options)
+        distilled = _Sum()
+        _add_terms(
+            distilled, "distillation", dataclasses.replace(context, teacher=guide), trained["terms"], weights, options
+        )
+        if distilled.value is not None:
+            value = weight * distilled.value
+            found.value = value if found.value is None else found.value + value
+            found.terms |= distilled.terms
+    value = jnp.zeros(()) if found.value is None else found.value
+    return value, (found.terms | {"total": value}, outputs, batch_stats)
 
-    (_, (terms, target_logp, stats)), target_grads = jax.value_and_grad(_target_loss, has_aux=True)(
-        state.params, stats, state.discriminators, teacher, batch, weights, **kw
-    )
-    grads = jax.tree.map(jnp.add, grads, target_grads)
-    (_, judged), discriminator_grads = jax.value_and_grad(_discriminator_loss, has_aux=True)(
-        state.discriminators, source_logp, target_logp, **kw
-    )
-    losses |= {f"loss/target/{k}": v for k, v in terms.items()}
-    losses |= {f"loss/discriminator/{k}": v for k, v in judged.items()}
-    return grads, discriminator_grads, stats, losses
+
+def _tools(state, models, options, student, rates) -> Tools:
+    def forward(variables, images, statistics):
+        return outputs_of(models.segmenter, variables, images, statistics, options.precision)
+
+    return Tools(state.step, student, forward, rates, options.precision)
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("models", "options", "optimizer", "discriminator_optimizer"),
-    donate_argnames=("state",),
-)
+def losses_and_gradients(state, teacher, batch, weights, *, models, options) -> Gradients:
+    """All gradients of one iteration; arguments as train_step's."""
+    student = {"params": state.params, "batch_stats": state.batch_stats}
+    for method in options.methods:
+        if type(method).prepare is not Method.prepare:
+            tools = _tools(state, models, options, student, {})
+            batch = jax.lax.stop_gradient(method.prepare(state.adaptation[method.NAME], batch, tools))
+    trained, stats = {"params": state.params, "terms": state.terms}, state.batch_stats
+    grads, losses, outputs = None, {}, {}
+    for domain in options.passes:
+        loss = functools.partial(pass_loss, domain=domain, models=models, options=options)
+        (_, (terms, outputs[domain], stats)), found = jax.value_and_grad(loss, has_aux=True)(
+            trained, stats, state.adaptation, teacher, batch, state.step, weights
+        )
+        grads = found if grads is None else jax.tree.map(jnp.add, grads, found)
+        losses |= {f"loss/{domain}/{curve}": value for curve, value in terms.items()}
+    return Gradients(grads, stats, losses, jax.lax.stop_gradient(outputs), batch)
+
+
+@functools.partial(jax.jit, static_argnames=("models", "options", "optimizer"), donate_argnames=("state",))
 def train_step(
     state: TrainState,
     teacher: dict | None,
     batch: dict,
     weights: LossWeights,
-    rates: LearningRates,
+    rates: dict,
     *,
     models: StepModels,
     options: StepOptions,
     optimizer: SegmenterOptimizer,
-    discriminator_optimizer: DiscriminatorOptimizer,
 ) -> tuple[TrainState, dict]:
     """One iteration.
 
     Args:
       state: donated; do not use it afterwards.
       teacher: {'params', 'batch_stats'}, constant; None without distillation.
-      batch: source_image uint8 [B, H, W, 3], source_label uint8 [B, H, W] (255 = ignore) and, when adapting,
+      batch: source_image uint8 [B, H, W, 3], source_label uint8 [B, H, W] (255 = ignore) and, where the target is seen,
         target_image uint8 [B, H', W', 3]. With class-mix also target_label uint8 [B, H', W']: the train ids of
-        target_image where they are known, 255 elsewhere; only the quasi-teacher cross entropy looks at it.
+        target_image where they are known, 255 elsewhere; only the quasi-teacher cross entropy looks at it. And what
+        methods ask for.
+      rates: {name: learning rate of this step}: 'segmenter', and those of the methods' optimisers.
 
     Returns:
       (next state, {'loss/...' and 'norm/...': float scalars on the device, FINITE: whether all of them are finite}).
     """
-    grads, discriminator_grads, stats, losses = losses_and_gradients(
-        state, teacher, batch, weights, models=models, options=options
-    )
-    after = _apply(state, grads, discriminator_grads, stats, rates, optimizer, discriminator_optimizer)
-    watched = losses | _norms(grads, discriminator_grads or {}, after)
+    found = losses_and_gradients(state, teacher, batch, weights, models=models, options=options)
+    after = apply_gradients(state, found, rates["segmenter"], optimizer)
+    watched = found.losses | _norms(found.trained, after)
+    tools = _tools(state, models, options, {"params": after.params, "batch_stats": after.batch_stats}, rates)
+    adaptation = {}
+    for method in options.methods:
+        adaptation[method.NAME], more = method.update(state.adaptation[method.NAME], found.outputs, found.batch, tools)
+        watched |= more
+    after = after.replace(adaptation=adaptation)
     finite = jnp.all(jnp.isfinite(jnp.stack([jnp.asarray(value, jnp.float32) for value in watched.values()])))
     if options.skip_nonfinite:
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
@@ -249,37 +255,75 @@ def train_step(
     return after, watched | {FINITE: finite}
 
 
-def _norms(grads, discriminator_grads, after: TrainState) -> dict:
+def _norms(grads: dict, after: TrainState) -> dict:
     """Global norms of the gradients and of the parameters after the step."""
     norms = {
-        "norm/gradient/segmenter": optax.tree.norm(grads),
+        "norm/gradient/segmenter": optax.tree.norm(grads["params"]),
         "norm/parameters/segmenter": optax.tree.norm(after.params),
     }
-    for level, tree in discriminator_grads.items():
-        norms[f"norm/gradient/discriminator_{level}"] = optax.tree.norm(tree)
-        norms[f"norm/parameters/discriminator_{level}"] = optax.tree.norm(after.discriminators[level])
+    if after.terms:
+        norms |= {
+            "norm/gradient/terms": optax.tree.norm(grads["terms"]),
+            "norm/parameters/terms": optax.tree.norm(after.terms),
+        }
     return norms
 
 
-def _apply(state, grads, discriminator_grads, stats, rates, optimizer, discriminator_optimizer) -> TrainState:
-    """The state after all optimisers have stepped."""
-    params, opt_state = descend(optimizer.build(), grads, state.opt_state, state.params, rates.segmenter)
-    state = state.replace(step=state.step + 1, params=params, batch_stats=stats, opt_state=opt_state)
-    if discriminator_grads is None:
+def apply_gradients(state: TrainState, found: Gradients, rate, optimizer: SegmenterOptimizer) -> TrainState:
+    """The state after the segmenter's optimiser has stepped; that of the methods is as it was."""
+    tx = optimizer.build()
+    params, opt_state = descend(tx, found.trained["params"], state.opt_state, state.params, rate)
+    state = state.replace(step=state.step + 1, params=params, batch_stats=found.batch_stats, opt_state=opt_state)
+    if not state.terms:
         return state
+    terms, opt_state = descend(tx, found.trained["terms"], state.terms_opt_state, state.terms, rate)
+    return state.replace(terms=terms, terms_opt_state=opt_state)
 
-    tx = discriminator_optimizer.build()
-    stepped = {
-        level: descend(
-            tx,
-            discriminator_grads[level],
-            state.discriminators_opt_state[level],
-            state.discriminators[level],
-            rates.discriminator,
-        )
-        for level in state.discriminators
-    }
-    return state.replace(
-        discriminators={level: new for level, (new, _) in stepped.items()},
-        discriminators_opt_state={level: new for level, (_, new) in stepped.items()},
-    )
+
+def data_wanted(options: StepOptions) -> dict:
+    """What the methods ask of the training batches besides source and target."""
+    return {key: value for method in options.methods for key, value in method.data().items()}
+
+
+def learning_rates(options: StepOptions, segmenter: float) -> dict[str, float]:
+    """{name: learning rate at step 0} of the segmenter and of the methods' optimisers."""
+    own = {name: rate for method in options.methods for name, rate in method.learning_rates().items()}
+    return {"segmenter": segmenter} | own
+
+
+def init_terms(options: StepOptions, models: StepModels, key: Callable, size: tuple[int, int]) -> dict:
+    """{loss term: trainable parameters} of the terms that have some.
+
+    Args:
+      key: from a role, as 'term/kl', to a key.
+      size: (height, width) of the pictures that they are made for.
+    """
+    wanted = [term for term, _ in options.terms if term.init]
+    if not wanted:
+        return {}
+
+    def outputs(model):
+        images = jnp.zeros((1, *size, 3), jnp.uint8)
+        variables = model.init(key("shapes"), jnp.zeros((1, *size, 3)), train=False)
+        return outputs_of(model, variables, images, "running")[0]
+
+    networks = {"student": models.segmenter, "teacher": models.teacher}
+    shapes = {name: jax.eval_shape(functools.partial(outputs, model)) for name, model in networks.items() if model}
+    return {term.name: term.init(key(f"term/{term.name}"), shapes) for term in wanted}
+
+
+def blank(chosen) -> TrainState:
+    """A state of shapes alone for stage_job.StageSettings, to be filled from a file; compiles nothing."""
+    return _blank(chosen.models, chosen.options, chosen.optimizer, chosen.size)
+
+
+@functools.cache  # of all stages of a plan, most have one kind of state
+def _blank(models, options, optimizer, size):
+    def make():
+        variables = models.segmenter.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+        segmenter = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
+        adaptation = train_state.init_methods(options.methods, 0, segmenter, models.segmenter)
+        terms = init_terms(options, models, functools.partial(train_state.init_key, 0), size)
+        return train_state.create(segmenter, adaptation, terms, optimizer=optimizer)
+
+    return jax.eval_shape(make)

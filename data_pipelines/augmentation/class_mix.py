@@ -6,6 +6,7 @@ the source's label. Void is no class here and is never pasted.
 
 import numpy as np
 
+from data_pipelines.augmentation import photometric
 from data_pipelines.reading.label_spaces import IGNORE_LABEL
 from data_pipelines.reading.loading import resize
 
@@ -32,6 +33,32 @@ def mix(
     pasted_as[chosen] = chosen
     target_label = pasted_as[label]
     return np.where(target_label[..., None] != IGNORE_LABEL, image, target_image), target_label
+
+
+def strongly_mixed(
+    source_image: np.ndarray,
+    source_label: np.ndarray,
+    target_image: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    colour_jitter: tuple[float, ...],
+    jitter_probability: float,
+    blur: tuple[float, float],
+    blur_probability: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `mix`; the mixture is then, each with its probability, jittered in its colours and blurred.
+
+    Args:
+      colour_jitter: see photometric.colour_jitter.
+      blur: range of the Gaussian's sigma, pixels.
+    """
+    image, label = mix(source_image, source_label, target_image, rng)
+    jitters, blurs, sigma = rng.random(3)
+    if jitters < jitter_probability:
+        image = photometric.colour_jitter(image, tuple(colour_jitter), rng)
+    if blurs < blur_probability:
+        image = photometric.gaussian_blur(image, blur[0] + sigma * (blur[1] - blur[0]))
+    return image, label
 
 
 def _classes(label: np.ndarray) -> np.ndarray:

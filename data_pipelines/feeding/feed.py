@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from data_pipelines.basics.errors import DataError
@@ -97,6 +97,7 @@ class Feed:
         labelled: str,
         with_target: bool,
         mix_classes: bool,
+        extras: Mapping[str, Any] | None = None,
         unreadable: Unreadable | None = None,
     ) -> Iterator[dict]:
         """See input_pipeline.train_batches."""
@@ -108,6 +109,7 @@ class Feed:
             source=labelled,
             with_target=with_target,
             mix_classes=mix_classes,
+            extras=extras,
             unreadable=unreadable,
         )
 

@@ -1,6 +1,6 @@
 """Streams of training batches and padded evaluation batches, as dicts of numpy arrays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def train_batches(
     source: str = "source",
     with_target: bool = True,
     mix_classes: bool = True,
+    extras: Mapping[str, Any] | None = None,
     host: tuple[int, int] = (0, 1),
     unreadable: Unreadable | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -49,13 +50,16 @@ def train_batches(
       source: 'source', or 'target' to train on the target's labels, at target_size (the upper bound).
       with_target: whether batches hold target pictures.
       mix_classes: whether data.class_mix applies; it has no use where the target is not learnt from.
+      extras: what adaptation methods ask for besides: {'mixed': {'colour_jitter', 'jitter_probability', 'blur',
+        'blur_probability'}} for mixtures of source and target, see class_mix.strongly_mixed.
       host: (index, count): of `count` hosts this one gets its own part of every step's batch.
       unreadable: counts the pictures that cannot be read and are replaced, see streams.py; None counts anew.
 
     Returns:
       dicts of `source_image` uint8 [B, H, W, 3] RGB, `source_label` uint8 [B, H, W] train ids with 255 =
       ignore, with_target `target_image` uint8 [B, H', W', 3], and with class-mix `target_label` uint8 [B, H', W']:
-      train ids where source classes were pasted, 255 elsewhere. B is data.batch_size / hosts.
+      train ids where source classes were pasted, 255 elsewhere. B is data.batch_size / hosts. With mixtures also
+      `mixed_image` uint8 [B, H', W', 3] and `mixed_label` uint8 [B, H', W'], as target_label; target_image stays clean.
 
     Raises:
       DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a wrong label, or
@@ -70,6 +74,12 @@ def train_batches(
     labelled = _labelled_stream(data_config, domains, source, seed, cache, unreadable)
     target = _target_stream(data_config, domains, seed, cache, unreadable) if with_target else None
     mixes = with_target and mix_classes and data_config.class_mix > 0
+    mixed = (extras or {}).get("mixed") if with_target else None
+    if mixes and mixed:
+        raise DataError(
+            f"data.class_mix={data_config.class_mix} and an adaptation method that mixes pictures itself: set "
+            "--config.data.class_mix=0"
+        )
 
     def make_arrays(step: int) -> list[np.ndarray]:
         sources = [labelled.load(position) for position in positions(step)]
@@ -80,6 +90,10 @@ def train_batches(
         if mixes:
             rngs = [target.order.mixing_rng(position) for position in positions(step)]
             columns[2:] = zip(*map(mix, sources, pictures, rngs), strict=True)
+        if mixed:
+            rngs = [target.order.mixing_rng(position) for position in positions(step)]
+            pairs = zip(sources, pictures, rngs, strict=True)
+            columns += zip(*(class_mix.strongly_mixed(*s, p, r, **mixed) for s, p, r in pairs), strict=True)
         return [np.stack(column) for column in columns]
 
     def mix(source: tuple[np.ndarray, np.ndarray], picture: np.ndarray, rng: np.random.Generator) -> tuple:
@@ -88,6 +102,7 @@ def train_batches(
         return picture, np.full(picture.shape[:2], IGNORE_LABEL, np.uint8)
 
     keys = ("source_image", "source_label", *["target_image"] * bool(target), *["target_label"] * bool(mixes))
+    keys += ("mixed_image", "mixed_label") * bool(mixed)
     run = loaders.LOADERS[data_config.loader]
     calls, prefetch = data_config.num_parallel_calls, data_config.prefetch
     return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=prefetch)

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands import COMMANDS, Command, Flag, Invocation, listed
 from dakd_jax.commands.kit import config_files, overrides
@@ -54,23 +55,21 @@ def parse(arguments: Sequence[str]) -> Invocation:
     Raises:
       UserError: unknown name, field, command, preset or file, a value of the wrong type, a flag of another command.
     """
-    config, file, argv = load_config(arguments)
+    named, argv = _take_file(_with_flag_files(arguments))
+    file, plugins = config_files.find(named), overrides.plugins(argv)
+    if load_plugins(file, plugins):
+        _check_flags(argv)
+    config = config_files.make(named)
+    of_file = config_files.plugins_of(config, file)
+    config_files.complete(config, file, of_file if plugins is None else plugins)
     mode, words, argv = _take_mode(overrides.settle(argv, config))
-    command = COMMANDS.get(mode)
-    if not isinstance(command, Command):
-        raise UnknownCommand(mode)
-    try:
-        values = _define(argv, config, command)
-        rest = (*words, *values(argv)[1:])
-        config = values.config
-    except UserError:
-        raise
-    except Exception as error:  # whatever absl and the config flag may raise
-        raise UserError(f"command line: {_one_line(error)} (all fields: configs/base.py)") from error
-    given = config_flags.get_override_values(values["config"])
+    command = _command(mode)
+    values = _define(command)
+    rest = (*words, *_parsed(values, argv, config))
     _refuse_misuse(values, mode, rest)
+    given = config_flags.get_override_values(values["config"])
     _refuse_groups(given)
-    config = _at_scale(config, given)
+    config = _at_scale(values.config, given)
     invocation = Invocation(
         config=config,
         name=file.stem,
@@ -84,15 +83,55 @@ def parse(arguments: Sequence[str]) -> Invocation:
     return invocation
 
 
-def load_config(arguments: Sequence[str]) -> tuple[ConfigDict, pathlib.Path, list[str]]:
-    """(the config without overrides, its file, all words but --config), with its plugins loaded."""
-    argv = _with_flag_files(arguments)
-    named, argv = _take_file(argv)
-    config, file = config_files.make(named)
-    config_files.complete(config, file, overrides.plugins(argv, config_files.plugins_of(config, file)))
+def load_plugins(file: pathlib.Path, given: Sequence[str] | None) -> bool:
+    """Loads the plugins that --config.plugins names.
+
+    Returns:
+      whether no others will come: a config's file may name some, and is executed later, since a config imports jax.
+    """
+    if given is not None:
+        plugs.load(given)
+    return given is not None or config_files.is_ours(file)
+
+
+def load_all_plugins(arguments: Sequence[str]) -> None:
+    """Loads the plugins that the command line or its config's file names."""
+    named, argv = _take_file(_with_flag_files(arguments))
+    file, plugins = config_files.find(named), overrides.plugins(argv)
+    if not load_plugins(file, plugins):
+        plugs.load(config_files.plugins_of(config_files.make(named), file))
+
+
+def _check_flags(argv: Sequence[str]) -> None:
+    """Tells mistakes in all but the fields of the config, without one, and so before jax is imported."""
+    mode, words, argv = _take_mode(argv)
+    values = _define(_command(mode))
+    argv, certain = overrides.without(argv)
+    rest = (*words, *_parsed(values, argv))
+    _refuse_misuse(values, mode, rest if certain else None)
+
+
+def _command(mode: str) -> Command:
+    """The command of that name, where all flags can be told apart."""
+    if not isinstance(COMMANDS.get(mode), Command):
+        raise UnknownCommand(mode)
     if taken := {flag.name for _, flag in _all_flags()} & set(_by_flag()):
         raise UserError(f"a command has a flag --{min(taken)}, which stands for --mode={min(taken)}; rename it")
-    return config, file, argv
+    return COMMANDS[mode]
+
+
+def _parsed(values: flags.FlagValues, argv: Sequence[str], config: ConfigDict | None = None) -> list[str]:
+    """The words that are no flags; `values` takes the others, those for fields where there is a config."""
+    # Of the words only those that are overrides: a stray --config, as another flag's value, would be taken for a file.
+    fields = [word for word in argv if overrides.is_override(word)]
+    try:
+        if config is not None:
+            config_flags.DEFINE_config_dict("config", config, "The experiment.", flag_values=values, sys_argv=fields)
+        return values(argv)[1:]
+    except UserError:
+        raise
+    except Exception as error:  # whatever absl and the config flag may raise
+        raise UserError(f"command line: {_one_line(error)} (all fields: configs/base.py)") from error
 
 
 def _with_flag_files(arguments: Sequence[str]) -> list[str]:
@@ -169,13 +208,10 @@ def _at_scale(config: ConfigDict, given: Mapping[str, Any]) -> ConfigDict:
     return config
 
 
-def _define(argv: Sequence[str], config: ConfigDict, command: Command) -> flags.FlagValues:
-    """The flags; `config` takes the overrides. Flags of other commands are understood, so that they can be refused."""
+def _define(command: Command) -> flags.FlagValues:
+    """The flags of a command. Those of others are understood, so that they can be refused."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may come after other words
-    # Of the words only those that are overrides: a stray --config, as another flag's value, would be taken for a file.
-    fields = [word for word in argv if overrides.is_override(word)]
-    config_flags.DEFINE_config_dict("config", config, "The experiment.", flag_values=values, sys_argv=fields)
     for flag in (_WORKDIR, *command.flags, *(flag for _, flag in _all_flags())):
         if flag.name not in values:
             _define_one(flag, values)
@@ -215,8 +251,8 @@ def _read(values: flags.FlagValues, flag: Flag):
         raise UserError(f"--{flag.name}={_squeezed(str(text))}: {_one_line(error)}") from error
 
 
-def _refuse_misuse(values: flags.FlagValues, mode: str, rest: Sequence[str]) -> None:
-    """Flags without a value, flags of other commands, too few or too many words."""
+def _refuse_misuse(values: flags.FlagValues, mode: str, rest: Sequence[str] | None) -> None:
+    """Flags without a value, flags of other commands, too few or too many words; None: not known yet."""
     command, own = COMMANDS[mode], {flag.name for flag in COMMANDS[mode].flags}
     for flag in (_WORKDIR, *command.flags, *(flag for _, flag in _all_flags())):
         value = values[flag.name].value
@@ -226,6 +262,8 @@ def _refuse_misuse(values: flags.FlagValues, mode: str, rest: Sequence[str]) -> 
     for owner, flag in _all_flags():
         if flag.name not in own and _value(values, flag) != flag.default:
             raise flag.refused(owner, mode)
+    if rest is None:
+        return
     if command.num_words and len(rest) != command.num_words:
         wanted = command.words or f"{command.num_words} words"
         raise UserError(f"--mode={mode} wants {wanted}, {len(rest)} were given")

@@ -14,31 +14,44 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import installation, plugs
 from dakd_jax.basics.errors import UserError
-from dakd_jax.objectives import options
 
 DEFAULT = str(installation.CONFIGS / "demo.py")
 _OF_TABLES = ("table", "cluster", "scales")  # what configs of the paper's tables have besides the fields of base.py
 _NO_EXPERIMENTS = ("__init__", "base")
 
 
-def make(given: str) -> tuple[ConfigDict, pathlib.Path]:
-    """(the config, its file) of --config=GIVEN, FILE[:PRESET]; to be completed by `complete`.
+def find(given: str) -> pathlib.Path:
+    """The file of --config=GIVEN, FILE[:PRESET].
 
-    A file that is absent here is sought in this project, by its path or its name: configs/demo.py, demo.py, demo.
+    One that is absent here is sought in this project, by its path or its name: configs/demo.py, demo.py, demo.
+
+    Raises:
+      UserError: no such file.
+    """
+    text = given.partition(":")[0]
+    if not text.strip():
+        raise UserError(f"--config={given} names no file: expected FILE[:PRESET], as --config=configs/demo.py")
+    return _find(text)
+
+
+def is_ours(file: pathlib.Path) -> bool:
+    """Whether a config's file is one of this project's, none of which names plugins."""
+    return os.path.realpath(file.parent) == os.path.realpath(installation.CONFIGS)
+
+
+def make(given: str) -> ConfigDict:
+    """What the file of --config=GIVEN, FILE[:PRESET], makes; to be completed by `complete`.
 
     Raises:
       UserError: no such file, or one that makes no config.
     """
-    text, colon, preset = given.partition(":")
-    if not text.strip():
-        raise UserError(f"--config={given} names no file: expected FILE[:PRESET], as --config=configs/demo.py")
-    file = _find(text)
+    file, (_, colon, preset) = find(given), given.partition(":")
     installation.provide_configs()
     made = _call(_execute(file), file, [preset] if colon else [])
     if not isinstance(made, ConfigDict):
         what = "nothing (it ends without `return config`)" if made is None else "no ConfigDict"
         raise _wrong(file, f"get_config() returns {what}")
-    return ConfigDict(made) if type(made) is not ConfigDict else made, file  # a frozen one takes no overrides
+    return ConfigDict(made) if type(made) is not ConfigDict else made  # a frozen one takes no overrides
 
 
 def complete(config: ConfigDict, file: pathlib.Path, plugins: Sequence[str]) -> None:
@@ -48,11 +61,11 @@ def complete(config: ConfigDict, file: pathlib.Path, plugins: Sequence[str]) -> 
       UserError: a plugin is missing or fails; fields of configs/base.py are missing, or others are there, which nothing
         would read.
     """
+    from dakd_jax.objectives import options  # imports jax, as any config does
+
     plugs.load(plugins)
     options.fill_defaults(config)
-    base = importlib.import_module("configs.base").get_config()
-    options.fill_defaults(base)
-    _require_fields(config, flat(base), file)
+    _require_fields(config, flat(importlib.import_module("configs.base").get_config()), file)
 
 
 def plugins_of(config: ConfigDict, file: pathlib.Path) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """What --help prints: all commands, or one with its flags and the fields of the config that matter for it."""
 
+import ast
 import re
 from collections.abc import Sequence
 
 from dakd_jax.basics import installation
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands import COMMANDS, Command, Flag, listed
-from dakd_jax.commands.kit import command_line, config_files
+from dakd_jax.commands.kit import command_line
 
 _NAME_WIDTH, _FLAG_WIDTH = 12, 28  # letters
 _COMMON = """\
@@ -37,10 +38,10 @@ def page(arguments: Sequence[str], header: str) -> str:
 
 def _load_plugins(words: Sequence[str]) -> str:
     """Of what the command line names; what keeps them from being loaded, for the end of the page."""
-    if not any(re.match(r"--?config\b", word) for word in words):
+    if not any(re.match(r"--?config(=|$|\.plugins)", word) for word in words):
         return ""
     try:
-        command_line.load_config(words)
+        command_line.load_all_plugins(words)
     except UserError as error:
         return f"\n\nCommands of plugins are not listed: {error}"
     return ""
@@ -73,19 +74,23 @@ def _flag_line(flag: Flag) -> str:
 
 
 def _field_lines(fields: Sequence[str]) -> list[str]:
-    """With the defaults and the comments of configs/base.py; of a field of a plugin the name alone."""
-    config, _ = config_files.make(str(installation.CONFIGS / "base.py"))
-    values, source = config_files.flat(config), (installation.CONFIGS / "base.py").read_text(encoding="utf-8")
+    """With the defaults and comments that lines of configs/base.py give them; it is not executed."""
+    source = (installation.CONFIGS / "base.py").read_text(encoding="utf-8")
     lines = []
     for field in fields:
-        comment = re.search(rf"^ +(?:config\.)?{re.escape(field)} = .*?  # (.*)$", source, re.MULTILINE)
-        default = f"={_plain(values[field])}" if field in values else ""
-        lines.append(_line(f"--config.{field}{default}", comment[1] if comment else ""))
+        found = re.search(rf"^ +(?:config\.)?{re.escape(field)} = (.*?)(?:  # (.*))?$", source, re.MULTILINE)
+        default, comment = found.groups("") if found else ("", "")
+        lines.append(_line(f"--config.{field}{_plain(default)}", comment))
     return lines
 
 
-def _plain(value) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _plain(code: str) -> str:
+    """=VALUE as it is given on the command line; '' for what is no constant."""
+    try:
+        value = ast.literal_eval(code)
+    except (SyntaxError, ValueError):
+        return ""
+    return f"={','.join(map(str, value))}" if isinstance(value, tuple) else f"={value}"
 
 
 def _line(left: str, right: str) -> str:

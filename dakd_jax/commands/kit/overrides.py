@@ -48,8 +48,8 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
     return [*rest[:1], *tuples, *rest[1:]]
 
 
-def plugins(argv: Sequence[str], of_config: tuple[str, ...]) -> tuple[str, ...]:
-    """config.plugins with what the command line says: asked for before other fields can be, which plugins may add."""
+def plugins(argv: Sequence[str]) -> tuple[str, ...] | None:
+    """What --config.plugins says, None where it is not given: asked for before other fields, which plugins may add."""
     words = iter(argv)
     given = []
     for word in words:
@@ -58,7 +58,20 @@ def plugins(argv: Sequence[str], of_config: tuple[str, ...]) -> tuple[str, ...]:
         found = _WORD.fullmatch(word)
         if found and found["field"] == "plugins":
             given.append(found["value"] if found["value"] is not None else next(words, ""))
-    return _joined("plugins", given, ()) if given else of_config
+    return _joined("plugins", given, ()) if given else None
+
+
+def without(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """(the words that are surely no override or the value of one, whether these are all that are not)."""
+    rest, all_of_them, words = [], True, iter(argv)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif not is_override(word):
+            rest.append(word)
+        elif "=" not in word and not _NEGATED.fullmatch(word):  # the next word is its value, or not, as the field is
+            all_of_them = next(words, None) is None
+    return rest, all_of_them
 
 
 def _require(field: str, fields: dict, config: ConfigDict) -> None:

@@ -17,7 +17,7 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.studies.attribution.gradients import align
-from dakd_jax.training import train_state
+from dakd_jax.training import train_state, train_step
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.stage_job import StageSettings
 
@@ -80,11 +80,11 @@ class Snapshots(NamedTuple):
 
     Attributes:
       over_training: {step: {'params', 'batch_stats'}} of the checkpoints that were kept.
-      discriminators: those that trained beside the finished weights; None where they were not kept.
+      adaptation: {method: its state} beside the finished weights; None where it was not kept.
     """
 
     over_training: dict[int, dict]
-    discriminators: dict | None
+    adaptation: dict | None
 
 
 def snapshots(experiment, planned, chosen: StageSettings) -> Snapshots:
@@ -94,18 +94,18 @@ def snapshots(experiment, planned, chosen: StageSettings) -> Snapshots:
         return Snapshots({}, None)
     finished = weights.content_hash(experiment.variables(planned.name))
     checkpoints = Checkpoints(folder, keep=1, identity=planned.identity)
-    found, discriminators = {}, None
+    found, adaptation = {}, None
     try:
-        like = train_state.blank(chosen)
+        like = train_step.blank(chosen)
         for step in checkpoints.steps():
             if (state := checkpoints.read(step, like)) is None:
                 continue
             found[step] = {"params": state.params, "batch_stats": state.batch_stats}
             if weights.content_hash(found[step]) == finished:
-                discriminators = state.discriminators
+                adaptation = state.adaptation
     finally:
         checkpoints.close()
-    return Snapshots(found, discriminators)
+    return Snapshots(found, adaptation)
 
 
 class Collector:
@@ -131,7 +131,7 @@ class Collector:
         )
         alignments, notes = {}, [_OBJECTS_ARE[with_instances(e)]]
         for name in compared:
-            alignments[name], note = self._align(name, kept[name].discriminators)
+            alignments[name], note = self._align(name, kept[name].adaptation)
             notes += [note] * bool(note)
         return Attribution(
             class_names=tuple(e.feed.class_names),
@@ -149,6 +149,12 @@ class Collector:
     def _settings(self, name) -> StageSettings:
         stage = self._experiment.plan[name].stage
         return settings.stage_settings(self._experiment.config, stage, self._num_classes)
+
+    def _all_terms(self, options):
+        """The terms of a network and the distillation terms of the cases: one compilation serves all networks."""
+        of_cases = (term for case in self.roles.cases for term in self._settings(case).options.terms)
+        names = {one.term.name for one in options.terms}
+        return (*options.terms, *{o.term.name: o for o in of_cases if o.term.name not in names}.values())
 
     def _predict(self, name, variables, batch: "_Labelled"):
         model = self._settings(name).models.segmenter
@@ -182,35 +188,44 @@ class Collector:
                 progress.update(tally.pictures)
         return tally.networks, tally.confidence, tally.over_training, tally.pictures
 
-    def _align(self, name: str, discriminators: dict | None) -> tuple[Alignment, str]:
+    def _align(self, name: str, adaptation: dict | None) -> tuple[Alignment, str]:
         """(alignment, note) of a network's gradients on the first batches of its training."""
         e, chosen, stage = self._experiment, self._settings(name), self._experiment.plan[name].stage
-        factors, note = chosen.weights, ""
-        if discriminators is None:  # with new ones the term would say nothing about the training
-            discriminators = weights.start_discriminators(e.config, chosen, self._num_classes)
-            factors = factors.replace(adversarial_auxiliary=0.0, adversarial_main=0.0)
-            note = f"{stage.title}: the adversarial term is left out, its discriminators were not kept."
-        state = train_state.create(
-            e.variables(name),
-            discriminators,
-            optimizer=chosen.optimizer,
-            discriminator_optimizer=chosen.discriminator_optimizer,
-        )
+        factors, note, methods = chosen.weights, "", chosen.options.methods
+        if adaptation is None:  # a new one, with new discriminators, would say nothing about the training
+            adaptation = train_state.init_methods(methods, e.config.seed, e.variables(name), chosen.models.segmenter)
+            factors = factors.replace(methods={of: dict.fromkeys(w, 0.0) for of, w in factors.methods.items()})
+            note = _left_out(stage.title, methods)
         # With a teacher for all, one compilation serves all; it is not run where nothing is distilled.
         models = dataclasses.replace(chosen.models, teacher=self._settings(TEACHER).models.segmenter)
+        options = dataclasses.replace(chosen.options, terms=self._all_terms(chosen.options))
+        key = functools.partial(train_state.init_key, e.config.seed)
+        terms = train_step.init_terms(options, models, key, chosen.size)
+        state = train_state.create(e.variables(name), adaptation, terms, optimizer=chosen.optimizer)
         batches = e.feed.train_batches(
             seed=e.config.seed,
             start_step=0,
             labelled=stage.labelled,
             with_target=stage.adapt,
             mix_classes=stage.distil_target,
+            extras=train_step.data_wanted(chosen.options),
         )
         try:
             few = itertools.islice(batches, GRADIENT_BATCHES)
-            return align(state, e.variables(TEACHER), few, factors, models=models, options=chosen.options), note
+            return align(state, e.variables(TEACHER), few, factors, models=models, options=options), note
         finally:
             if hasattr(batches, "close"):  # a loader's threads
                 batches.close()
+
+
+def _left_out(title: str, methods) -> str:
+    """What is said of a network whose methods' state was not kept; '' without any."""
+    if not methods:
+        return ""
+    if [method.NAME for method in methods] == ["adversarial"]:
+        return f"{title}: the adversarial term is left out, its discriminators were not kept."
+    names = ", ".join(method.NAME.replace("_", " ") for method in methods)
+    return f"{title}: what its adaptation methods add ({names}) is left out, their state was not kept."
 
 
 class _Labelled(NamedTuple):

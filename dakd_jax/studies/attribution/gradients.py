@@ -1,7 +1,7 @@
 """How the gradient of each loss term lies to that of the source segmentation.
 
-A step's gradient is linear in the weights of its terms, and exactly 0 from labels that are all void: the step's own
-gradient under one weight at a time, without source labels, is that term's gradient with nothing subtracted.
+A step's gradient is linear in the weights of its terms: the step's own gradient under one weight at a time is that
+term's gradient, with nothing subtracted.
 """
 
 import functools
@@ -12,41 +12,46 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dakd_jax.objectives.segmentation import IGNORE_LABEL
 from dakd_jax.studies.attribution import SEGMENTATION, Alignment
 from dakd_jax.training.train_state import TrainState
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
-
-ADVERSARIAL = "adversarial"
-DISTILLATION = {"kl": "KL", "mse": "MSE", "ce": "quasi CE"}  # LossWeights field -> what people call it
 
 
 def single_terms(weights: LossWeights, options: StepOptions) -> dict[str, LossWeights]:
     """Term -> the weights under which nothing but it is left, with the weight that it has.
 
-    'segmentation', 'adversarial', 'source KL', 'source MSE', 'source quasi CE', and the same on target; a term that
-    counts nothing in these settings is left out. Both heads of a term are in it.
+    'segmentation', the adaptation methods ('adversarial'), target terms, and of distillation 'source KL', 'source MSE',
+    'source quasi CE', and the same on target; a term that counts nothing in these settings is left out. Both heads of a
+    term are in it.
     """
     none = weights.replace(
-        adversarial_auxiliary=0.0, adversarial_main=0.0, kl=0.0, mse=0.0, ce=0.0,
-        distil_source=0.0, distil_target=0.0, watch_inactive=False,
-    )  # fmt: skip
-    terms = {SEGMENTATION: none}
-    adversarial = {name: getattr(weights, name) for name in ("adversarial_auxiliary", "adversarial_main")}
-    if options.adapt and any(adversarial.values()):
-        terms[ADVERSARIAL] = none.replace(**adversarial)
+        terms=dict.fromkeys(weights.terms, 0.0),
+        methods={name: dict.fromkeys(of, 0.0) for name, of in weights.methods.items()},
+        distil_source=0.0,
+        distil_target=0.0,
+        watch_inactive=False,
+    )
+    found = {}
+    for term, _ in options.terms:
+        if term.group != "distillation" and (weight := weights.terms[term.name]):
+            title = SEGMENTATION if term.name == SEGMENTATION else term.title
+            found[title] = none.replace(terms=none.terms | {term.name: weight})
+    for method in options.methods:
+        if any((own := weights.methods.get(method.NAME, {})).values()):
+            found[method.NAME.replace("_", " ")] = none.replace(methods=none.methods | {method.NAME: own})
     for domain in ("source", "target"):
-        for term, title in DISTILLATION.items():
-            values = {f"distil_{domain}": getattr(weights, f"distil_{domain}"), term: getattr(weights, term)}
-            off = term == "kl" and options.kl_reduction == "off"
-            if all(values.values()) and not off:
-                terms[f"{domain} {title}"] = none.replace(**values)
-    return terms
+        field = f"distil_{domain}"
+        for term, values in options.terms:
+            weight = weights.terms[term.name] if term.group == "distillation" and term.counts(dict(values)) else 0
+            if weight and (of_domain := getattr(weights, field)):
+                only = {"terms": none.terms | {term.name: weight}, field: of_domain}
+                found[f"{domain} {term.title}"] = none.replace(**only)
+    return {SEGMENTATION: found.pop(SEGMENTATION, none)} | found
 
 
 @functools.partial(jax.jit, static_argnames=("models", "options"))
 def _gradient(state, teacher, batch, weights, *, models, options):
-    return losses_and_gradients(state, teacher, batch, weights, models=models, options=options)[0]
+    return losses_and_gradients(state, teacher, batch, weights, models=models, options=options).trained["params"]
 
 
 @jax.jit
@@ -77,11 +82,10 @@ def align(
     terms, columns = single_terms(weights, options), []
     state, teacher = jax.device_put((state, teacher))
     for batch in map(jax.device_put, batches):
-        void = {**batch, "source_label": np.full(np.shape(batch["source_label"]), IGNORE_LABEL, np.uint8)}
-        gradient = functools.partial(_gradient, state, teacher, models=models, options=options)
-        reference = gradient(batch, terms[SEGMENTATION])
+        gradient = functools.partial(_gradient, state, teacher, batch, models=models, options=options)
+        reference = gradient(terms[SEGMENTATION])
         found = [cosine_and_norm(reference, reference)]
-        found += [cosine_and_norm(reference, gradient(void, one)) for t, one in terms.items() if t != SEGMENTATION]
+        found += [cosine_and_norm(reference, gradient(one)) for t, one in terms.items() if t != SEGMENTATION]
         columns.append(jax.device_get(found))
     if not columns:
         raise ValueError("gradients are compared on at least one batch")

@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from dakd_jax.objectives.adaptation import METHODS
+from dakd_jax.objectives.context import SOURCE
+from dakd_jax.objectives.terms import TERMS
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment
 from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
-# Group -> how its terms are called by train_step: a part of the name after "loss/" begins with one of these.
-LOSS_GROUPS = {
-    "segmentation": ("seg_",),
-    "adversarial": ("adversarial_",),
-    "discriminator": ("discriminator",),
-    "distillation": ("kl_", "mse_", "quasi_ce_"),
-}
 _OTHER = "other"
 _COLUMNS = 4
 _SMOOTHED_FROM = 24  # points; a shorter curve is shown as it is
@@ -50,17 +46,27 @@ def loss_groups(experiment: Experiment) -> dict[str, list[str]]:
         for key in row
         if row.get("kind") == "train" and key.startswith("loss/")
     }
-    groups = {name: [] for name in (*LOSS_GROUPS, _OTHER)}
+    known = curve_groups()
+    groups = {name: [] for name in (*known, _OTHER)}
     for key in sorted(keys):
-        groups[_group_of(key)].append(key)
+        groups[_group_of(key, known)].append(key)
     return {name: members for name, members in groups.items() if members}
 
 
-def _group_of(key: str) -> str:
+def curve_groups() -> dict[str, tuple[str, ...]]:
+    """Group -> beginnings of a part of the name after "loss/", of all loss terms and methods that are registered."""
+    of_terms = {name: "segmentation" if term.group == SOURCE else term.group for name, term in TERMS.items()}
+    groups = {"segmentation": ()} | {group: curves for m in METHODS.values() for group, curves in m.CURVES.items()}
+    for name, group in of_terms.items():
+        groups[group] = groups.get(group, ()) + TERMS[name].curves
+    return groups
+
+
+def _group_of(key: str, groups: Mapping[str, Sequence[str]]) -> str:
     parts = key.removeprefix("loss/").split("/")
     for part in parts:  # "source/kl_main" belongs where "kl_main" does
-        for name, beginnings in LOSS_GROUPS.items():
-            if part.startswith(beginnings):
+        for name, beginnings in groups.items():
+            if part.startswith(tuple(beginnings)):
                 return name
     return _OTHER
 

@@ -4,6 +4,7 @@ A bundle is a folder: `about.json`, `state.npz`, `batch.npz` and, where the stag
 """
 
 import pathlib
+import re
 import shutil
 import zipfile
 from collections import deque
@@ -16,10 +17,13 @@ import numpy as np
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.training.train_state import named_leaves
-from dakd_jax.training.train_step import LearningRates
 
 ABOUT = "about.json"
 MOST_NAMES = 6  # of values in one line
+
+
+# Of states up to checkpoint format 3: 'discriminators.main....', 'discriminators_opt_state.main....'.
+_OLD_NAMES = re.compile(r"^discriminators(_opt_state)?\.")
 
 
 class BadStep(Exception):
@@ -106,12 +110,14 @@ class Bundle(NamedTuple):
     teacher: dict[str, np.ndarray]
 
     @property
-    def rates(self) -> LearningRates:
-        """Learning rates of the step, float32 as in training."""
-        return LearningRates(*map(np.float32, self.about["rates"]))
+    def rates(self) -> dict:
+        """{name: learning rate} of the step, float32 as in training."""
+        told = self.about["rates"]  # a list of two in earlier versions
+        named = told if isinstance(told, dict) else dict(zip(("segmenter", "discriminator"), told, strict=True))
+        return {name: np.float32(rate) for name, rate in named.items()}
 
 
-def save(folder: pathlib.Path, about: dict, rates: LearningRates, state, batch: dict, teacher: dict | None) -> None:
+def save(folder: pathlib.Path, about: dict, rates: dict, state, batch: dict, teacher: dict | None) -> None:
     """Writes a bundle, whole or not at all."""
     unfinished = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -121,7 +127,7 @@ def save(folder: pathlib.Path, about: dict, rates: LearningRates, state, batch: 
         np.savez(unfinished / "batch.npz", **{name: np.asarray(array) for name, array in batch.items()})
         if teacher is not None:
             np.savez(unfinished / "teacher.npz", **flatten(teacher))
-        told = about | {"rates": [float(rates.segmenter), float(rates.discriminator)]}
+        told = about | {"rates": {name: float(rate) for name, rate in rates.items()}}
         records.write_json(unfinished / ABOUT, records.plain(told))
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
@@ -154,9 +160,14 @@ def flatten(tree) -> dict[str, np.ndarray]:
     return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
 
 
+def _new_name(old: re.Match) -> str:
+    return "adaptation.adversarial.opt_state." if old[1] else "adaptation.adversarial.discriminators."
+
+
 def fill(like, arrays: dict[str, np.ndarray]):
     """A tree of the structure of `like` with the arrays of `flatten`. Raises UserError when they do not fit."""
     wanted = named_leaves(like)
+    arrays = {_OLD_NAMES.sub(_new_name, name): array for name, array in arrays.items()}
     wrong = [name for name, leaf in wanted.items() if arrays.get(name, np.empty(0)).shape != leaf.shape]
     if wrong:
         raise UserError(f"the bundle does not fit its own settings, first at {wrong[0]}; it is damaged")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from dakd_jax.models.precision import computing_params
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import log_probabilities
+from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET, Outputs
 from dakd_jax.training.train_state import TrainState, named_leaves
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
@@ -55,18 +56,19 @@ def _in_state(state: TrainState) -> Iterator[str]:
 
 def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
     student = {"params": state.params, "batch_stats": state.batch_stats}
-    for domain in ("source", "target"):
+    for domain in options.passes:
         images = batch.get(f"{domain}_image")
         if images is None:
             continue
         how = {"model": models.segmenter, "train": True, "precision": options.precision}
-        heads, finite = _segmenter_layers(student, jnp.asarray(images), **how)
+        outputs, finite = _segmenter_layers(student, jnp.asarray(images), **how)
         yield from (f"student on {domain}: {layer}" for layer in _bad_layers(finite))
-        for level, params in state.discriminators.items():
-            how = {"model": models.discriminator, "size": images.shape[1:3], "precision": options.precision}
-            finite = _discriminator_layers(params, getattr(heads, level), **how)
-            yield from (f"discriminator_{level} on {domain}: {layer}" for layer in _bad_layers(finite))
-        if models.teacher is not None:
+        for method in options.methods:
+            layers = method.layers(state.adaptation[method.NAME], outputs, options.precision)
+            for name, module, variables, inputs in layers:
+                finite = _layers(variables, inputs, module=module)
+                yield from (f"{name} on {domain}: {layer}" for layer in _bad_layers(finite))
+        if models.teacher is not None and domain in (SOURCE, TARGET):
             train = options.teacher_statistics == "batch"
             how = {"model": models.teacher, "train": train, "precision": options.precision}
             _, finite = _segmenter_layers(teacher, jnp.asarray(images), **how)
@@ -75,7 +77,7 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
 
 @functools.partial(jax.jit, static_argnames=("model", "train", "precision"), compiler_options=EVERY_ROUNDING)
 def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
-    """(heads, what _finite_layers says)."""
+    """(Outputs, what _finite_layers says)."""
     params = variables["params"]
     x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
     heads, captured = model.apply(
@@ -85,15 +87,14 @@ def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
         capture_intermediates=True,
         mutable=["batch_stats", "intermediates"],
     )
-    return heads, _finite_layers(captured)
+    log_probs = {level: log_probabilities(getattr(heads, level), images.shape[1:3]) for level in LEVELS}
+    return Outputs(log_probs, {}, ""), _finite_layers(captured)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "size", "precision"), compiler_options=EVERY_ROUNDING)
-def _discriminator_layers(params, head, *, model, size: tuple[int, int], precision: str):
-    """What _finite_layers says of a discriminator that judges a head of the student at a size."""
-    variables = {"params": computing_params(params, precision)}
-    probabilities = jnp.exp(log_probabilities(head, size))
-    _, captured = model.apply(variables, probabilities, capture_intermediates=True, mutable=["intermediates"])
+@functools.partial(jax.jit, static_argnames=("module",), compiler_options=EVERY_ROUNDING)
+def _layers(variables, inputs, *, module):
+    """What _finite_layers says of another network."""
+    _, captured = module.apply(variables, inputs, capture_intermediates=True, mutable=["intermediates"])
     return _finite_layers(captured)
 
 
@@ -122,13 +123,24 @@ def _finite(tree) -> jax.Array:
 
 
 def _in_losses_and_gradients(state, teacher, batch, weights, models, options) -> Iterator[str]:
-    step = jax.jit(functools.partial(losses_and_gradients, models=models, options=options))
-    grads, discriminator_grads, _, losses = step(state, teacher, batch, weights)
+    step = jax.jit(functools.partial(_everything, models=models, options=options))
+    grads, losses = step(state, teacher, batch, weights)
     bad = [name for name, value in losses.items() if _bad(value)]
     if bad:
         yield from bad
         return
-    for owner, tree in {"student": grads, **(discriminator_grads or {})}.items():
+    for owner, tree in grads.items():
         for name, leaf in reversed(named_leaves(tree).items()):
             if _bad(leaf):
                 yield f"gradient of {owner}: {name}"
+
+
+def _everything(state, teacher, batch, weights, *, models, options):
+    """({owner: gradients}, losses) of a step, those of the methods' networks among them."""
+    found = losses_and_gradients(state, teacher, batch, weights, models=models, options=options)
+    grads, losses = {"student": found.trained["params"], "loss terms": found.trained["terms"]}, found.losses
+    for method in options.methods:
+        mine = state.adaptation[method.NAME]
+        more, terms = method.gradients(mine, found.outputs, found.batch, options.precision)
+        grads, losses = grads | more, losses | terms
+    return grads, losses

@@ -17,7 +17,7 @@ from dakd_jax.training.runtime.device_prefetch import prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import Job
 from dakd_jax.training.train_state import TrainState, copied
-from dakd_jax.training.train_step import FINITE, LearningRates
+from dakd_jax.training.train_step import FINITE
 from dakd_jax.training.watch import black_box
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
@@ -40,7 +40,7 @@ class Steps(NamedTuple):
 
     start: Callable[[], TrainState]
     watch: Callable[[], FiniteWatch]
-    rate: Callable[[int], LearningRates]
+    rate: Callable[[int], dict]
     make: Callable[[TrainState, dict, int], tuple[TrainState, dict]]
 
 

@@ -1,7 +1,7 @@
 """The rows of a training loop: written one interval late, so that the device never waits for the host."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,9 +9,8 @@ import numpy as np
 
 from dakd_jax.basics.progress import duration, significant, speed
 from dakd_jax.evaluation.logs import MetricLog
-from dakd_jax.training.train_step import LearningRates
+from dakd_jax.objectives.adaptation import Watcher
 from dakd_jax.training.watch.black_box import FiniteWatch
-from dakd_jax.training.watch.discriminator_watch import DiscriminatorWatch
 
 TIMED_STEPS = 20  # at least, before it is said how long the rest should take
 WORTH_SAYING = 120  # seconds; of less the bar tells enough
@@ -23,14 +22,14 @@ class Row(NamedTuple):
     Attributes:
       step: its number, from 1.
       losses: scalars on the device, by name.
-      rate: learning rates of the step.
+      rate: {name: learning rate of the step}.
       data_wait: share of the interval that the device stood still for want of data.
       unreadable: how many pictures have been left out so far.
     """
 
     step: int
     losses: dict
-    rate: LearningRates
+    rate: dict
     data_wait: float
     unreadable: int
 
@@ -42,7 +41,7 @@ class TrainingLog:
       pictures: of a step.
       steps: of the stage.
       watch: told of the steps that are done.
-      discriminators: looks at the discriminators' losses; None without any.
+      watchers: look at the rows, see objectives.adaptation.Watcher.
       say: told in one line what should be known.
     """
 
@@ -53,10 +52,10 @@ class TrainingLog:
         pictures: int,
         steps: int,
         watch: FiniteWatch,
-        discriminators: DiscriminatorWatch | None,
+        watchers: Sequence[Watcher] = (),
         say: Callable[[str], None],
     ):
-        self._log, self._watch, self._discriminators, self._say = log, watch, discriminators, say
+        self._log, self._watch, self._watchers, self._say = log, watch, watchers, say
         self.clock = Throughput(pictures)
         self._pending: Row | None = None
         self._steps, self._said_how_long = steps, False
@@ -81,13 +80,12 @@ class TrainingLog:
             values = {name: value if np.isfinite(value) else None for name, value in values.items()}
             values["skipped_steps"] = self._watch.skipped
         values |= {
-            "learning_rate": float(row.rate.segmenter),
-            "discriminator_learning_rate": float(row.rate.discriminator),
+            **{_name_of_rate(name): float(rate) for name, rate in row.rate.items()},
             **({"images_per_second": significant(self.clock.rate)} if self.clock.rate else {}),  # not of the first row
             "data_wait_percent": round(100 * row.data_wait, 2),
         }
         self._log.row(row.step, "train", values | ({"unreadable_examples": row.unreadable} if row.unreadable else {}))
-        for line in self._discriminators.add(values) if self._discriminators else ():
+        for line in [line for watcher in self._watchers for line in watcher.add(values)]:
             self._say(line)
 
     def _tell_how_long(self, step: int) -> None:
@@ -120,6 +118,10 @@ class TrainingLog:
                 f"({watch.newest.names} not finite); {watch.most} may be, the next one ends the run: lower "
                 "--config.optim.learning_rate, or look: on_nonfinite=stop keeps the first one for --replay"
             )
+
+
+def _name_of_rate(name: str) -> str:
+    return "learning_rate" if name == "segmenter" else f"{name}_learning_rate"
 
 
 class Throughput:
