@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import command_line
+from dakd_jax.commands.kit import command_line
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.experiment import results, seeds
 from data_pipelines.basics.errors import DataError

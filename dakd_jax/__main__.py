@@ -3,7 +3,7 @@
 import sys
 
 from dakd_jax.basics import installation
-from dakd_jax.commands import lasting_output
+from dakd_jax.commands.kit import lasting_output
 
 
 def main() -> int:

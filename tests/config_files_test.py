@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import command_line, config_files
+from dakd_jax.commands.kit import command_line, config_files
 
 START = "from configs import base\n"
 

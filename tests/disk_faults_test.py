@@ -6,7 +6,7 @@ import os
 import pytest
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import modes
+from dakd_jax.commands.kit import workdirs
 from dakd_jax.studies.paper_tables.jobs import jobs
 
 
@@ -33,7 +33,7 @@ def test_a_fault_of_writing_is_one_line(tmp_path, monkeypatch, code, names):
     (tmp_path / "work").symlink_to("disk")
     for workdir in (tmp_path / "work", tmp_path / "disk"):  # the same folder
         said = "cannot write .*; make room or choose another --workdir"
-        with pytest.raises(UserError, match=said), modes._disk_faults(workdir):
+        with pytest.raises(UserError, match=said), workdirs.telling_disk_faults(workdir):
             raise failing(code, *names)
 
 
@@ -51,7 +51,7 @@ def test_a_fault_of_writing_is_one_line(tmp_path, monkeypatch, code, names):
 def test_what_was_not_written_to_the_workdir_is_not_blamed_on_it(tmp_path, monkeypatch, code, names):
     monkeypatch.chdir(tmp_path)
     error = failing(code, *names)
-    with pytest.raises(OSError) as raised, modes._disk_faults(tmp_path / "work"):
+    with pytest.raises(OSError) as raised, workdirs.telling_disk_faults(tmp_path / "work"):
         raise error
     assert raised.value is error
 

@@ -16,7 +16,8 @@ from PIL import Image
 from configs import base
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import command_line
+from dakd_jax.commands import COMMANDS
+from dakd_jax.commands.kit import command_line
 from dakd_jax.evaluation.logs import MetricLog, read_rows
 from dakd_jax.models.backbones.drn import ARCHITECTURES
 from dakd_jax.models.weight_files import torch_files
@@ -129,7 +130,8 @@ def test_flags(flags):
     arguments = [part for name, between, text in flags for part in f"{name}{between}{text}".split(" ", 1)]
     with or_one_line():
         command = command_line.parse(arguments)
-        assert command.mode in command_line.MODES and len(set(command.seeds)) == len(command.seeds)
+        seeds = command.flags.get("seeds", ())
+        assert command.mode in COMMANDS and len(set(seeds)) == len(seeds)
 
 
 # Pictures and labels

@@ -13,13 +13,13 @@ import pytest
 import tiny_runs
 from paper_jobs_test import WAIT, FakeTask, wait_for
 
-from dakd_jax.commands.lasting_output import LastingStream
+from dakd_jax.commands.kit.lasting_output import LastingStream
 from dakd_jax.stages import weights
 from dakd_jax.studies.paper_tables.jobs import engines, schedule
 from dakd_jax.training.runtime import interruption
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 
-NO_PAGE = "import dakd_jax.commands.modes as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
+NO_PAGE = "import dakd_jax.studies.experiment.page as p; p.write_report = lambda found, folder: folder / 'index.html'\n"
 # Takes the terminal as its own, as a shell's child has it, and waits inside a step for its end.
 AT_STEP_3 = """
 import fcntl, pathlib, runpy, sys, termios, time

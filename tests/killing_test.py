@@ -17,7 +17,10 @@ CHANGES = {
     "train.select_pictures": 2,
     "train.keep_checkpoints": 1,
 }
-NO_REPORT = "import dakd_jax.commands.modes as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
+NO_REPORT = """
+import dakd_jax.studies.experiment.page as p
+p.write_report = lambda found, folder: folder / "index.html"
+"""
 
 # Python for the process that is to die: what it does in its last moment. `die` sends it SIGKILL.
 DIE = "import os, signal\ndef die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -52,7 +55,7 @@ MOMENTS = {
     "before one is chosen": "import dakd_jax.training.loop as t; t._chosen = die",
     "before the weights are saved": "import dakd_jax.stages.weights as w; w.save = die",
     "between two stages": "import dakd_jax.evaluation.evaluation_store as e; e.Evaluator.ensure = die",
-    "before the report": "import dakd_jax.commands.modes as c; c.results.collect = die",
+    "before the report": "import dakd_jax.studies.experiment.results as r; r.collect = die",
 }
 FILES = (weights.FILE, "evaluation-*.npz")
 

@@ -22,7 +22,7 @@ TRAIN = """
 import io, pathlib, numpy as np
 from rich.console import Console
 from configs import base
-import dakd_jax.commands.modes
+import dakd_jax.studies.experiment.page
 from dakd_jax.evaluation import predict
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights

@@ -270,7 +270,7 @@ import numpy as np, dakd_jax.training.loop as t
 rate = t._rate
 t._rate = lambda rates, step: rate(rates, step) | ({"segmenter": np.float32(1e38)} if step in (1, 5) else {})
 """
-NO_PAGE = "import dakd_jax.commands.modes as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
+NO_PAGE = "import dakd_jax.studies.experiment.page as p; p.write_report = lambda found, folder: folder / 'index.html'\n"
 FAST = {"goal": "source_only", "train.eval_every": 0, "train.log_every": 3}
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from configs import camvid_case_d, demo
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import command_line
+from dakd_jax.commands.kit import command_line
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings
 from dakd_jax.studies.kit import paper_numbers
@@ -37,8 +37,8 @@ def plan_of(root, workdir, *more, config=TABLE1, **changes):
     """The plan of a tiny table."""
     command = command_line.parse([*arguments(root, workdir, config, **changes), *more])
     table = rows.table(command.config.table, command.config.data.name)
-    chosen = rows.chosen(table.rows, command.rows)
-    seeds = command.seeds or (command.config.seed,)
+    chosen = rows.chosen(table.rows, command.flags["rows"])
+    seeds = command.flags["seeds"] or (command.config.seed,)
     return planning.make_plan(command.config, table, chosen, seeds, Feed, pathlib.Path(workdir), Console())
 
 

@@ -12,7 +12,7 @@ import step_parts
 import tiny_runs
 from rich.console import Console
 
-from dakd_jax.commands import modes
+from dakd_jax.commands import replay
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation import adversarial
 from dakd_jax.objectives.context import Outputs
@@ -183,7 +183,7 @@ def test_an_overflow_of_bfloat16_alone_is_seen_by_the_compiled_losses():
 def test_the_black_box_names_the_layer_that_overflows_in_bfloat16(tmp_path, monkeypatch):
     """Replayed from what a run of that precision leaves."""
     # The step and the student are left out, they take long to compile: black_box_test.py follows the student.
-    monkeypatch.setattr(modes, "train_step", lambda *args, **statics: (None, {}))
+    monkeypatch.setattr(train_step, "train_step", lambda *args, **statics: (None, {}))
     even = dict.fromkeys(("auxiliary", "main"), np.full((2, 32, 64, 5), np.log(0.2), np.float32))
     monkeypatch.setattr(diagnosis, "_segmenter_layers", lambda *args, **how: (Outputs(even, {}, ""), {}))
     chosen = tiny_runs.config("nowhere", goal=("student",), **{"train.precision": "bfloat16"})
@@ -192,7 +192,7 @@ def test_the_black_box_names_the_layer_that_overflows_in_bfloat16(tmp_path, monk
     black_box.save(tmp_path / "blackbox-1", about, rates, overflowing(), BATCH, None)
     console = Console(file=io.StringIO(), width=200)
     with tiny_runs.quick_compilation():
-        assert not modes.replay(str(tmp_path / "blackbox-1"), console)
+        assert not replay.replay(str(tmp_path / "blackbox-1"), console)
     assert "first not finite: discriminator_main on source: conv3\n" in console.file.getvalue()
 
 

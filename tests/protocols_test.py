@@ -15,7 +15,6 @@ from hypothesis import given, strategies
 from PIL import Image
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import command_line, modes
 from dakd_jax.evaluation import metrics, predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.models.segmenter import Heads
@@ -266,7 +265,3 @@ def test_a_checkpoint_of_its_own(scored, tmp_path):
     chosen = protocol_examples.config(chosen.data.root, **{"eval.checkpoint": str(path)})
     text = tiny_runs.run(chosen, tmp_path, "protocols")
     assert str(path) in text and results(tmp_path) == {"checkpoint": expected}
-
-
-def test_the_command_line_knows_every_mode():
-    assert set(command_line.MODES) == set(modes.MODES) | set(modes.FOLDER_MODES)

@@ -19,7 +19,7 @@ STAGE = ("student",)
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", lambda found, folder: folder / "index.html")
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
 
 
 def assert_same_stage(workdir, reference, name="student"):

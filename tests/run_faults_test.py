@@ -14,7 +14,10 @@ from dakd_jax.training import train_state
 
 FAST = {"goal": "source_only", "train.eval_every": 0}
 NO_AUDIT = "import data_pipelines.feeding.feed as f; f.Feed.audit = lambda self, labelled: []\n"
-NO_REPORT = "import dakd_jax.commands.modes as c; c.write_report = lambda found, folder: folder / 'index.html'\n"
+NO_REPORT = """
+import dakd_jax.studies.experiment.page as p
+p.write_report = lambda found, folder: folder / "index.html"
+"""
 
 
 @pytest.fixture
@@ -167,7 +170,7 @@ logs.MetricLog.row = lambda self, step, *a: fail() if step == 4 else plain(self,
 """
 AT_WEIGHTS = "import dakd_jax.stages.weights as w; w.save = fail\n"
 AT_RECORD = "import dakd_jax.basics.records as r; r.write_json = fail\n"
-AT_REPORT = "import dakd_jax.commands.modes as c; c.write_report = fail\n"
+AT_REPORT = "import dakd_jax.studies.experiment.page as p; p.write_report = fail\n"
 AT_CHECKPOINT = """
 import orbax.checkpoint as ocp
 def save(*args, **kwargs):
@@ -200,7 +203,7 @@ def test_disk_faults_are_one_line_and_the_command_goes_on_later(
     ended = run_py(tiny_runs.arguments(toy_city, workdir, **changes), before=fault + before)
     tiny_runs.one_line(ended, f"cannot write {workdir}", reason, "make room or choose another --workdir")
     assert not list(workdir.rglob("*.tmp"))
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", lambda found, folder: folder / "index.html")
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
     tiny_runs.run(tiny_runs.config(toy_city, goal=("source_only",)), workdir)
     mine, theirs = (tiny_runs.stage_folder(w, "source_only") for w in (workdir, chain[0]))
     assert (mine / weights.FILE).read_bytes() == (theirs / weights.FILE).read_bytes()
@@ -282,7 +285,7 @@ def test_reading_that_fails_leaves_the_checkpoints_and_the_same_command_goes_on(
     ended = broken(AT_RESTORING.format(error="MemoryError"))
     assert ended.code == 1 and "checkpoints/4 was left where it is" in ended.stderr
     assert checkpoints_of(workdir) == ["2", "4"]
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", lambda found, folder: folder / "index.html")
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
     assert "goes on at step 4" in tiny_runs.run(tiny_runs.config(toy_city, goal=("source_only",)), workdir)
     mine, theirs = (tiny_runs.stage_folder(w, "source_only") for w in (workdir, chain[0]))
     assert (mine / weights.FILE).read_bytes() == (theirs / weights.FILE).read_bytes()

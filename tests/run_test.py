@@ -11,7 +11,7 @@ import pytest
 import tiny_runs
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import command_line
+from dakd_jax.commands.kit import command_line
 
 FAST = {"goal": "source_only", "train.eval_every": 0}
 
@@ -89,7 +89,7 @@ def test_a_mistake_in_the_command_is_told_at_once_and_without_jax():
     )  # fmt: skip
     assert ended.returncode == 2 and "| jax\n" not in ended.stderr
     last = ended.stderr.splitlines()[-1]
-    known = "train|plan|evaluate|protocols|submit|attribution|figures|verify|compare"
+    known = "train|plan|evaluate|protocols|attribution|figures|submit|verify|compare|replay|doctor|prepare"
     assert last.startswith(f"error: command line: flag --mode=fly: value should be one of <{known}>")
 
 

@@ -50,7 +50,7 @@ def test_the_second_run_trains_nothing_and_prints_the_same(chain, toy_city, monk
     workdir, text = chain
     monkeypatch.setattr("dakd_jax.stages.experiment.train", None)
     monkeypatch.setattr("dakd_jax.evaluation.predict.evaluate", None)
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", None)
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", None)
     again = tiny_runs.run(tiny_runs.config(toy_city, goal=tiny_runs.ALL_BUT_CONTINUED), workdir)
     assert "to be trained" not in again
     assert again.count("finished, reused") == 8
@@ -102,7 +102,7 @@ def test_where_the_stages_start_and_the_teacher_stays(chain, toy_city, tmp_path,
     """A chain of seed 5: (d) from the very weights and statistics of (c), all else from one trunk."""
     jobs = spied_training(monkeypatch)
     goal = ("student", "case_a", "case_b", "case_d")
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", lambda found, folder: folder / "index.html")
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
     tiny_runs.run(tiny_runs.config(toy_city, goal=goal, seed=5, **{"train.eval_every": 0}), tmp_path)
     by_name = {name: jobs[stage.title] for name, stage in paradigms.STAGES.items() if stage.title in jobs}
     assert list(by_name) == ["student", "teacher", "case_a", "case_b", "case_c", "case_d"]
@@ -140,7 +140,7 @@ def flat(tree):
 
 def test_another_seed_gives_other_weights(chain, toy_city, tmp_path, monkeypatch):
     workdir, _ = chain
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", lambda found, folder: folder / "index.html")
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
     chosen = {"goal": ("source_only",), "train.eval_every": 0}
     for seed in (0, 1):
         tiny_runs.run(tiny_runs.config(toy_city, seed=seed, **chosen), tmp_path / str(seed))
@@ -155,7 +155,7 @@ def test_replaced_teacher(chain, toy_city, tmp_path, monkeypatch, as_file):
     workdir, _ = chain
     teacher = tiny_runs.stage_folder(workdir, "teacher")
     jobs = spied_training(monkeypatch)
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", lambda found, folder: folder / "index.html")
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
     path = teacher
     if as_file:
         path = tmp_path / "mine.pth"
@@ -218,7 +218,7 @@ def test_a_stage_that_another_process_finishes_meanwhile_is_not_trained_again(ch
 def test_student_continued_starts_from_the_finished_student(chain, toy_city, monkeypatch):
     workdir, _ = chain
     jobs = spied_training(monkeypatch)
-    monkeypatch.setattr("dakd_jax.commands.modes.write_report", lambda found, folder: folder / "index.html")
+    monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
     text = tiny_runs.run(
         tiny_runs.config(toy_city, goal=("case_a",), **{"student.init_from": "student", "train.eval_every": 0}), workdir
     )

@@ -15,7 +15,7 @@ import jax
 from rich.console import Console
 
 from configs import base
-from dakd_jax.commands import modes
+from dakd_jax.commands import COMMANDS, Context
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.kit import stamp
 from data_pipelines.feeding.feed import Feed
@@ -72,12 +72,19 @@ def run(chosen, workdir, mode="train", name="tiny"):
     cache = jax.config.jax_compilation_cache_dir
     with quick_compilation():
         try:
-            modes.MODES[mode](
-                chosen, Feed(chosen.data), pathlib.Path(workdir), console, name=name, command="python run.py"
-            )
+            COMMANDS[mode].run(context(chosen, workdir, console, mode, name))
         finally:
             jax.config.update("jax_compilation_cache_dir", cache)
     return console.file.getvalue()
+
+
+def context(chosen, workdir, console, mode="train", name="tiny", **flags):
+    """What a command is handed, of a command line that sets no field of the config."""
+    defaults = {flag.name: flag.default for flag in COMMANDS[mode].flags}
+    return Context(
+        chosen, name, mode, pathlib.Path(workdir), defaults | flags, console=console, typed="python run.py",
+        open_feed=Feed,
+    )  # fmt: skip
 
 
 def plain_report(chosen, workdir):

@@ -5,13 +5,20 @@
 
 import contextlib
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import sys
 import traceback
 
-import dakd_jax.commands.modes  # noqa: F401 — every fork has it
+import dakd_jax
+
+# Commands import what they work with when they are called; here every fork has it.
+for module in pkgutil.walk_packages(dakd_jax.__path__, "dakd_jax."):
+    importlib.import_module(module.name)
+import data_pipelines.feeding.feed  # noqa: E402, F401
 
 OTHERS = ("numpy", "orbax.checkpoint", "os", "pathlib", "shutil", "tempfile")
 ANSWERS = os.fdopen(os.dup(1), "w")

@@ -26,10 +26,11 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     Args:
       kind: what people call such a thing, for messages.
       package: the folder of plugs, one file each.
+      types: what such a thing is an instance of; () = anything.
     """
 
-    def __init__(self, kind: str, package: str):
-        self.kind, self._package = kind, package
+    def __init__(self, kind: str, package: str, types: tuple[type, ...] = ()):
+        self.kind, self._package, self._types = kind, package, types
         self._things: dict[str, Thing] = {}
         self._origins: dict[str, str] = {}
         self._discovered = False
@@ -41,11 +42,14 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
           depth: how many calls away that top level is.
 
         Raises:
-          UserError: another file has registered that name; the same file may again (a notebook's cell, a reload).
+          UserError: it is of none of the registry's types; or another file has registered that name; the same file may
+            again (a notebook's cell, a reload).
         """
         origin = sys._getframe(depth).f_globals["__name__"]
         if not origin.startswith(f"{self._package}."):
             self._discover()  # what comes from outside comes last
+        if self._types and not isinstance(thing, self._types):
+            raise UserError(f"{self.kind} {name!r} is a {type(thing).__name__}; expected a {self._types[0].__name__}")
         if self._origins.setdefault(name, origin) != origin:
             raise UserError(
                 f"{self.kind} {name!r} of {origin} is registered by {self._origins[name]} already; rename it"
@@ -117,8 +121,10 @@ def source_hash(module: str) -> str:
 def _load(name: str) -> None:
     try:
         module = _from_file(name) if name.endswith(".py") else importlib.import_module(name)
-    except UserError:
-        raise
+    except UserError as error:
+        if str(error).startswith("config.plugins: "):
+            raise
+        raise _failed(name, error) from error
     except ModuleNotFoundError as error:
         if error.name and name.startswith(error.name):
             raise UserError(
@@ -168,4 +174,5 @@ def _failed(name: str, error: BaseException) -> UserError:
     stem = pathlib.Path(name).stem if name.endswith(".py") else name.split(".")[-1]
     of_it = [f for f in traceback.extract_tb(error.__traceback__) if pathlib.Path(f.filename).stem == stem]
     where = f"line {of_it[-1].lineno}: " if of_it else ""
-    return UserError(f"config.plugins: {name}: {where}{type(error).__name__}: {error}")
+    what = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return UserError(" ".join(f"config.plugins: {name}: {where}{what}{error}".split()))

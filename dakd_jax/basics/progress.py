@@ -3,6 +3,7 @@
 import math
 import shutil
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import Progress, Task
@@ -136,3 +137,17 @@ class StageProgress:
         rest = f"{self._unit} {done}/{self._total}{left}" + (f"  {note}" if note else "")
         width = min(LINE_WIDTH, shutil.get_terminal_size().columns)
         self._console.print(titled(self._title, rest, width), highlight=False, markup=False, soft_wrap=True)
+
+
+def rendering(console: Console) -> Callable[[int, int], None]:
+    """A callback (done, total) that shows the rendering of the toy city."""
+    shown: list[StageProgress] = []
+
+    def update(done: int, total: int) -> None:
+        if not shown:
+            shown.append(StageProgress(console, "Rendering the toy city", total, unit="picture").__enter__())
+        shown[0].update(done)
+        if done == total:
+            shown[0].__exit__()
+
+    return update

@@ -5,8 +5,7 @@ that the checkpoint is put in for. A flag of the command line that says otherwis
 file that differs is not: it is a default, written before anybody knew of that checkpoint.
 """
 
-import pathlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from dakd_jax.basics.errors import UserError
@@ -20,19 +19,6 @@ class _Use(NamedTuple):
     field: str
     path: str
     network: str
-
-
-def reading(command: Callable, *, of_checkpoint: bool = False) -> Callable:
-    """A mode of commands.py that first settles its config.
-
-    It takes what the mode takes, and `given`: see settle.
-    """
-
-    def settled(config, feed, workdir: pathlib.Path, console, *, given=(), **more) -> None:
-        settle(config, checkpoint=of_checkpoint, class_names=feed.class_names, given=given)
-        command(config, feed, workdir, console, **more)
-
-    return settled
 
 
 def settle(config, *, checkpoint: bool, class_names: Collection[str], given: Collection[str] = (), goal=None) -> None:

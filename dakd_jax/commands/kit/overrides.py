@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands.config_files import flat
+from dakd_jax.commands.kit.config_files import flat
 
 _WORD = re.compile(r"--?config\.(?P<field>[^=]*)(?:=(?P<value>.*))?", re.DOTALL)
 _NEGATED = re.compile(r"--?noconfig\.(?P<field>[^=]*)")
@@ -46,6 +46,32 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
         given.setdefault(found["field"], []).append(value)
     tuples = [f"--config.{field}={_joined(field, texts, fields[field])!r}" for field, texts in given.items()]
     return [*rest[:1], *tuples, *rest[1:]]
+
+
+def plugins(argv: Sequence[str]) -> tuple[str, ...] | None:
+    """What --config.plugins says, None where it is not given: asked for before other fields, which plugins may add."""
+    words = iter(argv)
+    given = []
+    for word in words:
+        if word == "--":
+            break
+        found = _WORD.fullmatch(word)
+        if found and found["field"] == "plugins":
+            given.append(found["value"] if found["value"] is not None else next(words, ""))
+    return _joined("plugins", given, ()) if given else None
+
+
+def without(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """(the words that are surely no override or the value of one, whether these are all that are not)."""
+    rest, all_of_them, words = [], True, iter(argv)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif not is_override(word):
+            rest.append(word)
+        elif "=" not in word and not _NEGATED.fullmatch(word):  # the next word is its value, or not, as the field is
+            all_of_them = next(words, None) is None
+    return rest, all_of_them
 
 
 def _require(field: str, fields: dict, config: ConfigDict) -> None:

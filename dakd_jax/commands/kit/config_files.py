@@ -7,10 +7,12 @@ import pathlib
 import sys
 import traceback
 import types
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from dakd_jax.basics import installation
+from dakd_jax.basics import installation, plugs
 from dakd_jax.basics.errors import UserError
 
 DEFAULT = str(installation.CONFIGS / "demo.py")
@@ -18,31 +20,64 @@ _OF_TABLES = ("table", "cluster", "scales")  # what configs of the paper's table
 _NO_EXPERIMENTS = ("__init__", "base")
 
 
-def load(given: str) -> tuple[ConfigDict, str]:
-    """(the config, the file's name without its folder and ending) of --config=GIVEN, FILE[:PRESET].
+def find(given: str) -> pathlib.Path:
+    """The file of --config=GIVEN, FILE[:PRESET].
 
-    A file that is absent here is sought in this project, by its path or its name: configs/demo.py, demo.py, demo.
+    One that is absent here is sought in this project, by its path or its name: configs/demo.py, demo.py, demo.
 
     Raises:
-      UserError: no such file, or one that makes no config with all fields of configs/base.py.
+      UserError: no such file.
     """
-    text, colon, preset = given.partition(":")
+    text = given.partition(":")[0]
     if not text.strip():
         raise UserError(f"--config={given} names no file: expected FILE[:PRESET], as --config=configs/demo.py")
-    file = _find(text)
+    return _find(text)
+
+
+def is_ours(file: pathlib.Path) -> bool:
+    """Whether a config's file is one of this project's, none of which names plugins."""
+    return os.path.realpath(file.parent) == os.path.realpath(installation.CONFIGS)
+
+
+def make(given: str) -> ConfigDict:
+    """What the file of --config=GIVEN, FILE[:PRESET], makes; to be completed by `complete`.
+
+    Raises:
+      UserError: no such file, or one that makes no config.
+    """
+    file, (_, colon, preset) = find(given), given.partition(":")
     installation.provide_configs()
     made = _call(_execute(file), file, [preset] if colon else [])
     if not isinstance(made, ConfigDict):
         what = "nothing (it ends without `return config`)" if made is None else "no ConfigDict"
         raise _wrong(file, f"get_config() returns {what}")
-    config = ConfigDict(made) if type(made) is not ConfigDict else made  # a frozen one takes no overrides
-    _require_fields(config, file)
-    return config, file.stem
+    return ConfigDict(made) if type(made) is not ConfigDict else made  # a frozen one takes no overrides
 
 
-def _require_fields(config: ConfigDict, file: pathlib.Path) -> None:
-    """Raises a UserError where fields of configs/base.py are missing, or others are there, which nothing would read."""
-    base, fields = flat(importlib.import_module("configs.base").get_config()), flat(config)
+def complete(config: ConfigDict, file: pathlib.Path, plugins: Sequence[str]) -> None:
+    """Loads the plugins, adds the fields of what they register, and looks at the fields that there are then.
+
+    Raises:
+      UserError: a plugin is missing or fails; fields of configs/base.py are missing, or others are there, which nothing
+        would read.
+    """
+    from dakd_jax.objectives import options  # imports jax, as any config does
+
+    plugs.load(plugins)
+    options.fill_defaults(config)
+    _require_fields(config, flat(importlib.import_module("configs.base").get_config()), file)
+
+
+def plugins_of(config: ConfigDict, file: pathlib.Path) -> tuple[str, ...]:
+    """config.plugins of a file; () where the field is missing, which `complete` tells."""
+    named = config.get("plugins", ())
+    if not (isinstance(named, (tuple, list)) and all(isinstance(name, str) for name in named)):
+        raise _wrong(file, f"config.plugins={named!r}: expected names in a tuple, as ('my_loss.py',)")
+    return tuple(named)
+
+
+def _require_fields(config: ConfigDict, base: Mapping[str, Any], file: pathlib.Path) -> None:
+    fields = flat(config)
     if missing := [field for field in base if field not in fields]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise _wrong(file, f"the config lacks {', '.join(missing[:3])}{more}")
