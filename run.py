@@ -58,14 +58,16 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
         return DONE
     command = command_line.parse(arguments)
     deterministic.set_up(_deterministic(command))
-    from dakd_jax.basics import progress
+    from dakd_jax.basics import plugs, progress
     from dakd_jax.commands import modes
+    from dakd_jax.stages import settings
     from dakd_jax.training.runtime import interruption
 
     # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     interruption.stop_on_signals()
     console = progress.make_console()
+    plugs.load(settings.words(command.config.plugins))  # not before: they may import jax
     if command.replay:
         return DONE if modes.replay(command.replay, console) else DIVERGED
     if command.mode in modes.FOLDER_MODES:

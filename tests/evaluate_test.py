@@ -70,7 +70,8 @@ def plain_prediction(variables, images, size, *, statistics="running", normalise
     classes, leads = [], []
     for image in images:
         x = image[..., ::-1] - BGR_MEAN if normaliser == "bgr_minus_mean" else image / 255
-        heads, _ = MODEL.apply(variables, np.float32(x)[None], train=statistics == "picture", mutable=["batch_stats"])
+        how = {"train": statistics == "picture", "mutable": ["batch_stats"], "method": "heads"}
+        heads, _ = MODEL.apply(variables, np.float32(x)[None], **how)
         logits = np.asarray(heads.main, np.float64)[0]
         for axis in (0, 1):
             logits = interpolate(logits, axis, aligned(logits.shape[axis], 8 * logits.shape[axis]))
@@ -108,9 +109,9 @@ def test_predict_is_the_plain_computation(variables, height, width, size, statis
 def test_a_network_brings_its_own_normaliser(variables):
     images, own = pictures(1, 32, 64), MODEL.clone(normaliser="rgb_mean_std")
     x = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    heads, _ = MODEL.apply(variables, np.float32(x), train=False, mutable=["batch_stats"])
+    heads, _ = MODEL.apply(variables, np.float32(x), train=False, mutable=["batch_stats"], method="heads")
     in_training, _, _ = train_step._forward(own, variables, images, train=False)
-    np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64), 8), rtol=1e-4, atol=1e-4)
     found, forced = (
         np.asarray(predict.predict(variables, images, model=model, size=(32, 64), normaliser=normaliser))
         for model, normaliser in ((own, ""), (MODEL, "rgb_mean_std"))

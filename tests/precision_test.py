@@ -183,7 +183,7 @@ def test_the_black_box_names_the_layer_that_overflows_in_bfloat16(tmp_path, monk
     """Replayed from what a run of that precision leaves."""
     # The step and the student are left out, they take long to compile: black_box_test.py follows the student.
     monkeypatch.setattr(modes, "train_step", lambda *args, **statics: (None, {}))
-    heads = Heads(*np.zeros((3, 2, 4, 8, 5), np.float32))
+    heads = Heads(*np.zeros((3, 2, 4, 8, 5), np.float32), main_stride=8, auxiliary_stride=8)
     monkeypatch.setattr(diagnosis, "_segmenter_layers", lambda *args, **how: (heads, {}))
     chosen = tiny_runs.config("nowhere", goal=("student",), **{"train.precision": "bfloat16"})
     about = {"step": 1, "stage": "student", "config": chosen.to_dict(), "num_classes": 5}

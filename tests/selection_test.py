@@ -46,13 +46,12 @@ def batches(pictures):
 
 def soft_predictions(variables, pictures):
     """Class probabilities at picture size and at stride 8, by numpy from the network's logits."""
-    from dakd_jax.models.preprocessing import NORMALISERS
     from dakd_jax.models.segmenter import log_probabilities
 
-    main = MODEL.apply(variables, NORMALISERS[MODEL.normaliser](pictures), train=False).main
+    main = MODEL.apply(variables, pictures, train=False).main
     exponentials = np.exp(np.asarray(main, np.float64))
     return np.exp(
-        np.asarray(log_probabilities(main, pictures.shape[1:3]), np.float64)
+        np.asarray(log_probabilities(main, pictures.shape[1:3], 8), np.float64)
     ), exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict, config_flags
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands import config_files, overrides
+from dakd_jax.stages import older_configs
 
 TABLE_MODES = ("train", "plan")  # in which a config that names a table fills or plans it
 MODES = ("train", "plan", "evaluate", "protocols", "submit", "attribution", "figures", "verify", "compare")
@@ -116,7 +117,8 @@ def _at_scale(config: ConfigDict, given: dict) -> ConfigDict:
     """
     if "scales" not in config:
         return config
-    scale = config_files.flat(config.scales.get(config.data.name, ConfigDict()))
+    written = config_files.flat(config.scales.get(config.data.name, ConfigDict()))
+    scale = dict(older_configs.of_today(field, value) for field, value in written.items())
     config.update_from_flattened_dict({field: value for field, value in scale.items() if field not in given})
     with config.unlocked():
         del config["scales"]

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import installation
 from dakd_jax.basics.errors import UserError
+from dakd_jax.stages import older_configs
 
 DEFAULT = str(installation.CONFIGS / "demo.py")
 _OF_TABLES = ("table", "cluster", "scales")  # what configs of the paper's tables have besides the fields of base.py
@@ -36,6 +37,10 @@ def load(given: str) -> tuple[ConfigDict, str]:
         what = "nothing (it ends without `return config`)" if made is None else "no ConfigDict"
         raise _wrong(file, f"get_config() returns {what}")
     config = ConfigDict(made) if type(made) is not ConfigDict else made  # a frozen one takes no overrides
+    try:
+        older_configs.modernise(config)
+    except UserError as error:
+        raise _wrong(file, str(error)) from error
     _require_fields(config, file)
     return config, file.stem
 

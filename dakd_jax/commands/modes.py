@@ -7,14 +7,15 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax.basics import disk_faults, workdir_lock
+from dakd_jax.basics import disk_faults, plugs, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.commands import table_of_paper as table_command
 from dakd_jax.evaluation import protocols as definitions
 from dakd_jax.evaluation.evaluation_store import Evaluator
+from dakd_jax.models.segmenter import blank_segmenter
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import networks, own_records, run_folder, settings, weights
+from dakd_jax.stages import networks, older_configs, own_records, run_folder, settings, weights
 from dakd_jax.stages.experiment import Experiment, ensure_writable
 from dakd_jax.studies.attribution import attribution_page, collection, store
 from dakd_jax.studies.experiment import checkpoints, headline, results, tables
@@ -280,15 +281,14 @@ def _planned(config, feed, workdir, console) -> Experiment:
 def replay(path: str, console: Console) -> bool:
     """Runs a bundle's step again, and names the first places that are not finite; True when all is."""
     bundle = black_box.load(path)
-    config, name = ConfigDict(bundle.about["config"]), bundle.about["stage"]
+    config, name = ConfigDict(older_configs.modernise(bundle.about["config"])), bundle.about["stage"]
+    plugs.load(settings.words(config.plugins))
     chosen = settings.stage_settings(
         config, paradigms.stage(name, config.student.init_from), bundle.about["num_classes"]
     )
     like = train_state.blank(chosen)
     state = black_box.fill(like, bundle.state)
-    teacher = (
-        black_box.fill(train_state.blank_segmenter(chosen.models.teacher), bundle.teacher) if bundle.teacher else None
-    )
+    teacher = black_box.fill(blank_segmenter(chosen.models.teacher), bundle.teacher) if bundle.teacher else None
     inputs = (state, teacher, bundle.batch, chosen.weights)
     statics = {"models": chosen.models, "options": chosen.options}
     found = diagnosis.first_nonfinite(*inputs, **statics)

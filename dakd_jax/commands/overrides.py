@@ -3,13 +3,14 @@
 import ast
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands.config_files import flat
+from dakd_jax.stages import older_configs
 
 _WORD = re.compile(r"--?config\.(?P<field>[^=]*)(?:=(?P<value>.*))?", re.DOTALL)
 _NEGATED = re.compile(r"--?noconfig\.(?P<field>[^=]*)")
@@ -32,7 +33,7 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
       UserError: there is no such field, or numbers are wanted and there are none.
     """
     fields, given = flat(config), {}
-    rest, words = [], iter(argv)
+    rest, words = [], _of_today(argv)
     for word in words:
         found = _WORD.fullmatch(word) or _NEGATED.fullmatch(word)
         if found:
@@ -46,6 +47,21 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
         given.setdefault(found["field"], []).append(value)
     tuples = [f"--config.{field}={_joined(field, texts, fields[field])!r}" for field, texts in given.items()]
     return [*rest[:1], *tuples, *rest[1:]]
+
+
+def _of_today(argv: Sequence[str]) -> Iterator[str]:
+    """The words with the names and values that fields have today."""
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            yield from (word, *words)
+        found = _WORD.fullmatch(word)
+        if not found or older_configs.of_today(found["field"], "")[0] == found["field"]:
+            yield word
+            continue
+        value = found["value"] if found["value"] is not None else next(words, "")
+        field, value = older_configs.of_today(found["field"], value)
+        yield f"--config.{field}={value}"
 
 
 def _require(field: str, fields: dict, config: ConfigDict) -> None:

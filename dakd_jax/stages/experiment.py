@@ -87,7 +87,7 @@ class Experiment:
         for name in paradigms.needed(self.config.goal, init_from, replaced):
             stage = paradigms.stage(name, init_from)
             if replaced.get(name):
-                of = weights.file_identity(replaced[name], self.config[stage.network])
+                of = weights.file_identity(replaced[name], stage.network, self.config[stage.network])
                 folder = self.workdir / "stages" / weights.folder_name(name, of)
                 planned[name] = PlannedStage(name, stage, {}, of, folder, replaced[name])
                 continue
@@ -238,7 +238,7 @@ class Experiment:
         began = time.monotonic()
         trained = train(job, self.console)
         process_minutes = round((time.monotonic() - began) / 60, 4)
-        weights.save_finished(planned.folder, trained.variables)
+        weights.save_finished(planned.folder, trained.variables, chosen.models.segmenter)
         self._loaded[planned.name] = trained.variables
         finished = {
             "status": "finished",

@@ -1,7 +1,8 @@
 """What makes two stages the same: every field of the config but those that cannot reach the stage's numbers.
 
 A field that is not named in EXEMPT counts. One that is added to configs/base.py later goes into ADDED_LATER with the
-value under which everything is as before, so that finished stages are reused. tests/stage_identity_test.py walks all.
+value under which everything is as before, so that finished stages are reused; one that is renamed, into
+older_configs.RENAMED: it counts under its name and value of then. tests/stage_identity_test.py walks all.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from dakd_jax.basics import records
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import weights
+from dakd_jax.stages import older_configs, weights
 
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1
@@ -110,13 +111,25 @@ def exempt(field: str, config, stage: Stage) -> str:
 
 
 def counted(config, stage: Stage) -> dict:
-    """{field, by its path: value as plain data} of all fields that count for a stage."""
-    later = records.plain(ADDED_LATER)
+    """{field, by its path: value as plain data} of all fields that count for a stage; `config` may be of any age."""
+    later, found = records.plain(ADDED_LATER), older_configs.modernise(records.plain(config))
+    for group in ("student", "teacher"):
+        others = {name: value for name, value in found[group].items() if name not in weights.NETWORK_FIELDS}
+        found[group] = others | weights.counted_fields(group, found[group])
     return {
         name: value
-        for name, value in records.flatten(records.plain(config)).items()
+        for name, value in records.flatten(found).items()
         if not exempt(name, config, stage) and not (name in later and later[name] == value)
     }
+
+
+def _plugins(config, stage: Stage) -> dict[str, str]:
+    """{'<kind> <name>': hash of its source} of all that a stage uses of plugins."""
+    networks = (stage.network, *["teacher"] * stage.distils)
+    found = {}
+    for network in networks:
+        found |= weights.plugins(older_configs.modernise(records.plain(config))[network])
+    return found
 
 
 def identity(
@@ -143,4 +156,5 @@ def identity(
         "steps": config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         "parents": parents,
     }
-    return records.plain(found | ({"selection": selection} if selection else {}))
+    more = {"selection": selection, "plugins": _plugins(config, stage)}
+    return records.plain(found | {name: value for name, value in more.items() if value})

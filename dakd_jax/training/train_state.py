@@ -1,16 +1,16 @@
 """Everything that training changes, and how it starts."""
 
 import functools
-import zlib
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dakd_jax.models.discriminator import Discriminator
-from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.segmenter import blank_segmenter as blank_segmenter
+from dakd_jax.models.segmenter import init_key, init_variables
+from dakd_jax.models.segmenter import init_segmenter as init_segmenter
 from dakd_jax.objectives.adaptation.adversarial import LEVELS
 from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 
@@ -27,28 +27,6 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: tuple
     discriminators: dict
     discriminators_opt_state: dict
-
-
-def init_key(seed: int, role: str) -> jax.Array:
-    """The key from which the weights of a role ('student', 'teacher', 'discriminator/main') start."""
-    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(role.encode()))
-
-
-def init_segmenter(model: Segmenter, seed: int, role: str) -> dict:
-    """{'params', 'batch_stats'} of a segmenter; a pure function of (model, seed, role)."""
-    return _init_segmenter(init_key(seed, role), model=model)
-
-
-@functools.partial(jax.jit, static_argnames=("model",))
-def _init_segmenter(key, *, model):
-    variables = model.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
-    return {"params": variables["params"], "batch_stats": variables["batch_stats"]}
-
-
-def blank_segmenter(model: Segmenter) -> dict:
-    """{'params', 'batch_stats'} of zeros, to be filled from a file; compiles nothing."""
-    shapes = jax.eval_shape(functools.partial(_init_segmenter, model=model), init_key(0, ""))
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def init_discriminators(model: Discriminator, seed: int, num_classes: int, levels: str) -> dict:
@@ -73,9 +51,8 @@ def _blank(models, levels, optimizer, discriminator_optimizer):
     def make():
         key, classes = jax.random.key(0), jnp.zeros((1, 32, 32, models.segmenter.num_classes))
         discriminators = {level: models.discriminator.init(key, classes)["params"] for level in levels}
-        variables = models.segmenter.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
         return create(
-            {"params": variables["params"], "batch_stats": variables["batch_stats"]},
+            init_variables(models.segmenter, key),
             discriminators,
             optimizer=optimizer,
             discriminator_optimizer=discriminator_optimizer,

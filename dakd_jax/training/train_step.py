@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dakd_jax.models import segmenter
 from dakd_jax.models.discriminator import Discriminator
-from dakd_jax.models.precision import computing_params, widened
-from dakd_jax.models.preprocessing import NORMALISERS
-from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.models.precision import widened
+from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import distillation, segmentation
 from dakd_jax.objectives.adaptation import adversarial
 from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer, descend
@@ -85,13 +85,9 @@ class StepModels:
 
 def _forward(model, variables, images, *, train, precision="float32"):
     """({level: log-probabilities}, features, new batch statistics) of a segmenter on uint8 pictures."""
-    params = variables["params"]
-    x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
-    variables = variables | {"params": computing_params(params, precision)}
-    heads, updates = model.apply(variables, x, train=train, mutable=["batch_stats"])
-    size = images.shape[1:3]
-    log_probs = {level: log_probabilities(getattr(heads, level), size) for level in ("auxiliary", "main")}
-    return log_probs, widened(heads.features), updates.get("batch_stats", variables["batch_stats"])
+    statistics = "batch" if train else "running"
+    heads, stats = segmenter.forward(model, variables, images, statistics=statistics, precision=precision)
+    return heads.log_probabilities(images.shape[1:3]), widened(heads.features[model.auxiliary_tap]), stats
 
 
 def _teacher_forward(teacher, images, weight, weights, *, model, options):

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
+from dakd_jax.models import segmenter
 from dakd_jax.models.precision import computing_params
-from dakd_jax.models.preprocessing import NORMALISERS
-from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.training.train_state import TrainState, named_leaves
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
@@ -64,7 +63,8 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
         yield from (f"student on {domain}: {layer}" for layer in _bad_layers(finite))
         for level, params in state.discriminators.items():
             how = {"model": models.discriminator, "size": images.shape[1:3], "precision": options.precision}
-            finite = _discriminator_layers(params, getattr(heads, level), **how)
+            stride = getattr(heads, f"{level}_stride")
+            finite = _discriminator_layers(params, getattr(heads, level), stride=stride, **how)
             yield from (f"discriminator_{level} on {domain}: {layer}" for layer in _bad_layers(finite))
         if models.teacher is not None:
             train = options.teacher_statistics == "batch"
@@ -76,23 +76,23 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
 @functools.partial(jax.jit, static_argnames=("model", "train", "precision"), compiler_options=EVERY_ROUNDING)
 def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
     """(heads, what _finite_layers says)."""
-    params = variables["params"]
-    x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
-    heads, captured = model.apply(
-        variables | {"params": computing_params(params, precision)},
-        x,
-        train=train,
+    heads, captured = segmenter.apply(
+        model,
+        variables,
+        images,
+        statistics="batch" if train else "running",
+        precision=precision,
+        collections=("intermediates",),
         capture_intermediates=True,
-        mutable=["batch_stats", "intermediates"],
     )
     return heads, _finite_layers(captured)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "size", "precision"), compiler_options=EVERY_ROUNDING)
-def _discriminator_layers(params, head, *, model, size: tuple[int, int], precision: str):
-    """What _finite_layers says of a discriminator that judges a head of the student at a size."""
+@functools.partial(jax.jit, static_argnames=("model", "size", "stride", "precision"), compiler_options=EVERY_ROUNDING)
+def _discriminator_layers(params, head, *, model, size: tuple[int, int], stride: int, precision: str):
+    """What _finite_layers says of a discriminator that judges a head of the student, of a stride, at a size."""
     variables = {"params": computing_params(params, precision)}
-    probabilities = jnp.exp(log_probabilities(head, size))
+    probabilities = jnp.exp(segmenter.log_probabilities(head, size, stride))
     _, captured = model.apply(variables, probabilities, capture_intermediates=True, mutable=["intermediates"])
     return _finite_layers(captured)
 
