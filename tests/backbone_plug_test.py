@@ -265,6 +265,7 @@ def test_a_backbone_that_keeps_no_contract_is_one_line(monkeypatch, made, line):
     [
         ({"student.output_stride": 8}, "config.student.output_stride=8: expected one of 4, 16"),
         ({"student.main_tap": "layer8"}, "config.student.main_tap='layer8': expected one of block0, .*block3"),
+        ({"student.main_tap": "block0"}, "main_tap='block0' has stride 2, and plain4 adds 'block1' of stride 4"),
         ({"student.arch": "plain5"}, "config.student.arch='plain5': did you mean plain4"),
         ({"loss.mse_on": "features"}, "has 16 at stride 4 and the teacher's 8 at stride 8; use 'log_probabilities'"),
     ],
@@ -340,6 +341,17 @@ def test_both_names_of_a_field_may_not_differ():
     assert older_configs.modernise(made).student.auxiliary_tap == "layer6"
     with pytest.raises(UserError, match="config.student.auxiliary_tap='layer5' and config.student.auxiliary_layer=6"):
         older_configs.modernise(ConfigDict(old(auxiliary_tap="layer5")))
+
+
+def test_an_older_config_from_python_is_checked_as_one_of_today():
+    made = ConfigDict(old(auxiliary_layer=7))
+    settings.check(made)
+    assert made.student.auxiliary_tap == "layer7"
+    for layer in (9, "six", [6]):
+        with pytest.raises(
+            UserError, match="student.auxiliary_(tap='(layer9|six)': expected one of|layer=.6.*cannot be)"
+        ):
+            settings.check(ConfigDict(old(auxiliary_layer=layer)))
 
 
 @pytest.mark.parametrize("words", [["--config.student.auxiliary_layer=7"], ["--config.student.auxiliary_layer", "7"]])

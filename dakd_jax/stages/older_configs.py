@@ -35,8 +35,9 @@ class Renamed:
 
 def _tap_of_layer(layer: Any) -> Any:
     """The feature's name of 6, 7, '6', ..., which were numbers of DRN's layers."""
-    number = not isinstance(layer, bool) and isinstance(layer, (int, str)) and re.fullmatch(r"\d{1,9}", str(layer))
-    return f"layer{int(layer)}" if number else layer
+    text = f"{layer:g}" if isinstance(layer, float) else str(layer)
+    number = not isinstance(layer, bool) and re.fullmatch(r"\d{1,9}", text)
+    return f"layer{int(text)}" if number else layer
 
 
 def _layer_of_tap(tap: Any) -> int | None:
@@ -75,6 +76,10 @@ def modernise(config):
                 raise UserError(
                     f"config.{one.new}={now!r} and config.{one.old}={group[old]!r}, its name before, differ: leave the "
                     "latter out"
+                )
+            if not isinstance(value, type(one.default)) and isinstance(config, ConfigDict):
+                raise UserError(
+                    f"config.{one.old}={value!r} cannot be; it is config.{one.new} now, see configs/base.py"
                 )
             del group[old]
             group[new] = value

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import settings, weights
+from dakd_jax.stages import older_configs, settings, weights
 
 
 class _Use(NamedTuple):
@@ -49,6 +49,7 @@ def settle(config, *, checkpoint: bool, class_names: Collection[str], given: Col
       UserError: a flag, another checkpoint, or the data's classes contradict a record, which the line names; or a
         record cannot be read.
     """
+    older_configs.modernise(config)
     plugs.load(settings.words(config.get("plugins", ())))
     settled: dict[str, tuple[object, str]] = {}
     for use in _uses(config, checkpoint, goal):

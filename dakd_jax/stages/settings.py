@@ -15,7 +15,7 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation.adversarial import LEVELS
 from dakd_jax.objectives.distillation import KL_REDUCTIONS
 from dakd_jax.objectives.judges import JUDGES
-from dakd_jax.stages import weights
+from dakd_jax.stages import older_configs, weights
 from dakd_jax.training.optimizers import DiscriminatorOptimizer, SegmenterOptimizer
 from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
@@ -54,7 +54,11 @@ def words(value) -> tuple[str, ...]:
 
 
 def check(config) -> None:
-    """Imports the plugins, and raises a UserError for the first field that cannot work."""
+    """Imports the plugins, and raises a UserError for the first field that cannot work.
+
+    An older config becomes one of today, in place.
+    """
+    older_configs.modernise(config)
     plugs.load(words(config.get("plugins", ())))
     if isinstance(config.goal, str) or not config.goal:
         raise UserError(f"config.goal={config.goal!r}: name at least one of {', '.join(paradigms.STAGES)}, as a tuple")
@@ -117,7 +121,13 @@ def _check_network(group: str, network) -> Outline:
     for field in ("main_tap", "auxiliary_tap"):
         if network[field]:
             _choose(f"{group}.{field}", network[field], found)
-    return found[weights.network_fields(network)["auxiliary_tap"]]
+    taps = weights.network_fields(network)
+    if spec.skip_tap and found[taps["main_tap"]].stride % found[spec.skip_tap].stride:
+        raise UserError(
+            f"config.{group}.main_tap={taps['main_tap']!r} has stride {found[taps['main_tap']].stride}, and "
+            f"{network.arch} adds {spec.skip_tap!r} of stride {found[spec.skip_tap].stride}: expected a multiple of it"
+        )
+    return found[taps["auxiliary_tap"]]
 
 
 def _check_backbone(spec: Backbone, found: Mapping[str, Outline]) -> None:
