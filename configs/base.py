@@ -117,10 +117,12 @@ def _data() -> ConfigDict:
 
 def _network(arch: str) -> ConfigDict:
     return ConfigDict({
-        "arch": arch,  # a row of dakd_jax/models/backbones/drn.py: ARCHITECTURES
+        "arch": arch,  # of a file in dakd_jax/models/backbones/, or of a plugin; '' and 0 below: the backbone's own
         "width": 1.0,  # multiplies all channel counts
-        "auxiliary_layer": 6,  # the layer under the auxiliary head: 6 or 7
-        "normaliser": "bgr_minus_mean",  # what the trunk was trained with; most but the paper's: 'rgb_mean_std'
+        "main_tap": "",  # names of the features under the main and the auxiliary head, as 'layer8' and 'layer6'
+        "auxiliary_tap": "",
+        "output_stride": 0,  # of the deepest features: one that the backbone offers
+        "normaliser": "",  # what the trunk was trained with: DRN's own 'bgr_minus_mean', most others' 'rgb_mean_std'
         "pretrained": "",  # weights of an ImageNet trunk or of a whole segmenter, docs/weights.md; '' = random
     })  # fmt: skip
 
@@ -132,7 +134,7 @@ def _released_code(config: ConfigDict) -> None:
     config.optim.discriminator_learning_rate = 1e-4
     config.loss.kl_reduction = "off"
     config.teacher.statistics = "batch"
-    config.teacher.auxiliary_layer = 7
+    config.teacher.auxiliary_tap = "layer7"
     config.eval.protocol = "released"
     config.train.select = "last"
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.stages import weights
+from dakd_jax.stages import older_configs, weights
 from dakd_jax.studies.kit.style import png_bytes
 from dakd_jax.studies.kit.text_table import TextTable
 
@@ -84,7 +84,7 @@ def config_of(stage: pathlib.Path) -> ConfigDict:
     record = records.read_json(stage / "record.json")
     if not record or "config" not in record:
         raise UserError(f"{stage / 'record.json'} is missing or torn: name the folder of a finished stage")
-    return ConfigDict(record["config"])
+    return ConfigDict(older_configs.modernise(record["config"]))
 
 
 def show(thing: TextTable | Figure | np.ndarray | str | os.PathLike, width: int = WIDTH) -> None:

@@ -16,7 +16,7 @@ from data_pipelines.reading import class_histogram, fingerprint, prepared_record
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.reading import Reader
 
-MIN_SIDE = 8  # the networks' output stride: anything smaller has no output
+MIN_SIDE = 8  # pixels: nothing can be told apart in less
 
 
 class DomainPair(NamedTuple):
@@ -186,9 +186,9 @@ def _are_strengths(values: Any) -> bool:
 
 
 def check_size(field: str, size: tuple[int, int]) -> None:
-    """Raises a DataError unless size is (width, height) with both at least the networks' stride."""
+    """Raises a DataError unless size is (width, height) with both at least MIN_SIDE."""
     if len(size) != 2 or not all(isinstance(side, int) and side >= MIN_SIDE for side in size):
-        raise DataError(f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE}, the output stride")
+        raise DataError(f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE} pixels")
 
 
 def _named_folder(data: Any, root: Path, dataset: str) -> Path:

@@ -49,11 +49,11 @@ def batch(seed):
 def by_hand(term, params, batch):
     """The weighted loss of one term."""
     w, domain = WEIGHTS, "source" if term == "segmentation" or term.startswith("source") else "target"
-    images = batch[f"{domain}_image"] / np.float32(255)
+    images = batch[f"{domain}_image"]
 
     def run(params):
         heads = MODEL.apply({"params": params}, images, train=True)
-        return [log_probabilities(x, images.shape[1:3]) for x in (heads.main, heads.auxiliary)]
+        return [log_probabilities(x, images.shape[1:3], 8) for x in (heads.main, heads.auxiliary)]
 
     (main, auxiliary), (t_main, t_auxiliary) = run(params), run(variables(1)["params"])
     if term == "segmentation":

@@ -160,8 +160,9 @@ def test_confidence_is_the_share_of_the_class_after_resizing():
     images, size = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8), (20, 30)
     with tiny_runs.quick_compilation():
         classes, confidence = collection.predict_with_confidence(variables(0), images, model=MODEL, size=size)
-    heads = MODEL.apply(variables(0), images / np.float32(255), train=False)
-    full = jax.image.resize(log_probabilities(heads.main, (16, 24)), (2, *size, CLASSES), "bilinear", antialias=False)
+    heads = MODEL.apply(variables(0), images, train=False)
+    logp = log_probabilities(heads.main, (16, 24), 8)
+    full = jax.image.resize(logp, (2, *size, CLASSES), "bilinear", antialias=False)
     shares = np.exp(np.asarray(full, np.float64))
     shares /= shares.sum(axis=-1, keepdims=True)
     np.testing.assert_array_equal(classes, shares.argmax(axis=-1))

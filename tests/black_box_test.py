@@ -14,10 +14,11 @@ import tiny_runs
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import optimizers
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import train_step
 from dakd_jax.training.watch import black_box, diagnosis
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
@@ -38,7 +39,7 @@ def start():
     """Arrays of a sound state."""
     with tiny_runs.quick_compilation():
         made = step_parts.create(
-            train_state.init_segmenter(SEGMENTER, 0, "student"),
+            segmenter_module.init_segmenter(SEGMENTER, 0, "student"),
             step_parts.discriminators(JUDGE, 0, 5),
             **OPTIMIZERS,
         )

@@ -9,11 +9,12 @@ import pytest
 import step_parts
 import tiny_runs
 
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import cross_entropy as segmentation
 from dakd_jax.objectives.terms import quasi_ce
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import train_step
 
 CLASSES = 5
 TERM = "loss/target/quasi_ce_main"
@@ -55,7 +56,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (*TARGET, 3), dtype=np.uint
 def filled(seed):
     """A segmenter's random {'params', 'batch_stats'}: no initialiser to compile, and outputs that are not all alike."""
     draw = np.random.default_rng(seed)
-    blank = train_state.blank_segmenter(SEGMENTER)
+    blank = segmenter_module.blank_segmenter(SEGMENTER)
     params = jax.tree.map(lambda x: draw.normal(0, 0.2, x.shape).astype(np.float32), blank["params"])
     return {"params": params, "batch_stats": jax.tree.map(np.ones_like, blank["batch_stats"])}
 

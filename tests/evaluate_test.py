@@ -10,10 +10,11 @@ import tiny_runs
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics, predict
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.stages import weights
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import train_step
 from data_pipelines.feeding.feed import Feed
 
 MODEL = Segmenter(arch="tiny", num_classes=19)
@@ -40,7 +41,7 @@ def variables():
         start = 1.0 if name.endswith(("scale", "var")) else 0.0
         return (start + rng.uniform(0.0, 0.3, leaf.shape)).astype(leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(fill, train_state.blank_segmenter(MODEL))
+    return jax.tree_util.tree_map_with_path(fill, segmenter_module.blank_segmenter(MODEL))
 
 
 def pictures(count, height=32, width=64, seed=0):
@@ -70,7 +71,8 @@ def plain_prediction(variables, images, size, *, statistics="running", normalise
     classes, leads = [], []
     for image in images:
         x = image[..., ::-1] - BGR_MEAN if normaliser == "bgr_minus_mean" else image / 255
-        heads, _ = MODEL.apply(variables, np.float32(x)[None], train=statistics == "picture", mutable=["batch_stats"])
+        how = {"train": statistics == "picture", "mutable": ["batch_stats"], "method": "heads"}
+        heads, _ = MODEL.apply(variables, np.float32(x)[None], **how)
         logits = np.asarray(heads.main, np.float64)[0]
         for axis in (0, 1):
             logits = interpolate(logits, axis, aligned(logits.shape[axis], 8 * logits.shape[axis]))
@@ -108,9 +110,9 @@ def test_predict_is_the_plain_computation(variables, height, width, size, statis
 def test_a_network_brings_its_own_normaliser(variables):
     images, own = pictures(1, 32, 64), MODEL.clone(normaliser="rgb_mean_std")
     x = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    heads, _ = MODEL.apply(variables, np.float32(x), train=False, mutable=["batch_stats"])
+    heads, _ = MODEL.apply(variables, np.float32(x), train=False, mutable=["batch_stats"], method="heads")
     in_training = train_step.outputs_of(own, variables, images, "running")[0].log_probs
-    np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64), 8), rtol=1e-4, atol=1e-4)
     found, forced = (
         np.asarray(predict.predict(variables, images, model=model, size=(32, 64), normaliser=normaliser))
         for model, normaliser in ((own, ""), (MODEL, "rgb_mean_std"))

@@ -62,7 +62,7 @@ def test_a_network_is_the_same_and_what_was_compiled_is_kept_apart():
     model = Segmenter(arch="tiny", num_classes=19)
     x = np.random.default_rng(0).normal(size=(1, 40, 48, 3))
     variables = jax.tree.map(np.float64, model.init(jax.random.key(0), x, train=False))
-    forward = jax.jit(lambda v, x: model.apply(v, x, train=False).main)
+    forward = jax.jit(lambda v, x: model.apply(v, x, train=False, method="heads").main)
     expected = forward(variables, x)
     with float64_convolution.as_matrix_products():
         np.testing.assert_allclose(forward(variables, x), expected, rtol=0, atol=1e-12 * np.abs(expected).max())

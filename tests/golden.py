@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dakd_jax.models.backbones.drn import PUBLISHED
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained
 
 STUDENT = Segmenter(arch="drn_d_22", num_classes=19)
 TEACHER = Segmenter(arch="drn_d_38", num_classes=19)
-TEACHER_F7 = Segmenter(arch="drn_d_38", num_classes=19, auxiliary_layer=7)
+TEACHER_F7 = Segmenter(arch="drn_d_38", num_classes=19, auxiliary_tap="layer7")
 NETWORKS = {"student": STUDENT, "teacher_cd": TEACHER, "teacher_f7": TEACHER_F7}
 
 
@@ -36,7 +37,7 @@ def state_dict(folder, which):
 
 def _filled(shapes, weights, name):
     template = jax.tree.map(lambda s: np.zeros(s.shape, np.int32 if s.dtype == np.int32 else np.float64), shapes)
-    return pretrained.from_state_dict(weights, template, name=name)
+    return pretrained.from_state_dict(weights, template, name=name, published=PUBLISHED)
 
 
 @functools.cache

@@ -9,10 +9,10 @@ import tiny_runs
 from rich.console import Console
 from stage_identity_test import FILE, WALK
 
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import weights
 from dakd_jax.stages.experiment import Experiment
-from dakd_jax.training import train_state
 from data_pipelines.feeding.feed import Feed
 
 KINDS = ("source_only", "teacher", "case_b")
@@ -49,7 +49,7 @@ def test_all_exempted_fields_changed_at_once_leave_every_bit(toy_city, tmp_path,
     if kind.startswith("case"):
         teacher = str(tmp_path / "teacher.pth")
         model = Segmenter(arch="tiny", num_classes=19)
-        weights.save(tmp_path / "teacher.pth", train_state.init_segmenter(model, 5, "teacher"))
+        weights.save(tmp_path / "teacher.pth", segmenter_module.init_segmenter(model, 5, "teacher"))
     changes = exempted(kind)
     changes.pop(FEATURES, None)
     assert len(changes) > 30

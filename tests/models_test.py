@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import COMMITTED_GOLDEN
 
-from dakd_jax.models import preprocessing, resizing
+from dakd_jax.models import preprocessing, resizing, segmenter
 from dakd_jax.models.backbones.drn import ARCHITECTURES, DRN
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
@@ -23,8 +23,8 @@ def x64():
 
 
 def _apply(model, variables, images, train):
-    x = preprocessing.bgr_minus_mean(images, jnp.float64)
-    return jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]))(variables, x)
+    statistics = "batch" if train else "running"
+    return jax.jit(lambda v, x: segmenter.forward(model, v, x, statistics=statistics))(variables, images)
 
 
 @pytest.mark.parametrize("network", ["student", "teacher_cd", "teacher_f7"])
@@ -44,14 +44,14 @@ def test_forward_equals_reference(golden_dir, network, size):
         np.testing.assert_allclose(heads.main, golden.nhwc(stored[f"{mode}/logits2"]), atol=gap, rtol=0)
         assert tuple(stored[f"{mode}/out_hw"]) == full
         for level, logits in ((1, heads.auxiliary), (2, heads.main)):
-            log_probs = golden.nchw(log_probabilities(logits, full))
+            log_probs = golden.nchw(log_probabilities(logits, full, 8))
             np.testing.assert_allclose(*golden.matched(stored, f"{mode}/logp{level}", log_probs), atol=gap, rtol=0)
         if f"{mode}/margin2" not in stored:
             continue
-        prediction = np.argmax(log_probabilities(heads.main, full), -1)
+        prediction = np.argmax(log_probabilities(heads.main, full, heads.main_stride), -1)
         sure = stored[f"{mode}/margin2"] > 2 * gap
         assert (prediction == stored[f"{mode}/argmax2"])[sure].all() and sure.mean() > 0.99
-    _assert_running_statistics(stored, updates["batch_stats"], gap)
+    _assert_running_statistics(stored, updates, gap)
 
 
 def _assert_running_statistics(stored, batch_stats, gap):
@@ -72,7 +72,7 @@ def test_every_layer_equals_reference(golden_dir, network):
     x = preprocessing.bgr_minus_mean(stored["image_u8"], jnp.float64)
     layers = DRN(model.arch).apply(variables, x, train=False)
     for i, ours in enumerate(layers):
-        ours, expected = golden.matched(stored, f"eval/layer{i}", golden.nchw(ours))
+        ours, expected = golden.matched(stored, f"eval/layer{i}", golden.nchw(ours.array))
         np.testing.assert_allclose(ours, expected, atol=2e-5 * max(1, np.abs(expected).max()), err_msg=f"layer{i}")
 
 
@@ -139,8 +139,8 @@ def test_every_architecture_has_its_published_size_and_stride(arch):
     x = jnp.zeros((1, 64, 96, 3))
     shapes, variables = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False))
     assert _parameters(variables) == TRUNKS[arch]
-    assert [s.shape[1:3] for s in shapes[4:]] == [(8, 12)] * 5
-    assert shapes[8].shape[-1] == 512
+    assert [s.array.shape[1:3] for s in shapes[4:]] == [(8, 12)] * 5
+    assert shapes[8].array.shape[-1] == 512
 
 
 def test_the_tiny_network_is_tiny_and_has_stride_dilation_and_taps_of_the_family():
@@ -149,10 +149,10 @@ def test_the_tiny_network_is_tiny_and_has_stride_dilation_and_taps_of_the_family
     layers = jax.eval_shape(
         lambda: DRN("tiny").init_with_output(jax.random.key(0), jnp.zeros((1, 64, 96, 3)), train=False)
     )
-    assert [s.shape[1:3] for s in layers[0][4:]] == [(8, 12)] * 5
-    model = Segmenter(arch="tiny", num_classes=19, auxiliary_layer=7)
+    assert [s.array.shape[1:3] for s in layers[0][4:]] == [(8, 12)] * 5
+    model = Segmenter(arch="tiny", num_classes=19, auxiliary_tap="layer7")
     heads = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))[0]
-    assert heads.main.shape == heads.auxiliary.shape == (1, 4, 4, 19) and heads.features.shape == (1, 4, 4, 8)
+    assert heads.main.shape == heads.auxiliary.shape == (1, 4, 4, 19) and heads.features["layer7"].shape == (1, 4, 4, 8)
 
 
 def test_width_multiplier_scales_channels():
@@ -163,6 +163,6 @@ def test_width_multiplier_scales_channels():
 
 def test_output_of_odd_sizes_is_cropped_to_the_picture():
     logits = jnp.arange(13 * 19 * 2.0).reshape(1, 13, 19, 2)
-    whole, cropped = log_probabilities(logits, (104, 152)), log_probabilities(logits, (100, 150))
+    whole, cropped = (log_probabilities(logits, size, 8) for size in ((104, 152), (100, 150)))
     assert cropped.shape == (1, 100, 150, 2)
     np.testing.assert_array_equal(cropped, whole[:, :100, :150])

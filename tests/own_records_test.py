@@ -55,7 +55,7 @@ def test_the_normaliser_is_that_of_the_record(chain, toy_city, tmp_path):
 @pytest.mark.parametrize("mode", ["evaluate", "protocols", "submit"])
 @pytest.mark.parametrize(
     "flag",
-    ["student.arch=drn_d_22", "student.width=2.0", "student.auxiliary_layer=7", "student.normaliser=rgb_mean_std",
+    ["student.arch=drn_d_22", "student.width=2.0", "student.auxiliary_tap=layer7", "student.normaliser=rgb_mean_std",
      "eval.network=teacher"],
 )  # fmt: skip
 def test_a_flag_that_contradicts_the_record_is_one_line(run_py, chain, toy_city, workdir, mode, flag):
@@ -95,9 +95,9 @@ def test_flags_that_contradict_a_replaced_stage_or_a_start(run_py, chain, toy_ci
 
 def test_two_stages_that_contradict_each_other(chain, toy_city, workdir, tmp_path):
     folder = tiny_runs.stage_folder(chain[0], "student")
-    other = edited(folder, tmp_path / "other", auxiliary_layer=7)
+    other = edited(folder, tmp_path / "other", auxiliary_tap="layer7")
     named = {"replace.student": str(folder), "student.pretrained": str(other)}
-    with pytest.raises(UserError, match=r"other/record.json says student.auxiliary_layer 7, and .*record.json says 6"):
+    with pytest.raises(UserError, match=r"other/record.json says student.auxiliary_tap layer7, and .*json says layer6"):
         tiny_runs.run(tiny_runs.config(toy_city, goal=("student", "case_a"), **named), workdir, "plan")
 
 
@@ -117,7 +117,7 @@ def test_a_torn_record_is_one_line(chain, toy_city, tmp_path, content):
         tiny_runs.run(tiny_runs.config(toy_city, **{"eval.checkpoint": str(folder)}), tmp_path, "evaluate")
 
 
-@pytest.mark.parametrize("changes", [{"width": "wide"}, {"auxiliary_layer": [6]}, {"arch": {}}], ids=str)
+@pytest.mark.parametrize("changes", [{"width": "wide"}, {"auxiliary_tap": [6]}, {"arch": {}}], ids=str)
 def test_a_record_that_says_nonsense_is_one_line(chain, toy_city, tmp_path, changes):
     folder = edited(tiny_runs.stage_folder(chain[0], "student"), tmp_path / "odd", **changes)
     with pytest.raises(UserError, match="odd/record.json says student.* which can be none"):

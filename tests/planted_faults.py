@@ -51,7 +51,7 @@ FAULTS = (
           "position = np.linspace(0.0, size - 1, out_size)",
           "position = np.clip((np.arange(out_size) + 0.5) * size / out_size - 0.5, 0, size - 1)", "models_test.py"),
     Fault("running variance kept biased", "models", "dakd_jax/models/batch_norm.py",
-          "_blend(running_var.value, unbiased)", "_blend(running_var.value, var)", "models_test.py"),
+          "_blend(running_var.value, unbiased,", "_blend(running_var.value, var,", "models_test.py"),
     Fault("the learning rate decays one step early", "optimizers", "dakd_jax/objectives/optimizers.py",
           "schedule(np.arange(steps))", "schedule(np.arange(steps) + 1)",
           "train_step_test.py::test_polynomial_decay_is_the_closed_form"),

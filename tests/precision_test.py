@@ -187,7 +187,12 @@ def test_the_black_box_names_the_layer_that_overflows_in_bfloat16(tmp_path, monk
     even = dict.fromkeys(("auxiliary", "main"), np.full((2, 32, 64, 5), np.log(0.2), np.float32))
     monkeypatch.setattr(diagnosis, "_segmenter_layers", lambda *args, **how: (Outputs(even, {}, ""), {}))
     chosen = tiny_runs.config("nowhere", goal=("student",), **{"train.precision": "bfloat16"})
-    about = {"step": 1, "stage": "student", "config": chosen.to_dict(), "num_classes": 5}
+    config = chosen.to_dict()
+    for network in (config["student"], config["teacher"]):  # as an earlier release wrote it
+        for field in ("auxiliary_tap", "main_tap", "output_stride"):
+            del network[field]
+        network["auxiliary_layer"] = 6
+    about = {"step": 1, "stage": "student", "config": config, "num_classes": 5}
     rates = step_parts.rates(np.float32(1e-3), np.float32(1e-3))
     black_box.save(tmp_path / "blackbox-1", about, rates, overflowing(), BATCH, None)
     console = Console(file=io.StringIO(), width=200)

@@ -9,15 +9,15 @@ import tiny_runs
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.stages import experiment, preflight, weights
-from dakd_jax.training import train_state
 
 
 def network(path, spoil=None, **changes):
     """A .pth of zeros; `spoil`: {PyTorch name: value put into its first entry}."""
-    blank = train_state.blank_segmenter(Segmenter(**{"arch": "tiny", "num_classes": 19, **changes}))
+    blank = segmenter_module.blank_segmenter(Segmenter(**{"arch": "tiny", "num_classes": 19, **changes}))
     state_dict = pretrained.to_state_dict(blank)
     for name, value in (spoil or {}).items():
         state_dict[name] = np.array(state_dict[name])

@@ -9,11 +9,11 @@ import tiny_runs
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models.backbones.drn import PUBLISHED
 from dakd_jax.models.discriminator import Discriminator
-from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.segmenter import Segmenter, blank_segmenter
 from dakd_jax.models.weight_files import pretrained, torch_files
 from dakd_jax.stages import weights
-from dakd_jax.training import train_state
 
 TINY = Segmenter(arch="drn_d_22", num_classes=19, width=0.05)
 
@@ -27,7 +27,7 @@ def numbers(model=TINY, seed=1):
             return rng.integers(1, 1000, leaf.shape).astype(leaf.dtype)
         return rng.standard_normal(leaf.shape).astype(leaf.dtype)
 
-    return jax.tree.map(fill, train_state.blank_segmenter(model))
+    return jax.tree.map(fill, blank_segmenter(model))
 
 
 def blank_discriminator(width):
@@ -58,15 +58,15 @@ def written(path, tensors):
 def test_golden_weights_go_through_flax_and_back(golden_dir, tmp_path, model):
     which = "student" if model is golden.STUDENT else "teacher"
     original = golden.state_dict(golden_dir, which)
-    variables = pretrained.from_state_dict(original, train_state.blank_segmenter(model), name=which)
-    pretrained.save_segmenter(tmp_path / "x.pth", variables)
+    variables = pretrained.from_state_dict(original, blank_segmenter(model), name=which, published=PUBLISHED)
+    pretrained.save_segmenter(tmp_path / "x.pth", variables, PUBLISHED)
     found = torch_files.read(tmp_path / "x.pth")
     used = {name for name in original if not name.startswith(("up1", "up2"))}
     assert set(found) - {"up1.weight", "up2.weight"} == used
     for name in used:
         assert found[name].dtype == original[name].dtype, name
         np.testing.assert_array_equal(found[name], original[name], err_msg=name)
-    again, kind = pretrained.load_segmenter(tmp_path / "x.pth", train_state.blank_segmenter(model))
+    again, kind = pretrained.load_segmenter(tmp_path / "x.pth", blank_segmenter(model), published=PUBLISHED)
     assert kind == "segmenter"
     assert_same_tree(again, variables)
 
@@ -85,7 +85,7 @@ def test_golden_discriminators_go_through_flax_and_back(golden_dir, tmp_path, wh
 def test_pytorch_reads_what_is_written(tmp_path):
     torch = pytest.importorskip("torch", reason="only this check needs PyTorch")
     variables = numbers()
-    pretrained.save_segmenter(tmp_path / "x.pth", variables)
+    pretrained.save_segmenter(tmp_path / "x.pth", variables, PUBLISHED)
     found = torch.load(tmp_path / "x.pth", weights_only=True)
     for name, array in pretrained.to_state_dict(variables).items():
         np.testing.assert_array_equal(found[name].numpy(), array)
@@ -146,7 +146,7 @@ def trunk(seed=2):
 
 def test_a_trunk_fills_the_trunk_and_leaves_the_heads(tmp_path):
     start = numbers(seed=1)
-    found, kind = pretrained.load_segmenter(written(tmp_path / "t.pth", trunk()), start)
+    found, kind = pretrained.load_segmenter(written(tmp_path / "t.pth", trunk()), start, published=PUBLISHED)
     assert kind == "trunk"
     ours, before, theirs = (pretrained.to_state_dict(v) for v in (found, start, numbers(seed=2)))
     for name in ours:

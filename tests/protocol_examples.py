@@ -10,9 +10,9 @@ import tiny_runs
 from rich.console import Console
 
 from dakd_jax.basics import records
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.stages import experiment as stages
 from dakd_jax.stages import settings, weights
-from dakd_jax.training import train_state
 from data_pipelines.feeding.feed import Feed
 from data_pipelines.reading import label_spaces
 
@@ -77,7 +77,7 @@ def telling_variables(model, seed=0):
         start = 1.0 if name.endswith(("scale", "var")) else 0.0
         return (start + rng.uniform(0.0, 0.3, leaf.shape)).astype(leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(fill, train_state.blank_segmenter(model))
+    return jax.tree_util.tree_map_with_path(fill, segmenter_module.blank_segmenter(model))
 
 
 def config(root, **changes):

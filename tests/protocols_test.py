@@ -17,6 +17,7 @@ from PIL import Image
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics, predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
+from dakd_jax.models import preprocessing
 from dakd_jax.models.segmenter import Heads
 from dakd_jax.stages import settings, weights
 from data_pipelines.feeding.feed import Feed
@@ -28,12 +29,12 @@ class Sampler(nn.Module):
     """A network that looks at the top left pixel of each 8x8 block: another one in a mirror image."""
 
     num_classes: int = 5
-    normaliser: str = "rgb_unit"
 
     @nn.compact
-    def __call__(self, x, *, train):
+    def __call__(self, images, *, train, normaliser="", dtype=np.float32):
+        x = preprocessing.rgb_unit(images, dtype)
         main = (x[:, ::8, ::8] - 0.5) @ COLOURS
-        return Heads(main, main, main)
+        return Heads(main, main, {}, main_stride=8, auxiliary_stride=8)
 
 
 def interpolate(x, axis, positions):

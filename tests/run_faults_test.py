@@ -8,9 +8,9 @@ import tiny_datasets as tiny
 import tiny_runs
 from PIL import Image
 
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import weights
-from dakd_jax.training import train_state
 
 FAST = {"goal": "source_only", "train.eval_every": 0}
 NO_AUDIT = "import data_pipelines.feeding.feed as f; f.Feed.audit = lambda self, labelled: []\n"
@@ -119,7 +119,7 @@ def test_labels_of_evaluation_missing(run_py, city, workdir):
 
 def tiny_weights(path, **changes):
     settings = {"arch": "tiny", "num_classes": 19, **changes}
-    blank = train_state.blank_segmenter(Segmenter(**settings))
+    blank = segmenter_module.blank_segmenter(Segmenter(**settings))
     weights.save(path, blank)
     return path
 

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import step_parts
 
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import optimizers
-from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 
 IDENTITY = {"seed": 0, "network": {"arch": "drn_d_22", "width": 0.05}, "steps": 8}
@@ -19,7 +19,7 @@ IDENTITY = {"seed": 0, "network": {"arch": "drn_d_22", "width": 0.05}, "steps": 
 
 def state(width=0.05, arch="drn_d_22", discriminator=0.05, levels="multi", seed=0, classes=19):
     return step_parts.create(
-        train_state.init_segmenter(Segmenter(arch=arch, num_classes=classes, width=width), seed, "student"),
+        segmenter_module.init_segmenter(Segmenter(arch=arch, num_classes=classes, width=width), seed, "student"),
         step_parts.discriminators(Discriminator(width=discriminator), seed, classes, levels),
         optimizer=optimizers.SegmenterOptimizer(),
     )

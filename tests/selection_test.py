@@ -16,7 +16,7 @@ from dakd_jax.evaluation.checkpoint_choice import Selection, best_step
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import run_folder, settings, weights
-from dakd_jax.training import train_state
+from dakd_jax.training import train_step
 from dakd_jax.training.checkpointing import Checkpoints
 from data_pipelines.feeding.feed import Feed
 
@@ -46,13 +46,12 @@ def batches(pictures):
 
 def soft_predictions(variables, pictures):
     """Class probabilities at picture size and at stride 8, by numpy from the network's logits."""
-    from dakd_jax.models.preprocessing import NORMALISERS
     from dakd_jax.models.segmenter import log_probabilities
 
-    main = MODEL.apply(variables, NORMALISERS[MODEL.normaliser](pictures), train=False).main
+    main = MODEL.apply(variables, pictures, train=False).main
     exponentials = np.exp(np.asarray(main, np.float64))
     return np.exp(
-        np.asarray(log_probabilities(main, pictures.shape[1:3]), np.float64)
+        np.asarray(log_probabilities(main, pictures.shape[1:3], 8), np.float64)
     ), exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
@@ -165,7 +164,7 @@ def test_the_chosen_weights_are_the_finished_ones(by_two, workdir, planted):
     # And its weights those of the checkpoint of step 4.
     chosen = settings.stage_settings(by_two, paradigms.STAGES["student"], 19)
     kept = Checkpoints(folder / "checkpoints", keep=9, identity=record["identity"])
-    state = kept.read(4, train_state.blank(chosen))
+    state = kept.read(4, train_step.blank(chosen))
     kept.close()
     assert weights.content_hash({"params": state.params, "batch_stats": state.batch_stats}) == record["content_hash"]
     assert run_folder.verify(workdir, Console(file=io.StringIO()))

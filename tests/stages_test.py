@@ -14,12 +14,12 @@ from rich.console import Console
 
 from dakd_jax.basics import workdir_lock
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import weights
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.stages.settings import segmenter
 from dakd_jax.studies.kit.result_types import SHORT_NAMES
-from dakd_jax.training import train_state
 from data_pipelines.feeding.feed import Feed
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
@@ -109,7 +109,7 @@ def test_where_the_stages_start_and_the_teacher_stays(chain, toy_city, tmp_path,
 
     trunk = weights.content_hash(by_name["student"].segmenter)
     model = segmenter(tiny_runs.config(toy_city).student, 19)
-    assert trunk == weights.content_hash(train_state.init_segmenter(model, 5, "student"))
+    assert trunk == weights.content_hash(segmenter_module.init_segmenter(model, 5, "student"))
     for name in ("case_a", "case_b", "case_c"):
         assert weights.content_hash(by_name[name].segmenter) == trunk, name
     assert weights.content_hash(by_name["teacher"].segmenter) != trunk

@@ -5,6 +5,7 @@ import functools
 import types
 
 from configs import base
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.objectives import options as plug_options
 from dakd_jax.objectives.adaptation.adversarial import Adversarial
@@ -52,7 +53,7 @@ def options(
 
 def discriminators(model: Discriminator, seed: int, num_classes: int, levels: str = "multi") -> dict:
     """{level: fresh parameters}, as a stage starts with."""
-    key, of = functools.partial(train_state.init_key, seed), types.SimpleNamespace(num_classes=num_classes)
+    key, of = functools.partial(segmenter_module.init_key, seed), types.SimpleNamespace(num_classes=num_classes)
     return Adversarial(discriminator=model, levels=levels).init(key, {}, of)["discriminators"]
 
 

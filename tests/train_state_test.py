@@ -5,9 +5,9 @@ import numpy as np
 import step_parts
 import tiny_runs
 
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.training import train_state
 
 MODEL = Segmenter(arch="tiny", num_classes=5)
 
@@ -18,8 +18,8 @@ def kernels(tree):
 
 @tiny_runs.quick_compilation()
 def test_each_role_and_each_seed_starts_from_weights_of_its_own():
-    student, teacher = (train_state.init_segmenter(MODEL, 0, role)["params"] for role in ("student", "teacher"))
-    again, other = (train_state.init_segmenter(MODEL, seed, "student")["params"] for seed in (0, 1))
+    student, teacher = (segmenter_module.init_segmenter(MODEL, 0, role)["params"] for role in ("student", "teacher"))
+    again, other = (segmenter_module.init_segmenter(MODEL, seed, "student")["params"] for seed in (0, 1))
     judges = step_parts.discriminators(Discriminator(width=0.05), 0, 5)
     for a, b in ((student, teacher), (student, other), (judges["main"], judges["auxiliary"])):
         assert all(np.any(x != y) for x, y in zip(kernels(a), kernels(b), strict=True))

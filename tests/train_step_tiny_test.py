@@ -7,10 +7,11 @@ import pytest
 import step_parts
 import tiny_runs
 
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import optimizers
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import train_step
 
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
 TINY = Segmenter(arch="tiny", num_classes=5)
@@ -31,13 +32,13 @@ def _tiny_batch(seed=0):
 
 def _tiny_state(levels="multi", adapt=True):
     found = step_parts.discriminators(TINY_D, 0, 5, levels) if adapt else {}
-    return step_parts.create(train_state.init_segmenter(TINY, 0, "student"), found, **DEFAULT)
+    return step_parts.create(segmenter_module.init_segmenter(TINY, 0, "student"), found, **DEFAULT)
 
 
 def _tiny_step(weights=None, *, batch=None, state=None, teacher=True, **options):
     return train_step.train_step(
         state or _tiny_state(options.get("levels", "multi"), options.get("adapt", True)),
-        train_state.init_segmenter(TINY, 1, "teacher") if teacher else None,
+        segmenter_module.init_segmenter(TINY, 1, "teacher") if teacher else None,
         batch or _tiny_batch(),
         weights or step_parts.weights(distil_source=1.0, distil_target=1.0),
         step_parts.rates(np.float32(1e-2), np.float32(1e-3)),
@@ -56,7 +57,7 @@ def x32():
 def _tiny_losses(weights=None, **options):
     """The losses of a tiny step without its gradients, a quarter of the compilation."""
     options, state, batch = step_parts.options(discriminator=TINY_D, **options), _tiny_state(), _tiny_batch()
-    teacher = train_state.init_segmenter(TINY, 1, "teacher")
+    teacher = segmenter_module.init_segmenter(TINY, 1, "teacher")
     how = {"models": train_step.StepModels(TINY, TINY), "options": options}
     weights = weights or step_parts.weights(distil_source=1.0, distil_target=1.0)
 

@@ -12,11 +12,11 @@ import safetensors.numpy
 
 from dakd_jax.basics import atomic_files
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models import weight_files
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.models.weight_files import pretrained, torch_files
 from dakd_jax.stages import weights
-from dakd_jax.training import train_state
 
 torch = pytest.importorskip("torch", reason="files as people have them are made with PyTorch")
 
@@ -26,7 +26,7 @@ TINY = Segmenter(arch="tiny", num_classes=19)
 def network(seed=0, **changes):
     """PyTorch's names to arrays, different for each seed."""
     rng = np.random.default_rng(seed)
-    blank = train_state.blank_segmenter(Segmenter(**{"arch": "tiny", "num_classes": 19, **changes}))
+    blank = segmenter_module.blank_segmenter(Segmenter(**{"arch": "tiny", "num_classes": 19, **changes}))
     state_dict = pretrained.to_state_dict(blank)
     return {name: np.asarray(rng.standard_normal(a.shape)).astype(a.dtype) for name, a in state_dict.items()}
 
@@ -183,7 +183,7 @@ def test_names_beside_the_network_are_left_out_only_when_it_is_picked(tmp_path):
     ids=["bare", "prefix", "dictionary", "beside a head"],
 )
 def test_a_trunk_is_found_as_well(tmp_path, tree):
-    start = train_state.blank_segmenter(TINY)
+    start = segmenter_module.blank_segmenter(TINY)
     found, kind = pretrained.load_segmenter(saved(tmp_path / "x.pth", tree), start)
     found = pretrained.to_state_dict(found)
     assert kind == "trunk" and not found["seg1.weight"].any()
@@ -193,7 +193,7 @@ def test_a_trunk_is_found_as_well(tmp_path, tree):
 def test_a_segmenter_without_a_head_is_no_trunk(tmp_path):
     broken = {name: array for name, array in A.items() if name != "seg1.bias"}
     with pytest.raises(UserError, match="1 missing names: seg1.bias"):
-        pretrained.load_segmenter(saved(tmp_path / "x.pth", broken), train_state.blank_segmenter(TINY))
+        pretrained.load_segmenter(saved(tmp_path / "x.pth", broken), segmenter_module.blank_segmenter(TINY))
 
 
 # Where nothing fits
@@ -298,7 +298,7 @@ def test_something_else_under_the_name(tmp_path, content):
 
 
 def test_what_is_written_is_read_by_the_package_and_by_us(tmp_path):
-    variables = pretrained.from_state_dict(A, train_state.blank_segmenter(TINY), name="A")
+    variables = pretrained.from_state_dict(A, segmenter_module.blank_segmenter(TINY), name="A")
     weights.save_finished(tmp_path, variables)
     ours = torch_files.read(tmp_path / "model.pth")
     found = safetensors.numpy.load_file(tmp_path / "model.safetensors")

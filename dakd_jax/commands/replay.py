@@ -30,11 +30,11 @@ def replay(path: str, console: Console, plugins: tuple[str, ...] | None = None) 
       plugins: take the place of those that its config names.
     """
     from dakd_jax.objectives import options, paradigms
-    from dakd_jax.stages import settings
+    from dakd_jax.stages import older_configs, settings
     from dakd_jax.training.watch import black_box
 
     bundle = black_box.load(path)
-    config, name = ConfigDict(bundle.about["config"]), bundle.about["stage"]
+    config, name = ConfigDict(older_configs.modernise(bundle.about["config"])), bundle.about["stage"]
     plugs.load(config.get("plugins", ()) if plugins is None else plugins)
     options.fill_defaults(config)
     stage = paradigms.stage(name, config.student.init_from)
@@ -56,13 +56,14 @@ def replay(path: str, console: Console, plugins: tuple[str, ...] | None = None) 
 
 def _run_again(bundle, chosen) -> tuple[dict[str, float], list[str]]:
     """(losses and norms by name, places that are not finite in their order) of a bundle's step under its settings."""
-    from dakd_jax.training import train_state, train_step
+    from dakd_jax.models import segmenter
+    from dakd_jax.training import train_step
     from dakd_jax.training.watch import black_box, diagnosis
 
     state = black_box.fill(train_step.blank(chosen), bundle.state)
     teacher = None
     if bundle.teacher:
-        teacher = black_box.fill(train_state.blank_segmenter(chosen.models.teacher), bundle.teacher)
+        teacher = black_box.fill(segmenter.blank_segmenter(chosen.models.teacher), bundle.teacher)
     inputs = (state, teacher, bundle.batch, chosen.weights)
     statics = {"models": chosen.models, "options": chosen.options}
     found = diagnosis.first_nonfinite(*inputs, **statics)

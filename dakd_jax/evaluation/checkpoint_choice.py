@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dakd_jax.evaluation import metrics, predict
-from dakd_jax.models.preprocessing import NORMALISERS
-from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.models.segmenter import Segmenter, forward
 from dakd_jax.objectives import paradigms
 
 # 'entropy': Morerio et al., "Minimal-entropy correlation alignment", ICLR 2018: certain predictions, 1 - mean entropy.
@@ -28,7 +27,7 @@ SOURCE = "source"  # the mIoU on source pictures alone
 CHOICES = (*CRITERIA, SOURCE, LAST)  # of config.train.select
 
 SCORE = "selection"  # of a candidate, in rows of metrics.jsonl
-NEIGHBOURS = 512  # pixels of a picture that the density looks at, spread over the stride-8 grid
+NEIGHBOURS = 512  # pixels of a picture that the density looks at, spread over the grid of its logits
 TEMPERATURE = 0.05  # of the density (Saito et al., section 3.2)
 
 
@@ -147,8 +146,8 @@ def _look(variables, images, mask, *, model) -> dict:
     """'certainty' and 'density' [B] of each picture, 'agreement' int32 [C, C] with the mirror images."""
 
     def run(batch):
-        heads = model.apply(variables, NORMALISERS[model.normaliser](batch), train=False)
-        return heads.main, log_probabilities(heads.main, batch.shape[1:3])
+        heads, _ = forward(model, variables, batch)
+        return heads.main, heads.log_probabilities(batch.shape[1:3])["main"]
 
     (logits, log_probs), (_, mirrored) = run(images), run(images[:, :, ::-1])
     classes, mirrored_classes = (jnp.argmax(x, axis=-1) for x in (log_probs, mirrored[:, :, ::-1]))

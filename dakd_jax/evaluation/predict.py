@@ -11,8 +11,7 @@ import numpy as np
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics
 from dakd_jax.models import resizing
-from dakd_jax.models.preprocessing import NORMALISERS
-from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.models.segmenter import Heads, Segmenter, forward, log_probabilities
 
 # Raise it when the code changes the numbers of an unchanged protocol, here or in protocols/, or what the classes are:
 # all that is kept of evaluations is then made anew.
@@ -24,7 +23,7 @@ class Protocol:
     """How pictures go in and labels are compared.
 
     Attributes:
-      normaliser: a key of NORMALISERS; '' = the network's own.
+      normaliser: a key of preprocessing.NORMALISERS; '' = the network's own.
       resample: Pillow filter that resizes the picture to the network's size.
       image_size: (width, height) of the network's input; None = the training size of the target.
       label_size: (width, height) that labels are compared at; None = native.
@@ -56,21 +55,24 @@ def protocol(name: str) -> Protocol:
 def resized_log_probabilities(variables, images, *, model, size, normaliser="", statistics="running") -> jax.Array:
     """Log-probabilities of the main head at any size, not normalised again after resizing; arguments as `predict`.
 
-    Those at picture size (x8, aligned corners), resized bilinearly with half-pixel centres.
+    Those at picture size (aligned corners), resized bilinearly with half-pixel centres.
 
     Returns:
       float32 [B, height, width, C].
     """
 
-    def logits(batch):
-        x = NORMALISERS[normaliser or model.normaliser](batch)
-        heads, _ = model.apply(variables, x, train=statistics == "picture", mutable=["batch_stats"])
-        return heads.main
+    def heads(batch) -> Heads:
+        how = {"statistics": "batch" if statistics == "picture" else statistics, "normaliser": normaliser}
+        return forward(model, variables, batch, **how)[0]
 
     # Under 'picture' each one is normalised by itself, whatever batch it travels in.
-    one_by_one = functools.partial(jax.lax.map, lambda image: logits(image[None])[0])
-    main = one_by_one(images) if statistics == "picture" else logits(images)
-    return resizing.resize_half_pixel(log_probabilities(main, images.shape[1:3]), size)
+    if statistics == "picture":
+        logits = jax.lax.map(lambda image: heads(image[None]).main[0], images)
+        stride = jax.eval_shape(heads, images[:1]).main_stride
+    else:
+        found = heads(images)
+        logits, stride = found.main, found.main_stride
+    return resizing.resize_half_pixel(log_probabilities(logits, images.shape[1:3], stride), size)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "normaliser", "statistics", "size"))

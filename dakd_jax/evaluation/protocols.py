@@ -7,6 +7,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation.predict import PROTOCOLS, Protocol
 
 SMALL = (1024, 512)  # width, height: what the released evaluation script compares at
+SMALLEST_SIDE = 8  # pixels, of an input at a small scale
 MIN_OVERLAP = 1 / 3  # of a window's side, between neighbours of a sliding window (Zhao et al., PSPNet, 2017)
 
 
@@ -111,8 +112,8 @@ def at_native_size(row: Row) -> Row:
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(width, height) times a scale, in whole pixels, at least the networks' stride."""
-    return tuple(max(8, round(side * scale)) for side in size)
+    """(width, height) times a scale, in whole pixels, at least SMALLEST_SIDE."""
+    return tuple(max(SMALLEST_SIDE, round(side * scale)) for side in size)
 
 
 def window_starts(length: int, window: int) -> tuple[int, ...]:

@@ -16,7 +16,14 @@ class BatchNorm(nn.Module):
     small feature maps. `count` is PyTorch's num_batches_tracked, kept so that checkpoints convert both ways.
 
     Statistics are computed in float32 at least, whatever the dtype of the input.
+
+    Attributes:
+      momentum: weight of the new batch in the running statistics, as in PyTorch.
+      epsilon: added to the variance.
     """
+
+    momentum: float = MOMENTUM
+    epsilon: float = EPSILON
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -28,7 +35,7 @@ class BatchNorm(nn.Module):
         count = self.variable("batch_stats", "count", jnp.zeros, (), jnp.int32)
 
         if not train:
-            return _normalise(x, running_mean.value, running_var.value, scale, bias)
+            return _normalise(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
 
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         mean = jnp.mean(wide, axis=(0, 1, 2))
@@ -36,17 +43,17 @@ class BatchNorm(nn.Module):
         if not self.is_initializing():
             n = x.shape[0] * x.shape[1] * x.shape[2]
             unbiased = var * (n / max(n - 1, 1))
-            running_mean.value = _blend(running_mean.value, mean)
-            running_var.value = _blend(running_var.value, unbiased)
+            running_mean.value = _blend(running_mean.value, mean, self.momentum)
+            running_var.value = _blend(running_var.value, unbiased, self.momentum)
             count.value = count.value + 1
-        return _normalise(x, mean, var, scale, bias)
+        return _normalise(x, mean, var, scale, bias, self.epsilon)
 
 
-def _blend(running: jax.Array, new: jax.Array) -> jax.Array:
-    return ((1.0 - MOMENTUM) * running + MOMENTUM * jax.lax.stop_gradient(new)).astype(running.dtype)
+def _blend(running: jax.Array, new: jax.Array, momentum: float) -> jax.Array:
+    return ((1.0 - momentum) * running + momentum * jax.lax.stop_gradient(new)).astype(running.dtype)
 
 
-def _normalise(x, mean, var, scale, bias):
+def _normalise(x, mean, var, scale, bias, epsilon):
     """One multiply and one add per element: the four vectors are folded into two first."""
-    gain = scale * jax.lax.rsqrt(var + EPSILON)
+    gain = scale * jax.lax.rsqrt(var + epsilon)
     return (x * gain + (bias - mean * gain)).astype(x.dtype)

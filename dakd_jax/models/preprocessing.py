@@ -1,8 +1,12 @@
 """From uint8 pictures to what a network expects, inside the jitted step."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from dakd_jax.basics.plugs import Registry
 
 # Mean of the Caffe ImageNet models in blue, green, red order (released code).
 BGR_MEAN = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
@@ -31,6 +35,14 @@ def rgb_unit(images: jax.Array, dtype=jnp.float32) -> jax.Array:
     return images.astype(dtype) / 255
 
 
-NORMALISERS = {"bgr_minus_mean": bgr_minus_mean, "rgb_mean_std": rgb_mean_std, "rgb_unit": rgb_unit}
-# What a trunk may have been trained with.
-TRUNK_NORMALISERS = ("bgr_minus_mean", "rgb_mean_std")
+# By name; a backbone may register its own beside it. Each takes (images uint8 [B, H, W, 3] RGB, dtype).
+NORMALISERS: Registry[Callable[..., jax.Array]] = Registry("normaliser", "dakd_jax.models.backbones")
+NORMALISERS.register("bgr_minus_mean", bgr_minus_mean)
+NORMALISERS.register("rgb_mean_std", rgb_mean_std)
+NORMALISERS.register("rgb_unit", rgb_unit)
+_OF_EVALUATION = ("rgb_unit",)
+
+
+def of_trunks() -> tuple[str, ...]:
+    """Names of the normalisers that a trunk may have been trained with."""
+    return tuple(name for name in NORMALISERS if name not in _OF_EVALUATION)

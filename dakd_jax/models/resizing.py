@@ -32,7 +32,7 @@ def upsample_aligned(x: jax.Array, factor: int) -> jax.Array:
 
 
 def crop(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Top-left [B, height, width, C] of x; the x8 output of a size that is no multiple of 8 is larger."""
+    """Top-left [B, height, width, C] of x, which is larger where the size is no multiple of a network's stride."""
     height, width = size
     return x[:, :height, :width]
 

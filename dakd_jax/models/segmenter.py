@@ -1,63 +1,187 @@
-"""A DRN trunk with a main and an auxiliary head (paper section 3; released model files)."""
+"""A backbone with a main and an auxiliary head (paper section 3; released model files), and its one forward pass."""
 
-from typing import NamedTuple
+import functools
+import zlib
 
+import flax.struct
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from dakd_jax.models import resizing
-from dakd_jax.models.backbones.drn import DRN, OUTPUT_STRIDE
-from dakd_jax.models.precision import in_dtype_of_kernel, widened
+from dakd_jax.models.backbones import BACKBONES
+from dakd_jax.models.precision import computing_params, in_dtype_of_kernel, widened
+from dakd_jax.models.preprocessing import NORMALISERS
+
+STATISTICS = ("running", "batch")  # of batch norm
 
 
-class Heads(NamedTuple):
-    """What a segmenter gives: logits [B, H/8, W/8, classes] of both heads and the features under the auxiliary one."""
+class Heads(flax.struct.PyTreeNode):
+    """What a segmenter gives.
+
+    Attributes:
+      main, auxiliary: logits [B, ceil(H / stride), ceil(W / stride), classes], each at a stride of its own.
+      features: {name: array} of the backbone.
+      main_stride, auxiliary_stride: in pixels of the picture.
+    """
 
     main: jax.Array
     auxiliary: jax.Array
-    features: jax.Array
+    features: dict[str, jax.Array]
+    main_stride: int = flax.struct.field(pytree_node=False)
+    auxiliary_stride: int = flax.struct.field(pytree_node=False)
+
+    def log_probabilities(self, size: tuple[int, int]) -> dict[str, jax.Array]:
+        """{'auxiliary', 'main': log-probabilities [B, height, width, classes]} at picture size."""
+        return {
+            "auxiliary": log_probabilities(self.auxiliary, size, self.auxiliary_stride),
+            "main": log_probabilities(self.main, size, self.main_stride),
+        }
 
 
 class Segmenter(nn.Module):
-    """Normalised pictures [B, H, W, 3] to Heads at output stride 8.
+    """Pictures uint8 [B, H, W, 3] RGB to Heads.
+
+    Where '' or 0 is given the backbone's own value is put in.
 
     Attributes:
-      arch, width: the trunk, see DRN.
+      arch: a key of backbones.BACKBONES.
       num_classes: 19 for Cityscapes.
-      auxiliary_layer: the layer under the auxiliary head, 6 (default) or 7.
-      normaliser: a key of preprocessing.NORMALISERS, what callers prepare pictures with: that of the trunk's weights.
+      width: multiplies all channel counts.
+      auxiliary_tap, main_tap: names of the features under the two heads.
+      normaliser: a key of preprocessing.NORMALISERS: that of the trunk's weights.
+      output_stride: one that the backbone offers.
     """
 
     arch: str
     num_classes: int
     width: float = 1.0
-    auxiliary_layer: int = 6
-    normaliser: str = "bgr_minus_mean"
+    auxiliary_tap: str = ""
+    normaliser: str = ""
+    main_tap: str = ""
+    output_stride: int = 0
 
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> Heads:
-        layers = DRN(self.arch, self.width, name="base")(x, train=train)
-        features = layers[self.auxiliary_layer]
+    def __post_init__(self):
+        spec = BACKBONES[self.arch]
+        own = {name: getattr(spec, name) for name in ("auxiliary_tap", "main_tap", "normaliser")}
+        for name, value in {**own, "output_stride": spec.output_strides[0]}.items():
+            object.__setattr__(self, name, getattr(self, name) or value)
+        super().__post_init__()
+
+    def setup(self):
+        self.base = BACKBONES[self.arch].build(self.width, self.output_stride)
+        self.seg1, self.seg2, self.seg1_skip = (self._head() for _ in range(3))
+
+    def __call__(self, images: jax.Array, *, train: bool, normaliser: str = "", dtype=jnp.float32) -> Heads:
+        """`normaliser` takes the place of the network's own; `dtype` is that of the normalised pictures."""
+        return self.heads(NORMALISERS[normaliser or self.normaliser](images, dtype), train=train)
+
+    def heads(self, x: jax.Array, *, train: bool) -> Heads:
+        """Of pictures [B, H, W, 3] that are normalised already."""
+        features = {feature.name: feature for feature in self.base(x, train=train)}
+        main, auxiliary = features[self.main_tap], features[self.auxiliary_tap]
+        logits, stride = self._with_skip(self.seg1(main.array), main.stride, features)
         return Heads(
-            main=self._head("seg1")(layers[-1]),
-            auxiliary=self._head("seg2")(features),
-            features=features,
+            main=logits,
+            auxiliary=self.seg2(auxiliary.array),
+            features={name: feature.array for name, feature in features.items()},
+            main_stride=stride,
+            auxiliary_stride=auxiliary.stride,
         )
 
-    def _head(self, name):
+    def _with_skip(self, logits, stride, features):
+        """(main logits, their stride): those of the skip added at its own stride, where the backbone has one."""
+        name = BACKBONES[self.arch].skip_tap
+        if not name:
+            return logits, stride
+        skip = features[name]
+        if stride > skip.stride:
+            larger = resizing.upsample_aligned(widened(logits), stride // skip.stride)
+            logits = resizing.crop(larger, skip.array.shape[1:3])
+        return logits + self.seg1_skip(skip.array), skip.stride
+
+    def _head(self):
         return nn.Conv(
             self.num_classes,
             (1, 1),
             kernel_init=nn.initializers.normal(0.01),
             promote_dtype=in_dtype_of_kernel,
-            name=name,
         )
 
 
-def log_probabilities(logits: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Logits [B, h, w, C] at stride 8 to log-probabilities [B, height, width, C] at picture size.
+def forward(
+    model: Segmenter,
+    variables: dict,
+    images: jax.Array,
+    *,
+    statistics: str = "running",
+    precision: str = "float32",
+    normaliser: str = "",
+) -> tuple[Heads, dict]:
+    """(Heads, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3] RGB.
 
-    x8 bilinear with aligned corners, cropped to the picture, then log-softmax over classes, in float32 at least.
+    Args:
+      variables: {'params', 'batch_stats'}.
+      statistics: of batch norm: the 'running' ones, or those of this 'batch'; with 'running' they stay as they are.
+      precision: what the network computes in, a key of precision.PRECISIONS.
+      normaliser: takes the place of the network's own; '' for that.
     """
-    full = resizing.crop(resizing.upsample_aligned(widened(logits), OUTPUT_STRIDE), size)
+    how = {"statistics": statistics, "precision": precision, "normaliser": normaliser}
+    heads, updates = apply(model, variables, images, **how)
+    return heads, updates.get("batch_stats", variables.get("batch_stats", {}))
+
+
+def apply(model, variables, images, *, statistics, precision="float32", normaliser="", collections=(), **more):
+    """As forward, with further collections and arguments of flax.linen.Module.apply; gives all changed collections."""
+    if statistics not in STATISTICS:
+        raise ValueError(f"statistics={statistics!r}: expected one of {', '.join(STATISTICS)}")
+    params = variables.get("params", {})
+    # The reference subtracts the mean in the network's dtype; without any parameter there is none to follow.
+    dtype = next((leaf.dtype for leaf in jax.tree.leaves(params)), jnp.float32)
+    return model.apply(
+        variables | {"params": computing_params(params, precision)},
+        images,
+        train=statistics == "batch",
+        normaliser=normaliser,
+        dtype=dtype,
+        mutable=["batch_stats", *collections],
+        **more,
+    )
+
+
+def log_probabilities(logits: jax.Array, size: tuple[int, int], stride: int) -> jax.Array:
+    """Logits [B, h, w, C] at a stride to log-probabilities [B, height, width, C] at picture size.
+
+    Bilinear with aligned corners by that factor, cropped to the picture, then log-softmax over classes, in float32 at
+    least.
+    """
+    full = resizing.crop(resizing.upsample_aligned(widened(logits), stride), size)
     return jax.nn.log_softmax(full, axis=-1)
+
+
+def init_key(seed: int, role: str) -> jax.Array:
+    """The key from which the weights of a role ('student', 'teacher', 'discriminator/main') start."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(role.encode()))
+
+
+def init_segmenter(model: Segmenter, seed: int, role: str) -> dict:
+    """{'params', 'batch_stats'} of a segmenter; a pure function of (model, seed, role)."""
+    return _init_segmenter(init_key(seed, role), model=model)
+
+
+@functools.partial(jax.jit, static_argnames=("model",))
+def _init_segmenter(key, *, model):
+    return init_variables(model, key)
+
+
+def init_variables(model: Segmenter, key: jax.Array) -> dict:
+    """{'params', 'batch_stats'} from a key, to be traced."""
+    variables = model.init(key, jnp.zeros((1, 32, 32, 3), jnp.uint8), train=False)
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def blank_segmenter(model: Segmenter) -> dict:
+    """{'params', 'batch_stats'} of zeros, to be filled from a file; compiles nothing."""
+    shapes = jax.eval_shape(functools.partial(_init_segmenter, model=model), init_key(0, ""))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)

@@ -16,6 +16,7 @@ from dakd_jax.basics import records, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
+from dakd_jax.models.segmenter import init_key
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import preflight, settings, stage_identity, weights
 from dakd_jax.training import checkpoint_files, train_state, train_step
@@ -87,7 +88,7 @@ class Experiment:
         for name in paradigms.needed(self.config.goal, init_from, replaced):
             stage = paradigms.stage(name, init_from)
             if replaced.get(name):
-                of = weights.file_identity(replaced[name], self.config[stage.network])
+                of = weights.file_identity(replaced[name], stage.network, self.config[stage.network])
                 folder = self.workdir / "stages" / weights.folder_name(name, of)
                 planned[name] = PlannedStage(name, stage, {}, of, folder, replaced[name])
                 continue
@@ -219,7 +220,7 @@ class Experiment:
                 chosen.options.methods, self.config.seed, start, chosen.models.segmenter
             ),
             terms=train_step.init_terms(
-                chosen.options, chosen.models, functools.partial(train_state.init_key, self.config.seed), chosen.size
+                chosen.options, chosen.models, functools.partial(init_key, self.config.seed), chosen.size
             ),
             teacher=teacher,
             batches=lambda step: self.feed.train_batches(
@@ -244,7 +245,7 @@ class Experiment:
         began = time.monotonic()
         trained = train(job, self.console)
         process_minutes = round((time.monotonic() - began) / 60, 4)
-        weights.save_finished(planned.folder, trained.variables)
+        weights.save_finished(planned.folder, trained.variables, chosen.models.segmenter)
         self._loaded[planned.name] = trained.variables
         finished = {
             "status": "finished",

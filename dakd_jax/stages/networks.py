@@ -78,7 +78,7 @@ def _of_stage(experiment: Experiment, name: str) -> Network:
 
 def _checkpoint(config, feed, workdir: pathlib.Path) -> Network:
     model, path = checkpoint_model(config, len(feed.class_names)), config.eval.checkpoint
-    of = weights.file_identity(path, config[config.eval.network])
+    of = weights.file_identity(path, config.eval.network, config[config.eval.network])
     folder = workdir / "stages" / weights.folder_name("checkpoint", of)
     return Network("checkpoint", path, folder, of, model, lambda: weights.load(path, model))
 

@@ -1,16 +1,17 @@
 """A finished stage that is named as a checkpoint is read as its own record says, whatever the config's defaults are.
 
-The record's architecture, width, auxiliary layer and normaliser take the place of those in the config, for the network
-that the checkpoint is put in for. A flag of the command line that says otherwise is an error; a value of the config's
-file that differs is not: it is a default, written before anybody knew of that checkpoint.
+The record's architecture, width, taps, output stride and normaliser take the place of those in the config, for the
+network that the checkpoint is put in for. A flag of the command line that says otherwise is an error; a value of the
+config's file that differs is not: it is a default, written before anybody knew of that checkpoint.
 """
 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import weights
+from dakd_jax.stages import older_configs, settings, weights
 
 
 class _Use(NamedTuple):
@@ -34,6 +35,8 @@ def settle(config, *, checkpoint: bool, class_names: Collection[str], given: Col
       UserError: a flag, another checkpoint, or the data's classes contradict a record, which the line names; or a
         record cannot be read.
     """
+    older_configs.modernise(config)
+    plugs.load(settings.words(config.get("plugins", ())))
     settled: dict[str, tuple[object, str]] = {}
     for use in _uses(config, checkpoint, goal):
         if not (told := weights.recorded(use.path)):
@@ -42,8 +45,7 @@ def settle(config, *, checkpoint: bool, class_names: Collection[str], given: Col
         _check_classes(use, file, record, class_names)
         if use.field == "eval.checkpoint":
             use = use._replace(network=_network(config, use, network, file, given))
-        for name in weights.NETWORK_FIELDS:
-            value = record["config"][network].get(name)
+        for name, value in weights.network_fields(record["config"][network]).items():
             if value is not None:
                 _set(config, f"{use.network}.{name}", value, str(file), given, settled)
 
@@ -94,7 +96,7 @@ def _set(config, field: str, value, file: str, given: Collection[str], settled: 
     now = config[group][name]
     if not isinstance(value, (int, float) if isinstance(now, (int, float)) else type(now)):
         raise UserError(f"{file} says {field} {str(value)[:40]!r}, which can be none: mend the record")
-    if field in given and now != value:
+    if field in given and weights.network_fields(config[group])[name] != value:
         raise UserError(
             f"--config.{field}={now} contradicts {file}, which says {value}: leave the flag out, or name another "
             "checkpoint"

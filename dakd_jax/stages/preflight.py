@@ -13,15 +13,14 @@ import jax
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
-from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.models.weight_files import pretrained
+from dakd_jax.models.segmenter import Segmenter, blank_segmenter
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import settings, weights
-from dakd_jax.training import train_state, train_step
+from dakd_jax.stages import older_configs, settings, weights
+from dakd_jax.training import train_step
 
 GB = 1e9
 _SPARE = 1.02  # names, metadata and metrics beside the tensors
-NETWORK_SPEED = ("arch", "width", "auxiliary_layer")  # fields that a step's time depends on
+NETWORK_SPEED = ("arch", "width", "auxiliary_tap", "main_tap", "output_stride")  # fields that a step's time depends on
 DATA_SPEED = ("source_size", "target_size", "crop", "batch_size")
 
 
@@ -49,7 +48,7 @@ def _open(path: str, content_hash: str, model: Segmenter, *, whole: bool) -> Non
     if whole:
         weights.load(path, model)
     else:
-        pretrained.load_segmenter(weights.resolve(path), train_state.blank_segmenter(model))
+        weights.read_start(path, model, blank_segmenter(model))
 
 
 def check_disk(config, planned: Iterable, workdir: pathlib.Path, num_classes: int) -> None:
@@ -117,10 +116,12 @@ class Durations:
 
 def _kind(config: dict, stage: paradigms.Stage) -> str:
     """What stages have in common whose steps take as long, as text."""
-    networks = (stage.network, *["teacher"] * stage.distils)
+    config = older_configs.modernise(config)
+    names = (stage.network, *["teacher"] * stage.distils)
+    networks = [weights.network_fields(config[name]) for name in names]
     return records.hash_json(
         {
-            "networks": [[config[network].get(field) for field in NETWORK_SPEED] for network in networks],
+            "networks": [[network[field] for field in NETWORK_SPEED] for network in networks],
             "discriminator": config["discriminator"],
             "methods": list(config.get("adaptation", {}).get("methods", ["adversarial"])),
             "data": [config["data"].get(field) for field in DATA_SPEED],

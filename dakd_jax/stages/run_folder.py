@@ -10,8 +10,10 @@ from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import kept_scores
 from dakd_jax.evaluation.logs import METRICS, read_row
+from dakd_jax.models.backbones import BACKBONES, Published
 from dakd_jax.models.weight_files import pretrained
-from dakd_jax.stages import comparison, weights
+from dakd_jax.objectives import paradigms
+from dakd_jax.stages import comparison, older_configs, weights
 from dakd_jax.stages.comparison import Difference
 from dakd_jax.stages.weights import RECORD
 from dakd_jax.training import checkpoint_files
@@ -89,18 +91,26 @@ def _bad_rows(folder: pathlib.Path, record: dict) -> Iterator[str]:
 
 def _bad_weights(folder: pathlib.Path, record: dict) -> Iterator[str]:
     """Of every file that the record tells of; stages of earlier releases have weights.FILE alone, and do not say so."""
-    told = record.get("weight_files", [weights.FILE])
+    told, arch = record.get("weight_files", [weights.FILE]), _arch(record)
+    published = BACKBONES[arch].published if arch in BACKBONES else Published()
     for name in weights.FILES:
         path = folder / name
         if name not in told and not path.exists():
             continue
         try:
-            found = records.hash_arrays(pretrained.read_state_dict(path))
+            found = records.hash_arrays(pretrained.read_state_dict(path, published))
         except (OSError, UserError) as error:
             yield f"{name} cannot be read ({error})"
             continue
         if found != record["content_hash"]:
-            yield f"{name} does not hold the recorded weights"
+            unknown = f" (its backbone {arch!r} is not known here: name its file in --config.plugins)"
+            yield f"{name} does not hold the recorded weights" + unknown * (arch not in BACKBONES)
+
+
+def _arch(record: dict) -> str:
+    """Name of the stage's backbone; '' where the record does not tell."""
+    stage = paradigms.STAGES.get(str(record.get("stage")))
+    return str(records.flatten(record).get(f"config.{stage.network}.arch", "")) if stage else ""
 
 
 def compare(first: pathlib.Path, second: pathlib.Path, console: Console, *, full: bool = False) -> bool:
@@ -153,6 +163,10 @@ def _name_and_seed(folder: pathlib.Path) -> str:
 def _facts(folder: pathlib.Path) -> dict:
     """All that is compared of a stage, flat."""
     record = {k: v for k, v in (records.read_json(folder / RECORD) or {}).items() if k not in _PASSING}
+    if isinstance(config := record.get("config"), dict):
+        older_configs.modernise(config)
+        for network in config.keys() & {"student", "teacher"}:
+            config[network] |= weights.network_fields(config[network])
     scores = {f"scores under {name}": of for name, of in kept_scores.evaluations(folder).items()}
     return records.flatten(record | scores)
 

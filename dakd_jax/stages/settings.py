@@ -1,23 +1,25 @@
 """From a config to the typed settings of networks, losses and optimisers, with every value checked."""
 
 import math
+from collections.abc import Mapping
 
 from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice, predict
-from dakd_jax.models.backbones.drn import ARCHITECTURES
+from dakd_jax.models import preprocessing
+from dakd_jax.models.backbones import BACKBONES, Backbone, Outline, outlines
 from dakd_jax.models.discriminator import MIN_SIZE
 from dakd_jax.models.precision import PRECISIONS
-from dakd_jax.models.preprocessing import TRUNK_NORMALISERS
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import options, paradigms
 from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.objectives.terms import TERMS
+from dakd_jax.stages import older_configs, weights
 from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepModels, StepOptions
 
-AUXILIARY_LAYERS = (6, 7)
+NETWORKS = ("student", "teacher")  # groups of the config
 SELECTIONS = ("most_improved", "least_improved", "random")  # of config.figures: by what pictures are chosen
 MOST_PICTURES = 8  # that one figure holds
 SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others
@@ -53,10 +55,13 @@ def words(value) -> tuple[str, ...]:
 def check(config) -> None:
     """Loads the config's plugins, adds the fields that these bring, and checks all fields.
 
+    An older config becomes one of today, in place.
+
     Raises:
       UserError: the first field that cannot work.
     """
-    plugs.load(config.get("plugins", ()))
+    older_configs.modernise(config)
+    plugs.load(words(config.get("plugins", ())))
     options.fill_defaults(config)
     if isinstance(config.goal, str) or not config.goal:
         raise UserError(f"config.goal={config.goal!r}: name at least one of {', '.join(paradigms.STAGES)}, as a tuple")
@@ -71,30 +76,67 @@ def check(config) -> None:
     _choose("eval.metric", config.eval.metric, ("miou", "miou_present"))
     predict.protocol(config.eval.protocol)
     _check_figures(config.figures)
-    cropped = tuple(config.data.crop) != (0, 0)
+    _check_sizes(config)
+
+
+def _check_sizes(config) -> None:
+    stride = max(weights.network_fields(config[network])["output_stride"] for network in NETWORKS)
+    smallest, cropped = max(MIN_SIZE, stride), tuple(config.data.crop) != (0, 0)
     for field in ("source_size", "target_size", *["crop"] * cropped):
         size = tuple(config.data[field])
-        if len(size) != 2 or not all(isinstance(side, int) and side >= MIN_SIZE for side in size):
+        if len(size) != 2 or not all(isinstance(side, int) and side >= smallest for side in size):
             raise UserError(
-                f"config.data.{field}={size}: expected (width, height), each side at least {MIN_SIZE} pixels, "
-                "or nothing is left after stride 8 and the discriminator's five halvings"
+                f"config.data.{field}={size}: expected (width, height), each side at least {smallest} pixels, "
+                f"or nothing is left after stride {stride} and the discriminator's five halvings"
             )
-    if config.loss.mse_on == "features" and _tap_channels(config.student) != _tap_channels(config.teacher):
-        raise UserError(
-            f"config.loss.mse_on='features' needs equal channel counts, but the student's layer has "
-            f"{_tap_channels(config.student)} and the teacher's {_tap_channels(config.teacher)}; "
-            "use 'log_probabilities' or equal widths"
-        )
 
 
 def _check_networks(config) -> None:
-    for network in ("student", "teacher"):
-        _choose(f"{network}.arch", config[network].arch, ARCHITECTURES)
-        _choose(f"{network}.auxiliary_layer", config[network].auxiliary_layer, AUXILIARY_LAYERS)
-        _choose(f"{network}.normaliser", config[network].normaliser, TRUNK_NORMALISERS)
-        _positive(f"{network}.width", config[network].width)
+    taps = {network: _check_network(network, config[network]) for network in NETWORKS}
+    if config.loss.mse_on == "features" and taps["student"] != taps["teacher"]:
+        strides = len({tap.stride for tap in taps.values()}) > 1
+        student, teacher = (f"{tap.channels}{f' at stride {tap.stride}' * strides}" for tap in taps.values())
+        raise UserError(
+            "config.loss.mse_on='features' needs equal channel counts and strides, but the student's auxiliary tap has "
+            f"{student} and the teacher's {teacher}; use 'log_probabilities' or equal widths"
+        )
     _choose("student.init_from", config.student.init_from, ("", "student"))
     _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
+
+
+def _check_network(group: str, network) -> Outline:
+    """Checks config.student or config.teacher; what is under its auxiliary head."""
+    spec = BACKBONES.choose(network.arch, f"{group}.arch")
+    _positive(f"{group}.width", network.width)
+    offered = {"output_stride": spec.output_strides, "normaliser": preprocessing.of_trunks()}
+    for field, choices in offered.items():
+        if network[field]:
+            _choose(f"{group}.{field}", network[field], choices)
+    try:
+        found = outlines(spec, float(network.width), network.output_stride)
+        _check_backbone(spec, found)
+    except UserError as error:
+        raise UserError(f"config.{group}.arch={network.arch!r} (width {network.width:g}): {error}") from error
+    for field in ("main_tap", "auxiliary_tap"):
+        if network[field]:
+            _choose(f"{group}.{field}", network[field], found)
+    taps = weights.network_fields(network)
+    if spec.skip_tap and found[taps["main_tap"]].stride % found[spec.skip_tap].stride:
+        raise UserError(
+            f"config.{group}.main_tap={taps['main_tap']!r} has stride {found[taps['main_tap']].stride}, and "
+            f"{network.arch} adds {spec.skip_tap!r} of stride {found[spec.skip_tap].stride}: expected a multiple of it"
+        )
+    return found[taps["auxiliary_tap"]]
+
+
+def _check_backbone(spec: Backbone, found: Mapping[str, Outline]) -> None:
+    """Whether what a backbone names is there: a mistake of who wrote it."""
+    for field in ("main_tap", "auxiliary_tap", *["skip_tap"] * bool(spec.skip_tap)):
+        if getattr(spec, field) not in found:
+            raise UserError(f"its {field} {getattr(spec, field)!r} is none of its features, {', '.join(found)}")
+    if spec.normaliser not in preprocessing.NORMALISERS:
+        known = ", ".join(preprocessing.NORMALISERS)
+        raise UserError(f"its normaliser {spec.normaliser!r} is none of {known}; register it in NORMALISERS")
 
 
 def _check_figures(figures) -> None:
@@ -117,19 +159,16 @@ def _check_numbers(config) -> None:
             _positive(f"{group}.{field}", config[group][field], zero=True)
 
 
-def _tap_channels(network) -> int:
-    """Channels under the auxiliary head."""
-    return ARCHITECTURES[network.arch].tap_channels(network.width, network.auxiliary_layer)
-
-
 def segmenter(network, num_classes: int) -> Segmenter:
     """The module of config.student or config.teacher."""
     return Segmenter(
         arch=network.arch,
         num_classes=num_classes,
         width=float(network.width),
-        auxiliary_layer=network.auxiliary_layer,
+        auxiliary_tap=network.auxiliary_tap,
         normaliser=network.normaliser,
+        main_tap=network.main_tap,
+        output_stride=network.output_stride,
     )
 
 

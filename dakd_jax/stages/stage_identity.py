@@ -1,7 +1,8 @@
 """What makes two stages the same: every field of the config but those that cannot reach the stage's numbers.
 
 A field that is not named in EXEMPT counts. One that is added to configs/base.py later goes into ADDED_LATER with the
-value under which everything is as before, so that finished stages are reused. tests/stage_identity_test.py walks all.
+value under which everything is as before, so that finished stages are reused; one that is renamed, into
+older_configs.RENAMED: it counts under its name and value of then. tests/stage_identity_test.py walks all.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from dakd_jax.basics import records
 from dakd_jax.objectives import options, paradigms
 from dakd_jax.objectives.adaptation import METHODS
 from dakd_jax.objectives.terms import TERMS
-from dakd_jax.stages import weights
+from dakd_jax.stages import older_configs, weights
 
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1
@@ -134,15 +135,20 @@ def plugins(config, stage: Stage) -> dict[str, str]:
     used = [(TERMS, name) for name, term in TERMS.items() if not _exempt_of_term(f"loss.{name}", config, stage)]
     used += [(METHODS, name) for name in config.adaptation.methods if stage.adapt]
     found = {f"{registry.kind} {name}": registry.source_hash(name) for registry, name in used}
+    for network in (stage.network, *["teacher"] * stage.distils):
+        found |= weights.plugins(older_configs.modernise(records.plain(config))[network])
     return {name: digest for name, digest in found.items() if digest}
 
 
 def counted(config, stage: Stage) -> dict:
-    """{field, by its path: value as plain data} of all fields that count for a stage."""
-    later = records.plain(ADDED_LATER)
+    """{field, by its path: value as plain data} of all fields that count for a stage; `config` may be of any age."""
+    later, found = records.plain(ADDED_LATER), older_configs.modernise(records.plain(config))
+    for group in ("student", "teacher"):
+        others = {name: value for name, value in found[group].items() if name not in weights.NETWORK_FIELDS}
+        found[group] = others | weights.counted_fields(group, found[group])
     return {
         name: value
-        for name, value in records.flatten(records.plain(config)).items()
+        for name, value in records.flatten(found).items()
         if not exempt(name, config, stage) and not (name in later and later[name] == value)
     }
 

@@ -8,17 +8,22 @@ import pathlib
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
-from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.backbones import BACKBONES, Published
+from dakd_jax.models.preprocessing import NORMALISERS
+from dakd_jax.models.segmenter import Segmenter, blank_segmenter, init_segmenter
 from dakd_jax.models.weight_files import Place, pretrained
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 from dakd_jax.objectives import paradigms
-from dakd_jax.training import train_state
+from dakd_jax.stages import older_configs
 
 FILE = "model.pth"  # finished weights: small, exact, and read by PyTorch as well
 SAFE_FILE = "model.safetensors"  # the same once more, for everything else
 FILES = (FILE, SAFE_FILE)
 RECORD = "record.json"
-NETWORK_FIELDS = ("arch", "width", "auxiliary_layer", "normaliser")  # of a config: how a network uses its weights
+# Of a config: how a network uses its weights.
+NETWORK_FIELDS = ("arch", "width", "auxiliary_tap", "normaliser", "main_tap", "output_stride")
+# Of them, those that older configs had not: they do not count where they are the backbone's own.
+_ADDED_LATER = ("main_tap", "output_stride")
 
 
 def resolve(path: str | pathlib.Path) -> Place:
@@ -65,6 +70,8 @@ def recorded(path: str | pathlib.Path) -> tuple[pathlib.Path, dict, str] | None:
         return None
     with one_line(file):
         record = records.read_json(file)
+    if record is not None and isinstance(record.get("config"), dict):
+        older_configs.modernise(record["config"])
     if record is not None and not {"stage", "config"} <= record.keys():  # it says nothing of the network
         return None
     stage = paradigms.STAGES.get(str(record["stage"])) if record else None
@@ -80,17 +87,52 @@ def recorded(path: str | pathlib.Path) -> tuple[pathlib.Path, dict, str] | None:
 
 
 def network_fields(network) -> dict:
-    """NETWORK_FIELDS of config.student or config.teacher, as plain data."""
-    return {field: network[field] for field in NETWORK_FIELDS}
+    """NETWORK_FIELDS of config.student or config.teacher, as plain data, with the backbone's own values where open.
+
+    A field that is not there (a record may say anything) is None.
+    """
+    found = {field: network.get(field) for field in NETWORK_FIELDS}
+    return {field: value or own for (field, value), own in zip(found.items(), _own(found).values(), strict=True)}
 
 
-def file_identity(path: str, network) -> str:
+def _own(fields: dict) -> dict:
+    """The values that a backbone has of its own; those given where it has none, or is not known."""
+    arch = fields["arch"]
+    if not isinstance(arch, str) or arch not in BACKBONES:
+        return fields
+    spec = BACKBONES[arch]
+    own = {field: getattr(spec, field) for field in ("auxiliary_tap", "normaliser", "main_tap")}
+    return fields | own | {"output_stride": spec.output_strides[0]}
+
+
+def counted_fields(group: str, network) -> dict:
+    """The network_fields of config.student or config.teacher, `group`, as they count in identities, by name."""
+    fields = network_fields(network)
+    own = _own(fields)
+    counted = {field: value for field, value in fields.items() if not (field in _ADDED_LATER and value == own[field])}
+    named = dict(older_configs.as_counted(f"{group}.{field}", value) for field, value in counted.items())
+    return {field.removeprefix(f"{group}."): value for field, value in named.items()}
+
+
+def plugins(network) -> dict[str, str]:
+    """{'backbone <name>': hash of its source, ...} of what config.student or config.teacher takes from plugins."""
+    fields = network_fields(network)
+    hashes = {
+        f"{registry.kind} {fields[field]}": registry.source_hash(fields[field])
+        for field, registry in (("arch", BACKBONES), ("normaliser", NORMALISERS))
+    }
+    return {name: source for name, source in hashes.items() if source}
+
+
+def file_identity(path: str, group: str, network) -> str:
     """What a checkpoint file computes, as 'file:HASH': its bytes alone do not tell, say, the normaliser.
 
     Args:
-      network: config.student or config.teacher.
+      network: config.student or config.teacher, which `group` names.
     """
-    return "file:" + records.hash_json({"weights": hash_file(path), "network": network_fields(network)})
+    found = {"weights": hash_file(path), "network": counted_fields(group, network)}
+    sources = plugins(network)
+    return "file:" + records.hash_json(found | ({"plugins": sources} if sources else {}))
 
 
 def folder_name(name: str, identity: str) -> str:
@@ -107,7 +149,7 @@ def load(path: str | pathlib.Path, model: Segmenter) -> dict:
     """{'params', 'batch_stats'} of a whole segmenter; a bare trunk is refused, and a stage of another network."""
     found = resolve(path)
     _refuse_another(path, model)
-    variables, kind = pretrained.load_segmenter(found, train_state.blank_segmenter(model), whole=True)
+    variables, kind = pretrained.load_segmenter(found, blank_segmenter(model), whole=True, published=published(model))
     if kind == "trunk":
         raise UserError(f"{found} holds a trunk without segmentation heads; a finished network is wanted here")
     return variables
@@ -117,31 +159,43 @@ def _refuse_another(path: str | pathlib.Path, model: Segmenter) -> None:
     """Of the same shapes the weights would be read, and used wrongly."""
     if told := recorded(path):
         file, record, network = told
-        for field in NETWORK_FIELDS:
-            theirs, ours = record["config"][network].get(field), getattr(model, field)
+        for field, theirs in network_fields(record["config"][network]).items():
+            ours = getattr(model, field)
             if theirs is not None and theirs != ours:
                 raise UserError(
                     f"{file} tells of {field} {theirs!r}, and the network that is to be filled has {ours!r}"
                 )
 
 
-def save(path: pathlib.Path, variables: dict) -> None:
-    """Writes finished weights, atomically; as safetensors where the path ends so, else for PyTorch."""
-    pretrained.save_segmenter(path, variables)
+def published(model: Segmenter) -> Published:
+    """What is known of published weights of a segmenter's backbone."""
+    return BACKBONES[model.arch].published
 
 
-def save_finished(folder: pathlib.Path, variables: dict) -> None:
+def save(path: pathlib.Path, variables: dict, model: Segmenter | None = None) -> None:
+    """Writes finished weights, atomically; as safetensors where the path ends so, else for PyTorch.
+
+    Args:
+      model: with it, what the released code keeps beside the weights of its backbone is written too.
+    """
+    pretrained.save_segmenter(path, variables, published(model) if model else Published())
+
+
+def save_finished(folder: pathlib.Path, variables: dict, model: Segmenter | None = None) -> None:
     """Writes all FILES of a finished stage; FILE comes last, since it is what makes a stage finished."""
     for file in reversed(FILES):
-        save(folder / file, variables)
+        save(folder / file, variables, model)
+
+
+def read_start(path: str, model: Segmenter, template: dict) -> dict:
+    """`template` with the trunk, or the whole segmenter, of a file in it."""
+    return pretrained.load_segmenter(resolve(path), template, published=published(model))[0]
 
 
 def start(model: Segmenter, network, seed: int, role: str) -> dict:
     """Weights that a network starts from: random by (seed, role), over them the file that config names."""
-    variables = train_state.init_segmenter(model, seed, role)
-    if network.pretrained:
-        variables, _ = pretrained.load_segmenter(resolve(network.pretrained), variables)
-    return variables
+    variables = init_segmenter(model, seed, role)
+    return read_start(network.pretrained, model, variables) if network.pretrained else variables
 
 
 def start_text(network) -> str:

@@ -1,16 +1,14 @@
 """Everything that training changes, and how it starts."""
 
 import functools
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.segmenter import Segmenter, init_key
 from dakd_jax.objectives.adaptation import Method
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
 
@@ -32,28 +30,6 @@ class TrainState(flax.struct.PyTreeNode):
     adaptation: dict
     terms: dict
     terms_opt_state: Any
-
-
-def init_key(seed: int, role: str) -> jax.Array:
-    """The key from which the weights of a role ('student', 'teacher', 'discriminator/main') start."""
-    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(role.encode()))
-
-
-def init_segmenter(model: Segmenter, seed: int, role: str) -> dict:
-    """{'params', 'batch_stats'} of a segmenter; a pure function of (model, seed, role)."""
-    return _init_segmenter(init_key(seed, role), model=model)
-
-
-@functools.partial(jax.jit, static_argnames=("model",))
-def _init_segmenter(key, *, model):
-    variables = model.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
-    return {"params": variables["params"], "batch_stats": variables["batch_stats"]}
-
-
-def blank_segmenter(model: Segmenter) -> dict:
-    """{'params', 'batch_stats'} of zeros, to be filled from a file; compiles nothing."""
-    shapes = jax.eval_shape(functools.partial(_init_segmenter, model=model), init_key(0, ""))
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def init_methods(methods: Sequence[Method], seed: int, student: dict, model: Segmenter) -> dict:

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dakd_jax.models.precision import computing_params, widened
-from dakd_jax.models.preprocessing import NORMALISERS
-from dakd_jax.models.segmenter import Segmenter, log_probabilities
+from dakd_jax.models import segmenter
+from dakd_jax.models.precision import widened
+from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives.adaptation import Method, Tools
-from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET, Context, Outputs, Part, total
+from dakd_jax.objectives.context import SOURCE, TARGET, Context, Outputs, Part, total
 from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
 from dakd_jax.objectives.terms import LossTerm
 from dakd_jax.training import train_state
@@ -109,14 +109,9 @@ class Gradients(NamedTuple):
 
 def outputs_of(model: Segmenter, variables: dict, images: jax.Array, statistics: str, precision: str = "float32"):
     """(Outputs, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3]."""
-    params = variables["params"]
-    x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
-    variables = variables | {"params": computing_params(params, precision)}
-    heads, updates = model.apply(variables, x, train=statistics == "batch", mutable=["batch_stats"])
-    size = images.shape[1:3]
-    log_probs = {level: log_probabilities(getattr(heads, level), size) for level in LEVELS}
-    outputs = Outputs(log_probs, {"auxiliary": widened(heads.features)}, "auxiliary")
-    return outputs, updates.get("batch_stats", variables["batch_stats"])
+    heads, stats = segmenter.forward(model, variables, images, statistics=statistics, precision=precision)
+    features = {name: widened(feature) for name, feature in heads.features.items()}
+    return Outputs(heads.log_probabilities(images.shape[1:3]), features, model.auxiliary_tap), stats
 
 
 def compiled_forward(model: Segmenter, precision: str) -> Callable:
@@ -310,9 +305,8 @@ def init_terms(options: StepOptions, models: StepModels, key: Callable, size: tu
         return {}
 
     def outputs(model):
-        images = jnp.zeros((1, *size, 3), jnp.uint8)
-        variables = model.init(key("shapes"), jnp.zeros((1, *size, 3)), train=False)
-        return outputs_of(model, variables, images, "running")[0]
+        variables = segmenter.init_variables(model, key("shapes"))
+        return outputs_of(model, variables, jnp.zeros((1, *size, 3), jnp.uint8), "running")[0]
 
     networks = {"student": models.segmenter, "teacher": models.teacher}
     shapes = {name: jax.eval_shape(functools.partial(outputs, model)) for name, model in networks.items() if model}
@@ -327,10 +321,9 @@ def blank(chosen) -> TrainState:
 @functools.cache  # of all stages of a plan, most have one kind of state
 def _blank(models, options, optimizer, size):
     def make():
-        variables = models.segmenter.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
-        segmenter = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
-        adaptation = train_state.init_methods(options.methods, 0, segmenter, models.segmenter)
-        terms = init_terms(options, models, functools.partial(train_state.init_key, 0), size)
-        return train_state.create(segmenter, adaptation, terms, optimizer=optimizer)
+        variables = segmenter.init_variables(models.segmenter, jax.random.key(0))
+        adaptation = train_state.init_methods(options.methods, 0, variables, models.segmenter)
+        terms = init_terms(options, models, functools.partial(segmenter.init_key, 0), size)
+        return train_state.create(variables, adaptation, terms, optimizer=optimizer)
 
     return jax.eval_shape(make)

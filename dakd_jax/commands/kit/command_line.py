@@ -13,6 +13,7 @@ from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands import COMMANDS, Command, Flag, Invocation, listed
 from dakd_jax.commands.kit import config_files, overrides
+from dakd_jax.stages import older_configs
 
 DEFAULT_MODE = "train"
 _WORKDIR = Flag("workdir", "", "Where everything goes.")
@@ -201,7 +202,8 @@ def _at_scale(config: ConfigDict, given: Mapping[str, Any]) -> ConfigDict:
     """
     if "scales" not in config:
         return config
-    scale = config_files.flat(config.scales.get(config.data.name, ConfigDict()))
+    written = config_files.flat(config.scales.get(config.data.name, ConfigDict()))
+    scale = dict(older_configs.of_today(field, value) for field, value in written.items())
     config.update_from_flattened_dict({field: value for field, value in scale.items() if field not in given})
     with config.unlocked():
         del config["scales"]

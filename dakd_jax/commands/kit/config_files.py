@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import installation, plugs
 from dakd_jax.basics.errors import UserError
+from dakd_jax.stages import older_configs
 
 DEFAULT = str(installation.CONFIGS / "demo.py")
 _OF_TABLES = ("table", "cluster", "scales")  # what configs of the paper's tables have besides the fields of base.py
@@ -51,7 +52,11 @@ def make(given: str) -> ConfigDict:
     if not isinstance(made, ConfigDict):
         what = "nothing (it ends without `return config`)" if made is None else "no ConfigDict"
         raise _wrong(file, f"get_config() returns {what}")
-    return ConfigDict(made) if type(made) is not ConfigDict else made  # a frozen one takes no overrides
+    config = ConfigDict(made) if type(made) is not ConfigDict else made  # a frozen one takes no overrides
+    try:
+        return older_configs.modernise(config)
+    except UserError as error:
+        raise _wrong(file, str(error)) from error
 
 
 def complete(config: ConfigDict, file: pathlib.Path, plugins: Sequence[str]) -> None:

@@ -3,13 +3,14 @@
 import ast
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands.kit.config_files import flat
+from dakd_jax.stages import older_configs
 
 _WORD = re.compile(r"--?config\.(?P<field>[^=]*)(?:=(?P<value>.*))?", re.DOTALL)
 _NEGATED = re.compile(r"--?noconfig\.(?P<field>[^=]*)")
@@ -32,7 +33,7 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
       UserError: there is no such field, or numbers are wanted and there are none.
     """
     fields, given = flat(config), {}
-    rest, words = [], iter(argv)
+    rest, words = [], _of_today(argv)
     for word in words:
         found = _WORD.fullmatch(word) or _NEGATED.fullmatch(word)
         if found:
@@ -72,6 +73,21 @@ def without(argv: Sequence[str]) -> tuple[list[str], bool]:
         elif "=" not in word and not _NEGATED.fullmatch(word):  # the next word is its value, or not, as the field is
             all_of_them = next(words, None) is None
     return rest, all_of_them
+
+
+def _of_today(argv: Sequence[str]) -> Iterator[str]:
+    """The words with the names and values that fields have today."""
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            yield from (word, *words)
+        found = _WORD.fullmatch(word)
+        if not found or older_configs.of_today(found["field"], "")[0] == found["field"]:
+            yield word
+            continue
+        value = found["value"] if found["value"] is not None else next(words, "")
+        field, value = older_configs.of_today(found["field"], value)
+        yield f"--config.{field}={value}"
 
 
 def _require(field: str, fields: dict, config: ConfigDict) -> None:

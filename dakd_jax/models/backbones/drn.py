@@ -2,15 +2,19 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Callable
 
 import jax
+import numpy as np
 from flax import linen as nn
 
+from dakd_jax.models.backbones import BACKBONES, Backbone, Feature, Published
 from dakd_jax.models.batch_norm import BatchNorm
 from dakd_jax.models.precision import in_dtype_of_kernel
 
-OUTPUT_STRIDE = 8
+STRIDES = (1, 1, 2, 4, 8, 8, 8, 8, 8)  # of layers 0 to 8: from layer 5 on they are dilated instead
+OUTPUT_STRIDE = STRIDES[-1]
 CHANNELS = (16, 32, 64, 128, 256, 512, 512, 512)
 BOTTLENECK_EXPANSION = 4
 
@@ -27,11 +31,6 @@ class Architecture:
     def scaled_channels(self, width: float) -> tuple[int, ...]:
         """Channels of layers 1 to 8 at a width multiplier; never fewer than 4."""
         return tuple(max(4, round(c * width)) for c in self.channels)
-
-    def tap_channels(self, width: float, layer: int) -> int:
-        """Channels that layer 6 or 7 gives at a width multiplier."""
-        expansion = BOTTLENECK_EXPANSION if self.bottleneck and layer == 6 else 1
-        return self.scaled_channels(width)[layer - 1] * expansion
 
 
 ARCHITECTURES = {
@@ -80,11 +79,12 @@ class Downsample(nn.Module):
 
     features: int
     stride: int
+    batch_norm: Callable[..., nn.Module] = BatchNorm
 
     @nn.compact
     def __call__(self, x, *, train):
         x = conv(self.features, 1, stride=self.stride, name="0")(x)
-        return BatchNorm(name="1")(x, train=train)
+        return self.batch_norm(name="1")(x, train=train)
 
 
 class Block(nn.Module):
@@ -98,6 +98,7 @@ class Block(nn.Module):
     dilation: tuple[int, int] = (1, 1)
     bottleneck: bool = False
     residual: bool = True
+    batch_norm: Callable[..., nn.Module] = BatchNorm
 
     @nn.compact
     def __call__(self, x, *, train):
@@ -112,10 +113,11 @@ class Block(nn.Module):
         for i, (kernel, stride, dilation, widen) in enumerate(plan, start=1):
             y = nn.relu(y) if i > 1 else y
             y = conv(self.features * widen, kernel, stride=stride, dilation=dilation, name=f"conv{i}")(y)
-            y = BatchNorm(name=f"bn{i}")(y, train=train)
+            y = self.batch_norm(name=f"bn{i}")(y, train=train)
         if self.residual:
             changes = self.stride != 1 or x.shape[-1] != self.features * expansion
-            y += Downsample(self.features * expansion, self.stride, name="downsample")(x, train=train) if changes else x
+            project = Downsample(self.features * expansion, self.stride, self.batch_norm, name="downsample")
+            y += project(x, train=train) if changes else x
         return nn.relu(y)
 
 
@@ -129,6 +131,7 @@ class BlockLayer(nn.Module):
     new_level: bool = True
     bottleneck: bool = False
     residual: bool = True
+    batch_norm: Callable[..., nn.Module] = BatchNorm
 
     @nn.compact
     def __call__(self, x, *, train):
@@ -140,6 +143,7 @@ class BlockLayer(nn.Module):
                 dilation=(self.dilation // 2 if halved else self.dilation, self.dilation),
                 bottleneck=self.bottleneck,
                 residual=self.residual,
+                batch_norm=self.batch_norm,
                 name=str(i),
             )(x, train=train)
         return x
@@ -153,53 +157,56 @@ class ConvLayer(nn.Module):
     kernel: int = 3
     stride: int = 1
     dilation: int = 1
+    batch_norm: Callable[..., nn.Module] = BatchNorm
 
     @nn.compact
     def __call__(self, x, *, train):
         for i in range(self.convs):
             stride = self.stride if i == 0 else 1
             x = conv(self.features, self.kernel, stride=stride, dilation=self.dilation, name=str(3 * i))(x)
-            x = nn.relu(BatchNorm(name=str(3 * i + 1))(x, train=train))
+            x = nn.relu(self.batch_norm(name=str(3 * i + 1))(x, train=train))
         return x
 
 
 class DRN(nn.Module):
-    """The trunk: [B, H, W, 3] normalised pictures to the outputs of layers 0 to 8.
+    """The trunk: [B, H, W, 3] normalised pictures to the outputs of layers 0 to 8, which are called layer0 to layer8.
 
     Attributes:
       arch: a key of ARCHITECTURES.
       width: multiplier of all channel counts, 1.0 for the published networks.
+      batch_norm: makes a batch norm layer of a name.
     """
 
     arch: str
     width: float = 1.0
+    batch_norm: Callable[..., nn.Module] = BatchNorm
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> Sequence[jax.Array]:
+    def __call__(self, x: jax.Array, *, train: bool) -> tuple[Feature, ...]:
         spec = ARCHITECTURES[self.arch]
         channels = spec.scaled_channels(self.width)
-        x = self._stem(x, spec, channels, train)
-        outputs = [x]
+        outputs = [self._stem(x, spec, channels, train)]
         for layer in self._layers(spec, channels):
-            x = layer(x, train=train)
-            outputs.append(x)
-        return outputs
+            outputs.append(layer(outputs[-1], train=train))
+        pairs = enumerate(zip(outputs, STRIDES, strict=True))
+        return tuple(Feature(x, stride, f"layer{i}") for i, (x, stride) in pairs)
 
     def _stem(self, x, spec, channels, train):
         if spec.family == "D":
-            return ConvLayer(channels[0], 1, kernel=7, name="layer0")(x, train=train)
+            return ConvLayer(channels[0], 1, kernel=7, batch_norm=self.batch_norm, name="layer0")(x, train=train)
         x = conv(channels[0], 7, name="conv1")(x)
-        return nn.relu(BatchNorm(name="bn1")(x, train=train))
+        return nn.relu(self.batch_norm(name="bn1")(x, train=train))
 
     def _layers(self, spec, channels):
         """Layers 1 to 8. Family C has basic blocks for the plain convolutions of D, the last two without residual."""
         n, d_family = spec.blocks, spec.family == "D"
+        how = {"batch_norm": self.batch_norm}
         plain = ConvLayer if d_family else BlockLayer
-        tail = {} if d_family else {"residual": False, "new_level": False}
-        deep = {"bottleneck": spec.bottleneck}
+        tail = how if d_family else how | {"residual": False, "new_level": False}
+        deep = how | {"bottleneck": spec.bottleneck}
         return (
-            plain(channels[0], n[0], name="layer1"),
-            plain(channels[1], n[1], stride=2, name="layer2"),
+            plain(channels[0], n[0], name="layer1", **how),
+            plain(channels[1], n[1], stride=2, name="layer2", **how),
             BlockLayer(channels[2], n[2], stride=2, name="layer3", **deep),
             BlockLayer(channels[3], n[3], stride=2, name="layer4", **deep),
             BlockLayer(channels[4], n[4], dilation=2, new_level=False, name="layer5", **deep),
@@ -207,3 +214,38 @@ class DRN(nn.Module):
             plain(channels[6], n[6], dilation=2, name="layer7", **tail),
             plain(channels[7], n[7], dilation=1, name="layer8", **tail),
         )
+
+
+def _upsampling(classes: int) -> dict[str, np.ndarray]:
+    """The released segmenter's transposed convolutions, which upsample by the output stride and are not trained."""
+    size = 2 * OUTPUT_STRIDE
+    line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / OUTPUT_STRIDE
+    kernel = np.outer(line, line)[None, None].astype(np.float32)
+    return {f"up{i}.weight": np.tile(kernel, (classes, 1, 1, 1)) for i in (1, 2)}
+
+
+PUBLISHED = Published(
+    source="github.com/fyu/drn (its download host has been down for years)",
+    # The ImageNet classifier, the upsampling above, and the projection of family C's residual-free layers.
+    unused=re.compile(r"(base\.)?(fc|up1|up2|layer[78]\.0\.downsample)\."),
+    beside=_upsampling,
+)
+
+
+def _register(arch: str) -> None:
+    def make(width: float, output_stride: int, batch_norm: Callable[..., nn.Module]) -> DRN:
+        return DRN(arch, width, batch_norm)
+
+    spec = Backbone(
+        make=make,
+        normaliser="bgr_minus_mean",
+        main_tap="layer8",
+        auxiliary_tap="layer6",
+        output_strides=(OUTPUT_STRIDE,),
+        published=PUBLISHED,
+    )
+    BACKBONES.register(arch, spec)
+
+
+for _arch in ARCHITECTURES:
+    _register(_arch)

@@ -5,7 +5,6 @@ A Flax path joined by dots is the PyTorch name, leaf names aside; convolutions a
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Mapping
 
 import flax.traverse_util
@@ -14,15 +13,15 @@ import numpy as np
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
+from dakd_jax.models.backbones import Published
 from dakd_jax.models.weight_files import torch_files
 from dakd_jax.models.weight_files.parts import Network, Part, name_shown, names_shown
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 
-# Tensors in released files that no network here uses: the ImageNet classifier, the replaced upsampling
-# convolutions, and the projection of family C's residual-free layers.
-UNUSED = re.compile(r"^(base\.)?(fc|up1|up2|layer[78]\.0\.downsample)\.")
+TRUNK, HEADS = "base.", "seg"  # how the names of a segmenter begin: of its backbone, of its heads
 STATISTICS = {"mean": "running_mean", "var": "running_var", "count": "num_batches_tracked"}
 SHOWN = 6  # names listed in full in an error
+OURS = Published()  # of what nobody else has published
 
 
 def _torch_name(path: tuple[str, ...]) -> str:
@@ -59,38 +58,45 @@ def to_state_dict(variables: dict) -> dict[str, np.ndarray]:
     }
 
 
-def from_state_dict(state_dict: Mapping[str, np.ndarray], template: dict, *, name: str, optional=None) -> dict:
+def from_state_dict(
+    state_dict: Mapping[str, np.ndarray], template: dict, *, name: str, optional=None, published: Published = OURS
+) -> dict:
     """`template` with every leaf replaced from `state_dict`, in the template's dtypes.
 
     Args:
       template: {'params': ..., 'batch_stats': ...} of the network that is to be filled.
       name: what the error calls the checkpoint.
       optional: predicate of PyTorch names that may be missing (they keep the template's values).
+      published: of the network's backbone: which names may stand beside its own.
 
     Raises:
       UserError: lists all unknown names, missing names and wrong shapes at once; or names the first tensor that holds
         a value that is not finite.
     """
-    network = _network("network", template, optional)
-    unknown = tuple(n for n in state_dict if n not in network and not UNUSED.match(n))
+    network = _network("network", template, optional, published)
+    unknown = tuple(n for n in state_dict if n not in network and not network.unused.match(n))
     missing = tuple(n for n in _flatten(template) if n in network.required and n not in state_dict)
     part = Part(network, "", {n: n for n in _flatten(template) if n in state_dict}, unknown, missing)
     return _filled(part, state_dict, template, name=name)
 
 
-def _network(kind: str, template: dict, optional=None, **more) -> Network:
+def _network(kind: str, template: dict, optional=None, published: Published = OURS) -> Network:
     names = list(_flatten(template))
     may_be_missing = {n for n in names if n.endswith(STATISTICS["count"]) or (optional and optional(n))}
-    return Network(kind, frozenset(names) - may_be_missing, frozenset(may_be_missing), UNUSED, **more)
+    return Network(kind, frozenset(names) - may_be_missing, frozenset(may_be_missing), published.unused)
 
 
-def _filled(part: Part, tensors: Mapping, template: dict, *, name: str) -> dict:
-    """`template` with the tensors of a part in it; none is loaded before all fit. Raises UserError."""
+def _filled(part: Part, tensors: Mapping, template: dict, *, name: str, source: str = "") -> dict:
+    """`template` with the tensors of a part in it; none is loaded before all fit. Raises UserError.
+
+    source: where weights of the architecture are published, for the message.
+    """
     flat = {c: flax.traverse_util.flatten_dict(tree) for c, tree in template.items()}
     places = {wanted: place for wanted, place in _flatten(template).items() if wanted in part.names}
     wrong = _wrong_shapes(part, tensors, template)
     if wrong or not part.fits:
-        raise UserError(f"{name} does not fit this network: {_misfit(part, wrong)}")
+        published = f" Published weights of this architecture: {source}." if source and not part.fits else ""
+        raise UserError(f"{name} does not fit this network: {_misfit(part, wrong)}{published}")
     for wanted, (collection, path) in places.items():
         like = flat[collection][path]
         array = np.asarray(_loaded(tensors[part.names[wanted]]))
@@ -163,7 +169,7 @@ def _listed(what: str, items) -> str:
 
 def _what_differs(wrong: dict[str, tuple]) -> str:
     """'width', 'class count' or both: the heads' first axis are the classes."""
-    heads = {n: pair for n, pair in wrong.items() if n.startswith("seg")}
+    heads = {n: pair for n, pair in wrong.items() if n.startswith(HEADS)}
     classes = any(theirs[:1] != ours[:1] for theirs, ours in heads.values())
     width = any(theirs[1:] != ours[1:] for theirs, ours in heads.values()) or len(heads) < len(wrong)
     return " and ".join(["width"] * width + ["class count"] * classes)
@@ -178,41 +184,55 @@ def _refuse_nonfinite(name: str, tensor_name: str, array: np.ndarray) -> None:
         )
 
 
-def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read_state_dict(path: str | pathlib.Path, published: Published = OURS) -> dict[str, np.ndarray]:
     """The arrays that save_segmenter was given, by PyTorch's names. Raises UserError when the file is damaged."""
     with one_line(pathlib.Path(path)):
         found = {one.name: one.tensor.to_array() for one in weight_files.scan(pathlib.Path(path)) if not one.where}
-    return {name: array for name, array in found.items() if not UNUSED.match(name)}
+    return {name: array for name, array in found.items() if not published.unused.match(name)}
 
 
-def load_segmenter(path: str | weight_files.Place, template: dict, *, whole: bool = False) -> tuple[dict, str]:
+def load_segmenter(
+    path: str | weight_files.Place, template: dict, *, whole: bool = False, published: Published = OURS
+) -> tuple[dict, str]:
     """(variables, 'segmenter' | 'trunk') of PATH or PATH#KEY: a whole two-headed segmenter, or an ImageNet trunk.
 
-    A trunk has the same names without 'base.'; the heads then keep the template's start.
+    A trunk has the names that `published` gives it, ours but for 'base.' if none; the heads then keep the template's
+    start.
 
     Args:
       whole: a trunk beside a segmenter is passed over; one alone is found all the same.
+      published: of the network's backbone.
 
     Raises:
       UserError: no file of weights, nothing in it fits, or several parts do and none is picked.
     """
-    segmenter = _network("segmenter", template)
-    without = {name.removeprefix("base."): name for name in segmenter.required | segmenter.optional if _in_trunk(name)}
+    segmenter = _network("segmenter", template, published=published)
+    full_names = _names_of_trunk(segmenter, published)
     trunk = Network(
         "trunk",
-        frozenset(name for name, full in without.items() if full in segmenter.required),
-        frozenset(name for name, full in without.items() if full in segmenter.optional),
-        UNUSED,
-        inside={"base.": "seg"},
+        frozenset(name for name, full in full_names.items() if full in segmenter.required),
+        frozenset(name for name, full in full_names.items() if full in segmenter.optional),
+        published.unused,
+        inside={TRUNK: HEADS},
     )
-    return _load(path, template, [segmenter, trunk], first_alone=whole)
+    return _load(path, template, [segmenter, trunk], first_alone=whole, full_names=full_names, source=published.source)
 
 
-def _in_trunk(name: str) -> bool:
-    return name.startswith("base.")
+def _names_of_trunk(segmenter: Network, published: Published) -> dict[str, str]:
+    """{name in a published trunk: name in a segmenter}."""
+    ours = [name for name in segmenter.required | segmenter.optional if name.startswith(TRUNK)]
+    return {published.name(name.removeprefix(TRUNK)): name for name in ours}
 
 
-def _load(path, template: dict, networks: list[Network], *, first_alone: bool) -> tuple[dict, str]:
+def _load(
+    path,
+    template: dict,
+    networks: list[Network],
+    *,
+    first_alone: bool,
+    full_names: Mapping[str, str] | None = None,
+    source: str = "",
+) -> tuple[dict, str]:
     place = weight_files.place(path)
     with one_line(place.path):
         found = weight_files.scan(place.path)
@@ -221,20 +241,19 @@ def _load(path, template: dict, networks: list[Network], *, first_alone: bool) -
         if not names:
             raise UserError(f"{place.path} holds no tensors that have names; save model.state_dict()")
 
+        def as_segmenter(part: Part) -> Part:
+            """A trunk's part by the names that it has in a segmenter."""
+            if part.network.kind != "trunk":
+                return part
+            return dataclasses.replace(part, names={full_names[name]: of for name, of in part.names.items()})
+
         def shapes_fit(part):
-            return not _wrong_shapes(_as_segmenter(part), tensors, template)
+            return not _wrong_shapes(as_segmenter(part), tensors, template)
 
         part = weight_files.choose(
             names, networks, file=str(place.path), key=place.key, shapes_fit=shapes_fit, first_alone=first_alone
         )
-        return _filled(_as_segmenter(part), tensors, template, name=str(place)), part.network.kind
-
-
-def _as_segmenter(part: Part) -> Part:
-    """A trunk's part by the names that it has in a segmenter."""
-    if part.network.kind != "trunk":
-        return part
-    return dataclasses.replace(part, names={f"base.{name}": theirs for name, theirs in part.names.items()})
+        return _filled(as_segmenter(part), tensors, template, name=str(place), source=source), part.network.kind
 
 
 def load_discriminator(path: str, params: dict) -> dict:
@@ -243,14 +262,13 @@ def load_discriminator(path: str, params: dict) -> dict:
     return _load(path, template, [_network("discriminator", template)], first_alone=True)[0]["params"]
 
 
-def save_segmenter(path: str | pathlib.Path, variables: dict) -> None:
+def save_segmenter(path: str | pathlib.Path, variables: dict, published: Published = OURS) -> None:
     """Writes a .pth that torch.load(weights_only=True) reads, with the released code's names; or a .safetensors.
 
-    The two unused upsampling convolutions are written as the bilinear kernels that they were fixed at.
+    What `published` keeps beside the parameters is written as well.
     """
     state_dict = to_state_dict(variables)
-    classes = state_dict["seg1.bias"].shape[0]
-    state_dict |= {f"up{i}.weight": np.tile(_bilinear_kernel(16), (classes, 1, 1, 1)) for i in (1, 2)}
+    state_dict |= published.beside(state_dict[f"{HEADS}1.bias"].shape[0])
     write = weight_files.write_safetensors if pathlib.Path(path).suffix == ".safetensors" else torch_files.write
     write(path, state_dict)
 
@@ -258,10 +276,3 @@ def save_segmenter(path: str | pathlib.Path, variables: dict) -> None:
 def save_discriminator(path: str, params: dict) -> None:
     """Writes a discriminator as a .pth."""
     torch_files.write(path, to_state_dict({"params": params}))
-
-
-def _bilinear_kernel(size: int) -> np.ndarray:
-    """float32 [1, 1, size, size]: the transposed convolution that upsamples by size / 2."""
-    centre = (size - 1) / 2
-    line = 1 - np.abs(np.arange(size) - centre) / (size / 2)
-    return np.outer(line, line)[None, None].astype(np.float32)

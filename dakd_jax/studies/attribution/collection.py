@@ -13,7 +13,7 @@ import numpy as np
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
-from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.segmenter import Segmenter, init_key
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.studies.attribution.gradients import align
@@ -199,7 +199,7 @@ class Collector:
         # With a teacher for all, one compilation serves all; it is not run where nothing is distilled.
         models = dataclasses.replace(chosen.models, teacher=self._settings(TEACHER).models.segmenter)
         options = dataclasses.replace(chosen.options, terms=self._all_terms(chosen.options))
-        key = functools.partial(train_state.init_key, e.config.seed)
+        key = functools.partial(init_key, e.config.seed)
         terms = train_step.init_terms(options, models, key, chosen.size)
         state = train_state.create(e.variables(name), adaptation, terms, optimizer=chosen.optimizer)
         batches = e.feed.train_batches(

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.models.precision import computing_params
-from dakd_jax.models.preprocessing import NORMALISERS
-from dakd_jax.models.segmenter import log_probabilities
-from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET, Outputs
+from dakd_jax.models import segmenter
+from dakd_jax.objectives.context import SOURCE, TARGET, Outputs
 from dakd_jax.training.train_state import TrainState, named_leaves
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
@@ -78,17 +76,16 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
 @functools.partial(jax.jit, static_argnames=("model", "train", "precision"), compiler_options=EVERY_ROUNDING)
 def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
     """(Outputs, what _finite_layers says)."""
-    params = variables["params"]
-    x = NORMALISERS[model.normaliser](images, jax.tree.leaves(params)[0].dtype)
-    heads, captured = model.apply(
-        variables | {"params": computing_params(params, precision)},
-        x,
-        train=train,
+    heads, captured = segmenter.apply(
+        model,
+        variables,
+        images,
+        statistics="batch" if train else "running",
+        precision=precision,
+        collections=("intermediates",),
         capture_intermediates=True,
-        mutable=["batch_stats", "intermediates"],
     )
-    log_probs = {level: log_probabilities(getattr(heads, level), images.shape[1:3]) for level in LEVELS}
-    return Outputs(log_probs, {}, ""), _finite_layers(captured)
+    return Outputs(heads.log_probabilities(images.shape[1:3]), {}, ""), _finite_layers(captured)
 
 
 @functools.partial(jax.jit, static_argnames=("module",), compiler_options=EVERY_ROUNDING)

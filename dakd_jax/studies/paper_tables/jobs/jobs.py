@@ -13,6 +13,7 @@ from rich.console import Console
 
 from dakd_jax.basics import plugs, records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.stages import older_configs, settings
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.paper_tables.jobs.processes import Job
 from dakd_jax.studies.paper_tables.planning import Task
@@ -53,8 +54,9 @@ def do(path: str, open_feed: Callable, console: Console) -> None:
     if not told or not {"stage", "hash", "workdir", "config"} <= set(told):
         raise UserError(f"--job={path} is no job of a table; give the command of the table again")
     _stop_with_starter()
-    config, folder = ConfigDict(_with_tuples(told["config"])), pathlib.Path(told["workdir"])
-    plugs.load(config.get("plugins", ()))
+    config = ConfigDict(older_configs.modernise(_with_tuples(told["config"])))
+    plugs.load(settings.words(config.plugins))
+    folder = pathlib.Path(told["workdir"])
     experiment = Experiment(config, open_feed(config.data), folder, console)
     if (planned := experiment.plan[told["stage"]]).hash != told["hash"]:
         raise UserError(
