@@ -2,8 +2,9 @@
 
 --config=FILE.py[:PRESET] (default configs/demo.py) names the experiment; what is absent is sought in this project, by
 path or name: `demo`. Every field of configs/base.py can be overridden, tuples as --config.data.target_size=640,360 or
-640x360. --workdir (default config.workdir, else runs/<data.name>) is where everything goes. --seeds=0,1,2 trains under
-each of these seeds and reports mean, spread and interval.
+640x360. --workdir (default config.workdir, else runs/<data.name>, or runs/SOURCE-TARGET where data.source or
+data.target are given) is where everything goes. --seeds=0,1,2 trains under each of these seeds and reports mean, spread
+and interval.
 
 --replay=FOLDER runs the step of a blackbox-* folder again and names the first layer that is not finite.
 
@@ -58,14 +59,16 @@ def run(arguments: list[str], typed: Sequence[str]) -> int:
         return DONE
     command = command_line.parse(arguments)
     deterministic.set_up(_deterministic(command))
-    from dakd_jax.basics import progress
+    from dakd_jax.basics import plugs, progress
     from dakd_jax.commands import modes
+    from dakd_jax.stages import settings
     from dakd_jax.training.runtime import interruption
 
     # Orbax reports every file that it touches, and its errors, which are raised as well, with their stacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     interruption.stop_on_signals()
     console = progress.make_console()
+    plugs.load(settings.words(command.config.plugins))  # not before: they may import jax
     if command.replay:
         return DONE if modes.replay(command.replay, console) else DIVERGED
     if command.mode in modes.FOLDER_MODES:

@@ -79,7 +79,7 @@ def parse(arguments: list[str]) -> Command:
         config=config,
         name=name,
         mode=values.mode,
-        workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{config.data.name}").expanduser(),
+        workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{_pair(config.data)}").expanduser(),
         replay=values.replay,
         seeds=_seeds(values.seeds),
         arguments=tuple(rest),
@@ -89,6 +89,14 @@ def parse(arguments: list[str]) -> Command:
         full=values.full,
         given=frozenset(config_flags.get_override_values(values["config"])),
     )
+
+
+def _pair(data: ConfigDict) -> str:
+    """Of the default workdir: data.name; where others are named, as gta5-my_city. Names and folders need not exist."""
+    if not (data.source or data.target):
+        return data.name
+    source = "+".join(map(str, data.source)) or data.name
+    return f"{source}-{pathlib.Path(data.target or data.name).expanduser().resolve().name}"
 
 
 def _take_file(argv: list[str]) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax.basics import disk_faults, workdir_lock
+from dakd_jax.basics import disk_faults, plugs, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.commands import table_of_paper as table_command
@@ -281,6 +281,7 @@ def replay(path: str, console: Console) -> bool:
     """Runs a bundle's step again, and names the first places that are not finite; True when all is."""
     bundle = black_box.load(path)
     config, name = ConfigDict(bundle.about["config"]), bundle.about["stage"]
+    plugs.load(settings.words(config.get("plugins", ())))
     chosen = settings.stage_settings(
         config, paradigms.stage(name, config.student.init_from), bundle.about["num_classes"]
     )

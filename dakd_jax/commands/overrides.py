@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands.config_files import flat
+from dakd_jax.commands.config_files import flat, is_open
 
 _WORD = re.compile(r"--?config\.(?P<field>[^=]*)(?:=(?P<value>.*))?", re.DOTALL)
 _NEGATED = re.compile(r"--?noconfig\.(?P<field>[^=]*)")
@@ -31,6 +31,7 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
     Raises:
       UserError: there is no such field, or numbers are wanted and there are none.
     """
+    _open(argv, config)
     fields, given = flat(config), {}
     rest, words = [], iter(argv)
     for word in words:
@@ -46,6 +47,15 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
         given.setdefault(found["field"], []).append(value)
     tuples = [f"--config.{field}={_joined(field, texts, fields[field])!r}" for field, texts in given.items()]
     return [*rest[:1], *tuples, *rest[1:]]
+
+
+def _open(argv: Sequence[str], config: ConfigDict) -> None:
+    """Puts the fields of open groups that the words name into the config, so that they can be set."""
+    names = (found["field"] for found in map(_WORD.fullmatch, argv) if found)
+    with config.unlocked():
+        for field in names:
+            if is_open(field) and field.rpartition(".")[2].isidentifier() and field not in flat(config):
+                config.update_from_flattened_dict({field: ""})
 
 
 def _require(field: str, fields: dict, config: ConfigDict) -> None:

@@ -23,7 +23,7 @@ def make(command: Command, open_feed: Callable, console: Console) -> TablePlan:
     """
     jax.config.update("jax_platforms", "cpu")
     config = command.config
-    table = rows.table(config.table, config.data.name, config.student.init_from)
+    table = rows.table(config.table, open_feed(config.data).benchmark, config.student.init_from)
     chosen = rows.chosen(table.rows, command.rows)
     seeds = command.seeds or (config.seed,)
     plan = planning.make_plan(config, table, chosen, seeds, open_feed, command.workdir, console)

@@ -172,8 +172,11 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
         )
     if not wanted:
         raise DataError(f"{dataset}: the list file {list_file} names no picture; write one to a line")
-    by_alias = {data_files.lower_extension(alias): e for e in examples for alias in (e.name, e.image.name)}
-    found = {line: by_alias.get(_alias(line)) for line in wanted}
+    by_alias: dict[str, list[Example]] = {}
+    for example in examples:
+        for alias in {data_files.lower_extension(name) for name in (example.name, example.image.name)}:
+            by_alias.setdefault(alias, []).append(example)
+    found = {line: _named_by(dataset, list_file, line, by_alias) for line in wanted}
     unknown = [line for line in wanted if found[line] is None]
     if unknown:
         raise DataError(
@@ -182,6 +185,17 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
         )
     names = {example.name for example in found.values()}
     return [example for example in examples if example.name in names]
+
+
+def _named_by(dataset: str, list_file: str | Path, line: str, by_alias: dict[str, list[Example]]) -> Example | None:
+    """The example that a line names, None for none. Raises a DataError where it is one of several joined data sets."""
+    path = line.replace("\\", "/")
+    there = by_alias.get(data_files.lower_extension(path)) or by_alias.get(_alias(line), [])
+    matching = [example for example in there if example.image.as_posix() == path] or there
+    if "+" in dataset and len(matching) > 1:
+        names = " and ".join(example.name for example in matching[:2])
+        raise DataError(f"{dataset}: {list_file} names {line!r}, which may be {names}; write one of these")
+    return matching[-1] if matching else None
 
 
 def _text(dataset: str, list_file: str | Path) -> str:

@@ -222,6 +222,7 @@ def _description(preparation: Preparation, label_sizes: Sequence) -> Description
         label_sizes=tuple(label_sizes),
         shards=tuple(stop - start for start, stop in preparation.shards),
         notes=split.notes,
+        source=split.source,
     )
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from dakd_jax.basics import records
+from dakd_jax.basics import plugs, records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.stages import settings
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.paper_tables.jobs.processes import Job
 from dakd_jax.studies.paper_tables.planning import Task
@@ -54,6 +55,7 @@ def do(path: str, open_feed: Callable, console: Console) -> None:
         raise UserError(f"--job={path} is no job of a table; give the command of the table again")
     _stop_with_starter()
     config, folder = ConfigDict(_with_tuples(told["config"])), pathlib.Path(told["workdir"])
+    plugs.load(settings.words(config.get("plugins", ())))
     experiment = Experiment(config, open_feed(config.data), folder, console)
     if (planned := experiment.plan[told["stage"]]).hash != told["hash"]:
         raise UserError(
