@@ -174,7 +174,9 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
         raise DataError(f"{dataset}: the list file {list_file} names no picture; write one to a line")
     by_alias: dict[str, list[Example]] = {}
     for example in examples:
-        for alias in {data_files.lower_extension(name) for name in (example.name, example.image.name)}:
+        # Joined data sets call theirs DATASET/NAME.
+        names = example.name, example.image.name, *[example.name.partition("/")[2]] * ("+" in dataset)
+        for alias in {data_files.lower_extension(name) for name in names}:
             by_alias.setdefault(alias, []).append(example)
     found = {line: _named_by(dataset, list_file, line, by_alias) for line in wanted}
     unknown = [line for line in wanted if found[line] is None]

@@ -92,7 +92,11 @@ def _source_train(data: Any, root: Path, names: Sequence[str]) -> Split:
     if len(names) == 1:
         return _list(data, root, names[0], "train", list_file=data.source_list)
     joined = join([_list(data, root, name, "train") for name in names])
-    return restrict_split(joined, data.source_list)
+    if not data.source_list:
+        return joined
+    found = restrict_split(joined, data.source_list)
+    note = f"{joined.dataset}: {len(found)} pictures restricted by {Path(data.source_list).name}"
+    return dataclasses.replace(found, notes=(*found.notes, note))
 
 
 def target_pictures(data_config: Any, split: str, *, progress: Callable[[int, int], None] | None = None) -> Split:
