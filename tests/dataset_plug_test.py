@@ -153,12 +153,10 @@ def test_the_plugins_source_is_part_of_a_stages_hash_where_the_stage_uses_it(run
         assert len(before) == 1 and (before == after) == same, changes  # source_only learns nothing from the target
 
 
-def test_a_free_pairs_hash_does_not_know_datas_name(run_py, toy_city, workdir, town):
-    free = {"data.source": "dusk_town", "data.target": "cityscapes"}
-    named = [
-        planned_hashes(run_py, toy_city, workdir, town, **free, **{"data.name": n}) for n in ("bdd", "toy", "mine")
-    ]
-    assert named[0] == named[1] == named[2]
+def test_a_known_pair_named_by_its_data_sets_has_the_same_hash(run_py, toy_city, workdir, town):
+    named = {"data.source": "gta5", "data.target": "cityscapes", "data.dirs.gta5": str(toy_city / "gta5")}
+    place = toy_city, workdir, town
+    assert planned_hashes(run_py, *place) == planned_hashes(run_py, *place, **named)
 
 
 def test_the_default_workdir_is_called_after_the_pair(town):

@@ -66,11 +66,6 @@ EXEMPT = (
     ),
     Exempt(("loss.watch_inactive",), "computes values that are only logged"),
     Exempt(tuple(f"data.{name}" for name in _FILES), "count by the content of the files behind them"),
-    Exempt(
-        ("data.name",),
-        "data.source and data.target say it all, and count by the content of their files",
-        lambda c, s: bool(c.data.get("source", ()) and c.data.get("target", "")),
-    ),
     Exempt(("data.bit_depth",), "the fingerprint of the files says where one is read by it"),
     Exempt(("data.loader", "data.num_parallel_calls"), "every loader gives the same bits"),
     Exempt(("data.prefetch", "data.cache_mb"), "every loader gives the same bits"),
