@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from data_pipelines.basics.data_files import matching
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import base
 from data_pipelines.datasets.base import LabelFiles, OnDisk, pictures_in, require_folder, restrict_to_list
@@ -17,6 +18,7 @@ __all__ = [
     "OnDisk",
     "Split",
     "list_examples",
+    "matching",
     "pictures_in",
     "register",
     "require_folder",

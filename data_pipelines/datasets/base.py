@@ -106,7 +106,7 @@ def say_passed_over(files: Sequence[Path], folder: Path) -> str:
     """'3 other pictures (2 .jpg, 1 .TIF; the first aachen/a.jpg)'."""
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(path.suffix for path in files).most_common(4))
     more = "s" * (len(files) != 1)
-    return f"{len(files):,} other picture{more} ({kinds}; the first {files[0].relative_to(folder).as_posix()})"
+    return f"{len(files):,} other picture{more} ({kinds}; the first {data_files.below(files[0], folder)})"
 
 
 def require_folder(dataset: str, folder: Path, way_out: str) -> Path:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_pipelines.basics import data_files
+from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.basics.plugins import Registry
 from data_pipelines.datasets.base import OnDisk
 from data_pipelines.reading.examples import Example
@@ -58,9 +60,21 @@ class Layout(NamedTuple):
     instances: Instances | None = None
 
     def look(self, root: Path, split: str, recursive: bool = False) -> OnDisk:
-        """What on_disk finds; `recursive` counts where the layout has such folders."""
+        """What on_disk finds; `recursive` counts where the layout has such folders.
+
+        Raises:
+          AccessError: the system refuses to look at something.
+          DataError: the split is not there.
+        """
         more = {"recursive": True} if recursive and self.has_folders else {}
-        return self.on_disk(root, split, **more)
+        try:
+            found = self.on_disk(root, split, **more)
+            return found._replace(images=list(found.images))
+        except OSError as error:
+            path = Path(error.filename or root)
+            reason, advice = data_files.explain(path, error, "restore it, or name another folder")
+            absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+            raise (DataError if absent else AccessError)(f"{path}: cannot be read ({reason}); {advice}") from None
 
 
 LAYOUTS: Registry[Layout] = Registry("data set", "data_pipelines.datasets")

@@ -170,7 +170,7 @@ def target_lacks_labels(data: Any) -> bool:
 def _label_files(dataset: str, folder: Path) -> Iterator[Path]:
     for split in LAYOUTS[dataset].splits:
         try:
-            on_disk = LAYOUTS[dataset].on_disk(folder, split)
+            on_disk = LAYOUTS[dataset].look(folder, split)
         except AccessError:  # nobody knows what is there
             raise
         except DataError:  # no such split

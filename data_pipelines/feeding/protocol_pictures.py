@@ -119,9 +119,8 @@ def instances_problem(split: Split) -> str:
     missing = [path for path in instance_files(split) if not data_files.is_file(path)]
     if not missing:
         return ""
-    folder = missing[0].relative_to(split.root).parent.as_posix()
-    wanted = LAYOUTS[split.dataset].instances.wanted
-    return f"{len(missing)} of {len(split)} pictures have no {wanted}, the first {folder}/{missing[0].name}"
+    first, wanted = data_files.below(missing[0], split.root), LAYOUTS[split.dataset].instances.wanted
+    return f"{len(missing)} of {len(split)} pictures have no {wanted}, the first {first}"
 
 
 def instance_files(split: Split) -> list[Path]:
@@ -134,5 +133,5 @@ def instances_fingerprint(split: Split) -> str:
     if instances_problem(split):
         return ""
     files = instance_files(split)
-    names = (path.relative_to(split.root).as_posix() for path in files)
+    names = (data_files.below(path, split.root) for path in files)
     return fingerprint.of_files(list(zip(names, fingerprint.sample_files(files), strict=True)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.basics import data_files
 from data_pipelines.pictures import pixel_formats
 from data_pipelines.reading import fingerprint, label_spaces
 
@@ -103,7 +104,7 @@ class Split:
         """
         if self.parts:
             return fingerprint.of_roles((part.dataset, part.fingerprint) for part in self.parts)
-        names = (path.relative_to(self.root).as_posix() for path in self.files)
+        names = (data_files.below(path, self.root) for path in self.files)
         files = fingerprint.of_files(list(zip(names, self.file_samples, strict=True)))
         return fingerprint.of_plugin(self.dataset, self.source, files) if self.source else files
 

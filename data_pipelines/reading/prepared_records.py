@@ -164,7 +164,7 @@ class RecordSet:
         if split.source != self.description.source:
             return False
         known = dict(zip(self.description.files, self.description.samples, strict=True))
-        names = [path.relative_to(split.root).as_posix() for path in split.files]
+        names = [data_files.below(path, split.root) for path in split.files]
         if any(example.name not in self._row for example in split.examples) or not set(names) <= known.keys():
             return False
         return all(known[name] == sample for name, sample in zip(names, split.file_samples, strict=True))
