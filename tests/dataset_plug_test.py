@@ -296,6 +296,54 @@ def test_a_name_belongs_to_the_file_that_came_first(known, tmp_path):
         plugins.load([str(other)])
 
 
+def test_a_file_that_says_what_the_system_says_and_keeps_labels_elsewhere(town, tmp_path):
+    file, root = tmp_path / "bare.py", tmp_path / "d" / "dusk_town"
+    section = SECTION.replace('root / "ids"', 'root.parent / "ids"')
+    section = section.replace("pictures_in(require_folder(", "bare(").replace('exists")),', 'exists"),')
+    file.write_text(
+        section.replace(
+            "def on_disk", "def bare(name, folder, way_out):\n    return sorted(folder.iterdir())\n\n\ndef on_disk"
+        )
+    )
+    write_town(root)
+    (root / "ids").rename(root.parent / "ids")
+    with loaded(file):
+        data = config(tmp_path, root, source=("dusk_town",), target="dusk_town")
+        domains = open_domains(data)
+        before = domains.fingerprint("source_train")
+        assert len(domains.source_train) == 4 and domains.source_val is None  # no folder of it: a FileNotFoundError
+        assert "frames/val: cannot be read (No such file or directory)" in domains.target_val.problem
+        (tmp_path / "d").rename(tmp_path / "e")
+        moved = config(tmp_path, tmp_path / "e" / "dusk_town", source=("dusk_town",), target="dusk_town")
+        assert open_domains(moved).fingerprint("source_train") == before
+
+
+def test_a_package_counts_with_all_its_files_and_a_plugin_that_fails_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "towns_of_mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("from towns_of_mine import ids\n" + SECTION)
+    hashes = []
+    for text in ("ROAD = 1\n", "ROAD = 2\n"):
+        (package / "ids.py").write_text(text)
+        with loaded("towns_of_mine"):
+            hashes.append(LAYOUTS.source_hash("dusk_town"))
+            assert plugins.loaded() == ["towns_of_mine"]
+        for name in ("towns_of_mine", "towns_of_mine.ids"):
+            del sys.modules[name]
+            plugins._hashes.pop(name, None)
+    assert hashes[0] != hashes[1] and len(hashes[0]) == 64
+    broken = tmp_path / "broken.py"
+    broken.write_text("import math\nmath.no_such\n")
+    for name, said in (
+        (str(broken), r"broken\.py: line 2: AttributeError: .*no_such"),
+        ("no_such_module.of_mine", "there is no module 'no_such_module'"),
+        (str(tmp_path / "none.py"), "there is no file .*none.py"),
+    ):
+        with pytest.raises(DataError, match=f"^--plugins: .*{said}"):
+            plugins.load([name])
+
+
 OTHER_CLASSES = """
 import dataclasses
 CITYSCAPES = dataclasses.replace(

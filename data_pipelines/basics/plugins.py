@@ -97,7 +97,10 @@ class Registry(MutableMapping[str, Thing], Generic[Thing]):
 
     def __iter__(self) -> Iterator[str]:
         self._discover()
-        return iter(self._things)
+        # This project's by the names of their files, whoever has imported one first; then plugins as they came.
+        origins = {name: self._origins.get(name, "") for name in self._things}
+        ours = sorted((n for n, of in origins.items() if of.split(".")[0] in OURS), key=lambda name: origins[name])
+        return iter([*ours, *(name for name in origins if name not in ours)])
 
     def __len__(self) -> int:
         self._discover()
