@@ -85,12 +85,15 @@ def get_config(preset: str = "") -> ConfigDict:
 
 def _data() -> ConfigDict:
     data = ConfigDict()
-    data.name = "bdd"  # pair of domains: 'bdd', 'gta5', 'camvid' or 'toy'
-    data.root = "data"  # holds cityscapes/, gta5/, bdd100k/
-    data.cityscapes_dir = ""  # '' = root/cityscapes, and so on
+    data.name = "bdd"  # pair of domains: 'bdd', 'gta5', 'camvid' or 'toy'; it says what source and target leave open
+    data.source = ()  # names of data sets, as ('gta5',): docs/EXTENDING.md; several are joined; () = those of data.name
+    data.target = ""  # name of a data set, or a folder of your own unlabelled pictures; '' = that of data.name
+    data.root = "data"  # holds cityscapes/, gta5/, bdd100k/, a folder for each data set
+    data.dirs = ConfigDict()  # where a data set lies, by its name: data.dirs.gta5; what is not there, or '' = root/NAME
+    data.cityscapes_dir = ""  # older names of dirs.cityscapes, dirs.gta5, dirs.bdd100k
     data.gta5_dir = ""
     data.bdd100k_dir = ""
-    data.target_dir = ""  # a folder of your own pictures, as the unlabelled target
+    data.target_dir = ""  # older name of target, where that is a folder of your own pictures
     data.target_recursive = False  # whether those in the folders below it are taken too
     data.source_list = ""  # a text file that restricts the source's training pictures
     data.records_dir = ""  # sets of prepared records; '' = runs/prepared, where prepare puts them, and root/prepared

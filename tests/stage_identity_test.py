@@ -70,7 +70,7 @@ WALK = {
     "adaptation.self_training.blur": ((0.5, 1.0), NONE), "adaptation.self_training.blur_probability": (0.1, NONE),
     "data.name": ("gta5", EVERYTHING), "data.root": ("elsewhere", NONE), "data.cityscapes_dir": ("elsewhere", NONE),
     "data.gta5_dir": ("elsewhere", NONE), "data.bdd100k_dir": ("elsewhere", NONE), "data.target_dir": ("x", NONE),
-    "data.target_recursive": (True, NONE),
+    "data.target_recursive": (True, NONE), "data.source": (("gta5",), NONE), "data.target": ("cityscapes", NONE),
     "data.source_list": ("x", NONE), "data.records_dir": ("elsewhere", NONE),
     "data.source_size": ((96, 32), EVERYTHING - {"target_supervised"}),
     "data.target_size": ((96, 32), EVERYTHING - {"source_only"}),

@@ -66,7 +66,7 @@ def _planned(context: Context):
 
     jax.config.update("jax_platforms", "cpu")
     config, console = context.config, context.console
-    table = rows.table(config.table, config.data.name, config.student.init_from)
+    table = rows.table(config.table, context.open_feed(config.data).benchmark, config.student.init_from)
     chosen = rows.chosen(table.rows, context.flags["rows"])
     seeds = context.flags["seeds"] or (config.seed,)
     made = planning.make_plan(config, table, chosen, seeds, context.open_feed, context.workdir, console)

@@ -43,8 +43,8 @@ def _distils(config, stage: Stage) -> bool:
 
 
 _FILES = (
-    "root", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "target_recursive", "source_list", "records_dir",
-    "toy.*",
+    "source", "target", "root", "dirs.*", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "target_recursive",
+    "source_list", "records_dir", "toy.*",
 )  # fmt: skip
 
 EXEMPT = (

@@ -104,6 +104,14 @@ def why_absent(path: Path) -> str:
     return ""
 
 
+def below(path: Path, folder: Path) -> str:
+    """The path relative to a folder, with /; by way of .. where it lies elsewhere, or is reached by a link."""
+    try:
+        return path.relative_to(folder).as_posix()
+    except ValueError:
+        return Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder))).as_posix()
+
+
 def lower_extension(name: str) -> str:
     """A file's name with its extension in lower case."""
     stem, extension = os.path.splitext(name)

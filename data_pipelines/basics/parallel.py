@@ -9,6 +9,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
+from data_pipelines.basics import plugins
+
 WORTH_A_POOL = 64  # items; fewer are done before a second process has started
 _CHUNK = 8
 _PR_SET_PDEATHSIG = 1
@@ -42,8 +44,7 @@ def map_in_processes(
                 progress(len(results), len(items))
 
     if num_workers > 1 and len(items) >= WORTH_A_POOL:
-        # Spawned: a fork of a process with threads, as jax and tensorflow have, may hang.
-        pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=be_a_worker)
+        pool = worker_pool(num_workers)
         try:
             collect(pool.map(function, items, chunksize=_CHUNK))
         except BrokenProcessPool:
@@ -55,9 +56,21 @@ def map_in_processes(
     return results
 
 
-def be_a_worker() -> None:
-    """For a process that works for another: leaves Ctrl-C and a closed terminal to it, and ends when it does."""
+def worker_pool(num_workers: int) -> ProcessPoolExecutor:
+    """Processes that work for this one, and know the plugins that it knows now."""
+    # Spawned: a fork of a process with threads, as jax and tensorflow have, may hang.
+    how = {"mp_context": get_context("spawn"), "initializer": be_a_worker, "initargs": (plugins.loaded(),)}
+    return ProcessPoolExecutor(num_workers, **how)
+
+
+def be_a_worker(names: Sequence[str] = ()) -> None:
+    """For a process that works for another: leaves Ctrl-C and a closed terminal to it, and ends when it does.
+
+    Args:
+      names: of the plugins that the other one has loaded: what it sends may be made of what is in them.
+    """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):  # Linux has this
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    plugins.load_as_a_worker(names)

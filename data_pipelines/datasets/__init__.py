@@ -1,51 +1,29 @@
-"""On-disk layouts: where a dataset keeps its pictures and labels. One file per layout, one row each here."""
+"""Data sets: where each keeps its pictures and labels. One file each, which registers itself (layouts.py)."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
+from data_pipelines.basics.data_files import matching
 from data_pipelines.basics.errors import DataError
-from data_pipelines.datasets import base, bdd100k, cityscapes, flat_folder, gta5
-from data_pipelines.datasets.base import OnDisk, restrict_to_list
+from data_pipelines.datasets import base
+from data_pipelines.datasets.base import LabelFiles, OnDisk, pictures_in, require_folder, restrict_to_list
+from data_pipelines.datasets.layouts import LAYOUTS, Instances, Layout, register
 from data_pipelines.reading.examples import Example, Split
 
-__all__ = ["LAYOUTS", "Example", "Layout", "Split", "list_examples", "restrict_split"]
-
-
-class Layout(NamedTuple):
-    """How to list a layout.
-
-    Attributes:
-      splits: names of its splits.
-      on_disk: (root, split) to all that is there, complete or not.
-      official_counts: pictures of each split as released; empty for a layout that nobody released.
-      screen: examples to those that can be used and notes on the others; runs after the list file.
-      has_labels: whether there can be labels.
-      has_folders: whether on_disk takes `recursive`, for pictures in the folders below.
-      licence: of the released data, in a line; None where it is unknown.
-    """
-
-    splits: tuple[str, ...]
-    on_disk: Callable[..., OnDisk]
-    official_counts: Mapping[str, int]
-    screen: Callable[[list[Example]], tuple[list[Example], list[str]]] | None = None
-    has_labels: bool = True
-    has_folders: bool = False
-    licence: str | None = None
-
-    def look(self, root: Path, split: str, recursive: bool = False) -> OnDisk:
-        """What on_disk finds; `recursive` counts where the layout has such folders."""
-        more = {"recursive": True} if recursive and self.has_folders else {}
-        return self.on_disk(root, split, **more)
-
-
-LAYOUTS = {
-    "cityscapes": Layout(cityscapes.SPLITS, cityscapes.on_disk, cityscapes.OFFICIAL_COUNTS, licence=cityscapes.LICENCE),
-    "gta5": Layout(gta5.SPLITS, gta5.on_disk, gta5.OFFICIAL_COUNTS, gta5.leave_out_mismatched, licence=gta5.LICENCE),
-    "bdd100k": Layout(bdd100k.SPLITS, bdd100k.on_disk, bdd100k.OFFICIAL_COUNTS, licence=bdd100k.LICENCE),
-    "flat_folder": Layout(flat_folder.SPLITS, flat_folder.on_disk, {}, has_labels=False, has_folders=True),
-}
+__all__ = [
+    "LAYOUTS",
+    "Example",
+    "Instances",
+    "LabelFiles",
+    "Layout",
+    "OnDisk",
+    "Split",
+    "list_examples",
+    "matching",
+    "pictures_in",
+    "register",
+    "require_folder",
+    "restrict_split",
+]
 
 
 def list_examples(
@@ -72,13 +50,17 @@ def list_examples(
         no pictures at all.
     """
     if dataset not in LAYOUTS:
-        raise DataError(f"unknown dataset {dataset!r}; known are {', '.join(sorted(LAYOUTS))}")
+        raise DataError(
+            f"unknown dataset {dataset!r}; known are {', '.join(sorted(LAYOUTS))}, or that of a plugin "
+            "(docs/EXTENDING.md)"
+        )
     layout = LAYOUTS[dataset]
     if split not in layout.splits:
         raise DataError(f"{dataset} has no split {split!r}; it has {', '.join(layout.splits)}")
     root = Path(root).expanduser()
     on_disk = layout.look(root, split, recursive)
     examples, passed_over = base.examples_of(dataset, on_disk, labelled), on_disk.passed_over()
+    _require_classes(dataset, layout, examples)
     detail = [on_disk.detail or ("labelled" if labelled else "unlabelled") * layout.has_labels]
     if list_file and examples:
         examples = restrict_to_list(dataset, examples, list_file)
@@ -92,7 +74,7 @@ def list_examples(
         notes = [*notes, f"{dataset}: left out, since it takes {on_disk.wanted}: {there}"]
     said = ", ".join(filter(None, detail))
     found = f"{dataset}: {len(examples)} {split} picture{'s' * (len(examples) != 1)}" + f" ({said})" * bool(said)
-    return Split(dataset, split, root, tuple(examples), (found, *notes))
+    return Split(dataset, split, root, tuple(examples), (found, *notes), source=LAYOUTS.source_hash(dataset))
 
 
 def _say(on_disk: OnDisk, passed_over: list[Path]) -> str:
@@ -113,7 +95,16 @@ def restrict_split(split: Split, list_file: str | Path) -> Split:
     """The examples of a listed split that a list file names; all of them when it is ''. Raises DataError."""
     if not list_file:
         return split
-    kept = tuple(restrict_to_list(split.dataset, list(split.examples), list_file))
-    known = dict(zip(split.files, split.file_samples, strict=True))
-    restricted = dataclasses.replace(split, examples=kept)
-    return dataclasses.replace(restricted, samples=tuple(known[path] for path in restricted.files))
+    kept = {example.name for example in restrict_to_list(split.dataset, list(split.examples), list_file)}
+    return split.subset([index for index, example in enumerate(split.examples) if example.name in kept])
+
+
+def _require_classes(dataset: str, layout: Layout, examples: list[Example]) -> None:
+    """Raises a DataError where a label would be read as a class that the label space does not have."""
+    space = layout.label_space
+    for encoding in {id(e.encoding): e.encoding for e in examples if e.label is not None}.values():
+        if wrong := space.outside(encoding.to_train_id):
+            raise DataError(
+                f"{dataset}: its labels ({encoding.name}) are read as train ids {', '.join(map(str, wrong[:8]))}, but "
+                f"its label space {space.name} has {len(space.class_names)} classes; mend the data set's file"
+            )

@@ -106,7 +106,7 @@ def say_passed_over(files: Sequence[Path], folder: Path) -> str:
     """'3 other pictures (2 .jpg, 1 .TIF; the first aachen/a.jpg)'."""
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(path.suffix for path in files).most_common(4))
     more = "s" * (len(files) != 1)
-    return f"{len(files):,} other picture{more} ({kinds}; the first {files[0].relative_to(folder).as_posix()})"
+    return f"{len(files):,} other picture{more} ({kinds}; the first {data_files.below(files[0], folder)})"
 
 
 def require_folder(dataset: str, folder: Path, way_out: str) -> Path:
@@ -172,8 +172,13 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
         )
     if not wanted:
         raise DataError(f"{dataset}: the list file {list_file} names no picture; write one to a line")
-    by_alias = {data_files.lower_extension(alias): e for e in examples for alias in (e.name, e.image.name)}
-    found = {line: by_alias.get(_alias(line)) for line in wanted}
+    by_alias: dict[str, list[Example]] = {}
+    for example in examples:
+        # Joined data sets call theirs DATASET/NAME.
+        names = example.name, example.image.name, *[example.name.partition("/")[2]] * ("+" in dataset)
+        for alias in {data_files.lower_extension(name) for name in names}:
+            by_alias.setdefault(alias, []).append(example)
+    found = {line: _named_by(dataset, list_file, line, by_alias) for line in wanted}
     unknown = [line for line in wanted if found[line] is None]
     if unknown:
         raise DataError(
@@ -182,6 +187,17 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
         )
     names = {example.name for example in found.values()}
     return [example for example in examples if example.name in names]
+
+
+def _named_by(dataset: str, list_file: str | Path, line: str, by_alias: dict[str, list[Example]]) -> Example | None:
+    """The example that a line names, None for none. Raises a DataError where it is one of several joined data sets."""
+    path = line.replace("\\", "/")
+    there = by_alias.get(data_files.lower_extension(path)) or by_alias.get(_alias(line), [])
+    matching = [example for example in there if example.image.as_posix() == path] or there
+    if "+" in dataset and len(matching) > 1:
+        names = " and ".join(example.name for example in matching[:2])
+        raise DataError(f"{dataset}: {list_file} names {line!r}, which may be {names}; write one of these")
+    return matching[-1] if matching else None
 
 
 def _text(dataset: str, list_file: str | Path) -> str:

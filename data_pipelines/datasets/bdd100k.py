@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
+from data_pipelines.datasets.layouts import Layout, register
 from data_pipelines.reading import label_spaces
 
 SPLITS = ("train", "val", "test")
@@ -63,3 +64,6 @@ def on_disk(root: Path, split: str, releases: Sequence[Release] = RELEASES) -> b
         ),
         detail=release.name,
     )
+
+
+register("bdd100k", Layout(SPLITS, on_disk, OFFICIAL_COUNTS, licence=LICENCE))

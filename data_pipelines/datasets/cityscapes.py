@@ -6,6 +6,7 @@ import numpy as np
 
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
+from data_pipelines.datasets.layouts import Instances, Layout, register
 from data_pipelines.reading import label_spaces
 
 SPLITS = ("train", "val", "test")
@@ -74,3 +75,7 @@ def counted_instances(pixels: np.ndarray) -> np.ndarray:
     label_ids, numbers = np.divmod(pixels.astype(np.int32), 1000)
     train_ids = label_spaces.LABEL_ID_TO_TRAIN_ID[np.minimum(label_ids, 255)].astype(np.int32)
     return np.where(np.isin(train_ids, with_instances), train_ids * 1000 + numbers, -1).astype(np.int32)
+
+
+_INSTANCES = Instances(instance_file, counted_instances, wanted="*_instanceIds.png")
+register("cityscapes", Layout(SPLITS, on_disk, OFFICIAL_COUNTS, licence=LICENCE, instances=_INSTANCES))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
+from data_pipelines.datasets.layouts import Layout, register
 
 SPLITS = ("train",)
 SUFFIXES = base.PICTURE_SUFFIXES | {".bmp", ".tif", ".tiff"}
@@ -49,3 +50,6 @@ def natural_key(name: str) -> tuple:
     """Sort key that puts frame2 before frame10; equal up to case falls back to the plain name."""
     parts = re.split(r"(\d+)", name.casefold())  # odd places are the numbers
     return tuple(int(p) if i % 2 else p for i, p in enumerate(parts)), name
+
+
+register("flat_folder", Layout(SPLITS, on_disk, has_labels=False, has_folders=True))

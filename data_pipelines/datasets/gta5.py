@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_pipelines.basics import data_files
 from data_pipelines.datasets import base
+from data_pipelines.datasets.layouts import Layout, register
 from data_pipelines.reading import label_spaces, loading
 from data_pipelines.reading.examples import Example
 
@@ -54,3 +55,7 @@ def leave_out_mismatched(examples: list[Example]) -> tuple[list[Example], list[s
         return kept, []
     noun = "pair" if dropped == 1 else "pairs"
     return kept, [f"gta5: {dropped} {noun} left out: image and label sizes differ"]
+
+
+# May not lack labels: a game is learnt from.
+register("gta5", Layout(SPLITS, on_disk, OFFICIAL_COUNTS, leave_out_mismatched, licence=LICENCE, may_lack_labels=False))

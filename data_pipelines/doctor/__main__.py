@@ -3,8 +3,9 @@
 Prints a table of what was looked at and what is wrong, and writes index.html with a contact sheet and the class
 histogram, findings.json, and the pixels of each class in each label, which rare-class sampling wants.
 
-Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --quick (all headers, but only a
-sample of 32 pairs of each split decoded), --output (folder of the page, default runs/doctor/DATASET),
+Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder, or one that --plugins brings), --source (its folder),
+--plugins=FILE.py,... (data sets of your own, docs/EXTENDING.md), --quick (all headers, but only a sample of 32 pairs of
+each split decoded), --output (folder of the page, default runs/doctor/DATASET),
 --recursive (a flat_folder's pictures in the folders below it too),
 --class_counts (folder of the class histograms, default the output; training looks in runs/prepared/class_counts),
 --num_workers (processes), --bit_depth (how many bits the values of 16-bit pictures use, as data.bit_depth; without it

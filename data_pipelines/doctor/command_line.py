@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from absl import flags
 from rich.console import Console
 
+from data_pipelines.basics import plugins
 from data_pipelines.basics.errors import DataError
 from data_pipelines.pictures.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
 
 DONE, USER_MISTAKE = 0, 2
+_PLUGINS = "plugins"
 
 
 class Stopped(KeyboardInterrupt):
@@ -104,6 +106,8 @@ def _drop(stream) -> None:
 
 def _parse(arguments: Sequence[str], define_flags: Callable[[flags.FlagValues], None]) -> flags.FlagValues:
     values = flags.FlagValues()
+    flags.DEFINE_list(_PLUGINS, [], "Files or modules that bring data sets.", flag_values=values)
+    plugins.load(_plugins(arguments))  # before the other flags: what they may be depends on it
     define_flags(values)
     try:
         rest = values(list(arguments))[1:]
@@ -112,3 +116,15 @@ def _parse(arguments: Sequence[str], define_flags: Callable[[flags.FlagValues], 
     if rest:
         raise DataError(f"unexpected argument {rest[0]!r}: settings are given as --FLAG=VALUE")
     return values
+
+
+def _plugins(arguments: Sequence[str]) -> list[str]:
+    """What --plugins names among the words of a command: the last one counts, as for every flag."""
+    found, words = "", iter(arguments[1:])
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if word == "--":
+            break
+        if flag in (f"--{_PLUGINS}", f"-{_PLUGINS}"):
+            found = value if equals else next(words, "")
+    return [name.strip() for name in found.split(",")]

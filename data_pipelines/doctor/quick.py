@@ -14,7 +14,7 @@ from data_pipelines.doctor.measuring import inventory, measuring
 from data_pipelines.doctor.measuring.audited import AuditedSplit
 from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding
 from data_pipelines.doctor.measuring.measuring import Facts, LabelFacts, PictureFacts
-from data_pipelines.domains import Domains
+from data_pipelines.domains import Domains, benchmark
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Example, Split
 
@@ -48,13 +48,20 @@ def quick_audit(data_config: Any, domains: Domains) -> list[Finding]:
     """
     roles = ("source_train", "target_train", "target_val", "source_val")
     splits = {role: getattr(domains, role) for role in roles}
-    audited = {role: _audited(split) for role, split in splits.items() if split is not None and not split.problem}
+    # Of joined data sets each by itself.
+    audited = {
+        role: [_audited(part) for part in split.parts or (split,)]
+        for role, split in splits.items()
+        if split is not None and not split.problem
+    }
+    released = benchmark(data_config) in _RELEASED
     findings: list[Finding] = []
-    for role, split in audited.items():
-        before = [audited[other] for other in _BEFORE.get(role, ()) if other in audited]
-        restricted = role == "source_train" and data_config.source_list
-        whole = data_config.name in _RELEASED and not restricted
-        findings += [dataclasses.replace(f, split=role.replace("_", " ")) for f in _look(split, before, whole)]
+    for role, parts in audited.items():
+        before = [part for other in _BEFORE.get(role, ()) for part in audited.get(other, ())]
+        whole = released and not (role == "source_train" and data_config.source_list)
+        for part in parts:
+            title = role.replace("_", " ") + f" {part.inventory.dataset}" * (len(parts) > 1)
+            findings += [dataclasses.replace(f, split=title) for f in _look(part, before, whole)]
     return findings
 
 

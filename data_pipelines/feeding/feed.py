@@ -7,18 +7,19 @@ from typing import Any
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
-from data_pipelines.domains import Domains, licence, open_domains, target_lacks_labels, target_pictures
+from data_pipelines.domains import (
+    Domains,
+    benchmark,
+    label_space,
+    licence,
+    open_domains,
+    target_lacks_labels,
+    target_pictures,
+)
 from data_pipelines.feeding import input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Split
-from data_pipelines.reading.label_spaces import (
-    CATEGORIES,
-    CITYSCAPES_CLASSES,
-    MEAN_INSTANCE_SIZES,
-    NUM_CLASSES,
-    PALETTE,
-    TRAIN_ID_TO_LABEL_ID,
-)
+from data_pipelines.reading.label_spaces import LabelSpace
 from data_pipelines.reading.reading import Reader
 from data_pipelines.reading.unreadable import Unreadable
 
@@ -30,19 +31,45 @@ class Feed:
     Attributes:
       config: config.data.
       progress: told (done, total) while the toy city is rendered.
-      class_names, palette: of the label space.
-      categories: of each class, as Cityscapes groups them.
-      mean_instance_sizes: pixels of a class's mean instance, by name of the classes that have instances.
-      label_ids: of each class, what a Cityscapes label file holds.
     """
 
     config: Any
     progress: Callable[[int, int], None] | None = None
-    class_names: tuple[str, ...] = CITYSCAPES_CLASSES
-    palette: Any = dataclasses.field(default_factory=lambda: PALETTE)
-    categories: tuple[str, ...] = CATEGORIES
-    mean_instance_sizes: Any = dataclasses.field(default_factory=lambda: MEAN_INSTANCE_SIZES)
-    label_ids: tuple[int, ...] = tuple(TRAIN_ID_TO_LABEL_ID[:NUM_CLASSES].tolist())
+
+    @functools.cached_property
+    def label_space(self) -> LabelSpace:
+        """What the train ids mean: the classes of source and target. Raises a DataError where they do not agree."""
+        return label_space(self.config)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the label space."""
+        return self.label_space.class_names
+
+    @property
+    def palette(self) -> Any:
+        """uint8 [C, 3], RGB colours of the classes."""
+        return self.label_space.palette
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Of each class, as Cityscapes groups them."""
+        return self.label_space.categories
+
+    @property
+    def mean_instance_sizes(self) -> Mapping[str, float]:
+        """Pixels of a class's mean instance, by name of the classes that have instances."""
+        return self.label_space.mean_instance_sizes
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """Of each class, what a label file for the benchmark's server holds."""
+        return self.label_space.label_ids
+
+    @functools.cached_property
+    def benchmark(self) -> str:
+        """What reports call the pair of domains, as 'bdd' or 'gta5 + my_city -> cityscapes'."""
+        return benchmark(self.config)
 
     @functools.cached_property
     def domains(self) -> Domains:
@@ -79,7 +106,8 @@ class Feed:
         found = self._training(labelled)
         splits = [found.source_train if labelled == "source" else found.target_train]
         splits += [found.target_train] * with_target
-        return {split.dataset: licence(self.config, split) for split in splits}
+        parts = [part for split in splits for part in split.parts or (split,)]
+        return {part.dataset: licence(self.config, part) for part in parts}
 
     def audit(self, labelled: Collection[str]) -> list[str]:
         """Warnings of a quick look at the files of stages that use the labels of 'source', 'target' or both.

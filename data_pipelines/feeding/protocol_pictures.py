@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError
-from data_pipelines.datasets import cityscapes
+from data_pipelines.datasets import LAYOUTS, Instances
 from data_pipelines.feeding import loaders
 from data_pipelines.feeding.input_pipeline import usable
 from data_pipelines.reading import fingerprint, loading
@@ -44,7 +44,7 @@ def batches(
       dicts of `names`, a tuple of n <= batch_size strings; `size`, the (height, width) of these pictures' files;
       `pictures`, a list of n uint8 [H, W, 3] RGB; `views` {view: uint8 [batch_size, h, w, 3]}, black where there is
       no picture; `labels` {label size: uint8 [n, h, w] of train ids, 255 = ignore}; `instances`, a list of n int32
-      [H, W] (cityscapes.counted_instances) or of None.
+      [H, W] (Instances.counted) or of None.
 
     Raises:
       DataError: a split with a problem or without files or labels; while iterating, a broken file.
@@ -56,6 +56,8 @@ def batches(
             "are not enough: restore the folder"
         )
 
+    of_dataset = LAYOUTS[split.dataset].instances if instances else None
+
     def make_batch(examples: list[Example]) -> dict[str, Any]:
         pictures = [loading.decode_image(example, split.bit_depth) for example in examples]
         labels = [_label(split, *pair) for pair in zip(examples, pictures, strict=True)] if label_sizes else []
@@ -65,7 +67,7 @@ def batches(
             "pictures": pictures,
             "views": {view: _stack([loading.resize(p, *view) for p in pictures], batch_size) for view in views},
             "labels": {size: np.stack([_resized(label, size) for label in labels]) for size in label_sizes},
-            "instances": [_instances(example) if instances else None for example in examples],
+            "instances": [of_dataset and _instances(example, of_dataset) for example in examples],
         }
 
     return loaders.map_ahead(make_batch, _groups(split, batch_size, skip), num_threads=1, ahead=1)
@@ -96,8 +98,8 @@ def _stack(arrays: list[np.ndarray], count: int) -> np.ndarray:
     return np.stack([*arrays, *[np.zeros_like(arrays[0])] * (count - len(arrays))])
 
 
-def _instances(example: Example) -> np.ndarray:
-    path = cityscapes.instance_file(example.label)
+def _instances(example: Example, of_dataset: Instances) -> np.ndarray:
+    path = of_dataset.file(example.label)
     pixels = loading.decode(path)
     (height, width), size = pixels.shape[:2], loading.picture_size(example.label)
     if (width, height) != size:
@@ -107,23 +109,23 @@ def _instances(example: Example) -> np.ndarray:
         )
     if pixels.ndim != 2 or pixels.dtype.kind not in "iu":
         raise DataError(f"{path}: expected one whole number per pixel, got colours or fractions; restore the file")
-    return cityscapes.counted_instances(pixels)
+    return of_dataset.counted(pixels)
 
 
 def instances_problem(split: Split) -> str:
     """Why the instances of a labelled split cannot be scored, '' when every picture has them."""
-    if split.dataset != "cityscapes":
+    if not LAYOUTS[split.dataset].instances:
         return f"{split.dataset} has no instance labels"
     missing = [path for path in instance_files(split) if not data_files.is_file(path)]
     if not missing:
         return ""
-    folder = missing[0].relative_to(split.root).parent.as_posix()
-    return f"{len(missing)} of {len(split)} pictures have no *_instanceIds.png, the first {folder}/{missing[0].name}"
+    first, wanted = data_files.below(missing[0], split.root), LAYOUTS[split.dataset].instances.wanted
+    return f"{len(missing)} of {len(split)} pictures have no {wanted}, the first {first}"
 
 
 def instance_files(split: Split) -> list[Path]:
-    """Files of the instances of a labelled Cityscapes split, there or not."""
-    return [cityscapes.instance_file(example.label) for example in split.examples]
+    """Files of the instances of a labelled split, there or not."""
+    return [LAYOUTS[split.dataset].instances.file(example.label) for example in split.examples]
 
 
 def instances_fingerprint(split: Split) -> str:
@@ -131,5 +133,5 @@ def instances_fingerprint(split: Split) -> str:
     if instances_problem(split):
         return ""
     files = instance_files(split)
-    names = (path.relative_to(split.root).as_posix() for path in files)
+    names = (data_files.below(path, split.root) for path in files)
     return fingerprint.of_files(list(zip(names, fingerprint.sample_files(files), strict=True)))

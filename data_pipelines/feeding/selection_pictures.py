@@ -16,11 +16,7 @@ def spread(split: Split, count: int) -> Split:
     """The split with at most `count` of its examples, spread evenly over their order."""
     count = min(count, len(split))
     chosen = [i * len(split) // count for i in range(count)]
-    examples, samples = tuple(split.examples[i] for i in chosen), split.samples
-    if samples is not None:
-        per_example = len(samples) // len(split)
-        samples = tuple(sample for i in chosen for sample in samples[i * per_example : (i + 1) * per_example])
-    return dataclasses.replace(split, examples=examples, samples=samples, notes=())
+    return dataclasses.replace(split.subset(chosen), notes=())
 
 
 def labelled_batches(split: Split, size: tuple[int, int], *, count: int, batch_size: int) -> Iterator[dict[str, Any]]:

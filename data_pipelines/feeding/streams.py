@@ -58,7 +58,7 @@ class Stream:
         for index in self._candidates(position):
             try:
                 # Records lie in the page cache of the system already.
-                return reader.load(index) if reader.records else self._cached(index)
+                return reader.load(index) if reader.from_records(index) else self._cached(index)
             except UnreadableFile as error:
                 split = reader.split
                 self.unreadable.leave_out(f"{split.dataset}/{split.split}/{split.examples[index].name}", error)

@@ -3,12 +3,13 @@
 Writes sets of prepared records, which training then reads in place of the folders, with the same pixels. Killed at any
 moment, the same command goes on; what is not whole is never taken for whole.
 
-Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder), --source (its folder), --size (width x height, as source_size
-or target_size of the config), --splits (default: train and val), --output (default: runs/prepared/ below the current
-folder, where training looks), --recursive (a flat_folder's pictures in the folders below it too), --num_workers
-(processes), --compression (none or zstd), --shard_mb, --beam_runner and --beam_options (write the shards on an Apache
-Beam runner; the disk must be shared), --bit_depth (how many bits the values of 16-bit pictures use, as data.bit_depth;
-without it they are refused).
+Flags: --dataset (cityscapes, gta5, bdd100k, flat_folder, or one that --plugins brings), --source (its folder),
+--plugins=FILE.py,... (data sets of your own, docs/EXTENDING.md), --size (width x height, as source_size or target_size
+of the config), --splits (default: train and val), --output (default: runs/prepared/ below the current folder, where
+training looks), --recursive (a flat_folder's pictures in the folders below it too), --num_workers (processes),
+--compression (none or zstd), --shard_mb, --beam_runner and --beam_options (write the shards on an Apache Beam runner;
+the disk must be shared), --bit_depth (how many bits the values of 16-bit pictures use, as data.bit_depth; without it
+they are refused).
 
 Training splits keep labels at the picture's size; val and test keep them at native size, for evaluation.
 Exit codes: 0 done; 2 a mistake in the command or the files; 130, 143, 129 stopped (Ctrl-C, SIGTERM, SIGHUP).
@@ -29,7 +30,7 @@ from data_pipelines.basics import data_files, progress_line
 from data_pipelines.basics.errors import AccessError, DataError, MissingLabels
 from data_pipelines.datasets import LAYOUTS, list_examples
 from data_pipelines.doctor import command_line, quick
-from data_pipelines.domains import PAIRS, check_size
+from data_pipelines.domains import check_size
 from data_pipelines.prepare import preparation, preparation_runners
 from data_pipelines.reading import prepared_records
 from data_pipelines.reading.examples import Split
@@ -175,7 +176,7 @@ def _list(dataset: str, source: Path, split: str, recursive: bool) -> Split:
     try:
         return list_examples(dataset, source, split)
     except MissingLabels as error:
-        of_use = split == "test" or dataset in {pair.target for pair in PAIRS.values()}
+        of_use = split == "test" or LAYOUTS[dataset].may_lack_labels
         if not (error.all_missing and of_use):
             raise
         return list_examples(dataset, source, split, labelled=False)

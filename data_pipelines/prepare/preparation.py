@@ -217,11 +217,12 @@ def _description(preparation: Preparation, label_sizes: Sequence) -> Description
         native_labels=preparation.native_labels,
         labelled=split.labelled,
         names=tuple(example.name for example in split.examples),
-        files=tuple(path.relative_to(split.root).as_posix() for path in split.files),
+        files=tuple(data_files.below(path, split.root) for path in split.files),
         samples=tuple(split.file_samples),
         label_sizes=tuple(label_sizes),
         shards=tuple(stop - start for start, stop in preparation.shards),
         notes=split.notes,
+        source=split.source,
     )
 
 

@@ -1,12 +1,13 @@
 """Who writes the shards: processes of this machine, or any Apache Beam runner."""
 
+import functools
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 
-from data_pipelines.basics import parallel
+from data_pipelines.basics import parallel, plugins
 from data_pipelines.basics.errors import DataError
 from data_pipelines.prepare import preparation
 from data_pipelines.prepare.preparation import ShardJob
@@ -24,7 +25,7 @@ def run_local(jobs: Sequence[ShardJob], num_workers: int) -> Iterator[int]:
     if num_workers == 1:
         yield from map(preparation.write_shard, jobs)
         return
-    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=parallel.be_a_worker)
+    pool = parallel.worker_pool(num_workers)
     try:
         for done in as_completed([pool.submit(preparation.write_shard, job) for job in jobs]):
             yield done.result()
@@ -58,8 +59,8 @@ def run_beam(jobs: Sequence[ShardJob], runner: str, options: Sequence[str]) -> I
     def run() -> None:
         try:
             with beam.Pipeline(options=chosen) as pipeline:
-                shards = pipeline | "Shards" >> beam.Create(list(jobs)) | beam.Reshuffle()
-                shards | "Write" >> beam.Map(preparation.write_shard)
+                shards = pipeline | "Shards" >> beam.Create([pickle.dumps(job) for job in jobs]) | beam.Reshuffle()
+                shards | "Write" >> beam.Map(functools.partial(_write_sent, plugins.loaded()))
         except Exception as error:
             failures.append(error)
 
@@ -75,6 +76,12 @@ def run_beam(jobs: Sequence[ShardJob], runner: str, options: Sequence[str]) -> I
             f"the Beam pipeline on {runner} has ended, but {len(missing)} shards are not in {missing[0].path.parent}: "
             "its workers must see this very disk"
         )
+
+
+def _write_sent(names: Sequence[str], job: bytes) -> int:
+    """On a worker of Beam: writes a shard that was sent with the names of the plugins that its job may be made of."""
+    plugins.load_as_a_worker(names)
+    return preparation.write_shard(pickle.loads(job))
 
 
 def _watch(jobs: Sequence[ShardJob], ended: Callable[[], bool]) -> Iterator[int]:

@@ -54,6 +54,9 @@ def class_histogram(
         what = f"{unlabelled.name} has none" if unlabelled else "it has no pictures"
         raise DataError(f"{split.dataset} {split.split} in {split.root}: its classes are counted in labels, but {what}")
     names = tuple(example.name for example in split.examples)
+    if split.parts:
+        parts = [class_histogram(part, cache_dir, progress, num_workers) for part in split.parts]
+        return ClassHistogram(names, np.concatenate([part.counts for part in parts]))
     if split.records:
         return ClassHistogram(names, split.records[0].class_counts(names))
     if cache_dir is not None and (counts := _cached(cache_file(split, cache_dir), len(names))) is not None:

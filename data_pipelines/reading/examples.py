@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.basics import data_files
 from data_pipelines.pictures import pixel_formats
 from data_pipelines.reading import fingerprint, label_spaces
 
@@ -38,7 +39,7 @@ class Split:
     """The examples of one split of one dataset.
 
     Attributes:
-      dataset: name of the layout, a key of `datasets.LAYOUTS`.
+      dataset: name of the layout, a key of `datasets.LAYOUTS`; of joined ones their names, as 'gta5+my_city'.
       split: 'train', 'val' or 'test'.
       root: folder of the dataset.
       examples: in a fixed order that depends on the file names alone.
@@ -48,6 +49,8 @@ class Split:
       samples: samples of the files as file_samples gives them, where they are known without opening them.
       bit_depth: how many bits the values of wide pictures use, 0 refuses these; see wide_pixels.py.
       records: sets of prepared records that hold these very examples, see prepared_records.py.
+      source: sha256 in hex of the plugin that the data set came with, '' for one of this project.
+      parts: the splits that this one joins, see join; () for one of a single data set.
     """
 
     dataset: str
@@ -60,6 +63,8 @@ class Split:
     samples: tuple[str, ...] | None = dataclasses.field(default=None, compare=False)
     bit_depth: int = 0
     records: tuple[Any, ...] = dataclasses.field(default=(), compare=False)
+    source: str = ""
+    parts: tuple["Split", ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -79,6 +84,8 @@ class Split:
         """
         if self.samples is not None:
             return self.samples
+        if self.parts:
+            return [sample for part in self.parts for sample in part.file_samples]
         labels = {example.label for example in self.examples}
         upright = {example.image for example in self.examples if example.upright}
 
@@ -90,9 +97,30 @@ class Split:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """sha256 in hex of the files' names, relative to the root, and samples. Raises DataError."""
-        names = (path.relative_to(self.root).as_posix() for path in self.files)
-        return fingerprint.of_files(list(zip(names, self.file_samples, strict=True)))
+        """sha256 in hex of the files' names, relative to the root, and samples. Raises DataError.
+
+        Of a plugin's data set also of its name and its source, which say what the files mean; of joined data sets, of
+        each part's.
+        """
+        if self.parts:
+            return fingerprint.of_roles((part.dataset, part.fingerprint) for part in self.parts)
+        names = (data_files.below(path, self.root) for path in self.files)
+        files = fingerprint.of_files(list(zip(names, self.file_samples, strict=True)))
+        return fingerprint.of_plugin(self.dataset, self.source, files) if self.source else files
+
+    def subset(self, indices: Sequence[int]) -> "Split":
+        """The split with some of its examples; `indices` rise."""
+        if self.parts:
+            own: list[list[int]] = [[] for _ in self.parts]
+            for index in indices:
+                number, of_part = place(self.parts, index)
+                own[number].append(of_part)
+            return join([part.subset(rows) for part, rows in zip(self.parts, own, strict=True) if rows])
+        samples = self.samples
+        if samples is not None:
+            each = len(samples) // len(self)
+            samples = tuple(sample for i in indices for sample in samples[i * each : (i + 1) * each])
+        return dataclasses.replace(self, examples=tuple(self.examples[i] for i in indices), samples=samples)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -109,3 +137,26 @@ class Split:
                 example.label,
             )
         self.unknown_pixels[example.name] = pixels
+
+
+def join(parts: Sequence[Split]) -> Split:
+    """One split of those of several data sets: their examples one after another, each called DATASET/NAME."""
+    named = (dataclasses.replace(e, name=f"{part.dataset}/{e.name}") for part in parts for e in part.examples)
+    return Split(
+        "+".join(part.dataset for part in parts),
+        parts[0].split,
+        parts[0].root,
+        tuple(named),
+        tuple(note for part in parts for note in part.notes),
+        bit_depth=parts[0].bit_depth,
+        parts=tuple(parts),
+    )
+
+
+def place(parts: Sequence[Split], index: int) -> tuple[int, int]:
+    """(number of the part, index in it) of an example of joined splits."""
+    for number, part in enumerate(parts):
+        if index < len(part):
+            return number, index
+        index -= len(part)
+    raise IndexError(index)

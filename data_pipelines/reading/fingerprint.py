@@ -25,6 +25,11 @@ def of_roles(roles: Iterable[tuple[str, str]]) -> str:
     return of_files(list(roles))
 
 
+def of_plugin(dataset: str, source: str, files: str) -> str:
+    """sha256 in hex of a plugin's data set: its name, the hash of its source, the fingerprint of its files."""
+    return of_roles([("dataset", dataset), ("plugin", source), ("files", files)])
+
+
 def content(sample: str) -> str:
     """What a sample says of a file's bytes, without a mark."""
     return sample[:_DIGITS]

@@ -1,9 +1,10 @@
-"""The Cityscapes label space as data: class names, palette, and the ways a label file can be encoded.
+"""Label spaces as data: class names, palette, and the ways a label file can be encoded. One is there: Cityscapes'.
 
 Source of the table: cityscapesscripts.helpers.labels. GTA5 and BDD100K are labelled in the same space.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -137,10 +138,10 @@ def train_ids_from_colours(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(known, _COLOUR_TRAIN_IDS[index], np.uint8(IGNORE_LABEL)), known
 
 
-def colourise(train_ids: np.ndarray) -> np.ndarray:
-    """Train ids uint8 [...] to RGB uint8 [..., 3] in the Cityscapes palette; all but 0..18 are black."""
+def colourise(train_ids: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
+    """Train ids uint8 [...] to RGB uint8 [..., 3] in a palette, uint8 [C, 3]; all but its classes are black."""
     table = np.zeros((256, 3), np.uint8)
-    table[:NUM_CLASSES] = PALETTE
+    table[: len(palette)] = palette
     return table[train_ids]
 
 
@@ -173,6 +174,16 @@ class LabelEncoding:
     allows_colours: bool = False
     max_unknown: float = 0.0
 
+    @property
+    def of_label_ids(self) -> bool:
+        """Whether the values are Cityscapes' label ids, for which train ids may be mistaken."""
+        return np.array_equal(self.to_train_id, LABEL_ID_TO_TRAIN_ID)
+
+    @property
+    def of_train_ids(self) -> bool:
+        """Whether the values are the train ids themselves."""
+        return np.array_equal(self.to_train_id, TRAIN_IDS.to_train_id)
+
     def __post_init__(self):
         if self.to_train_id.shape != (256,) or self.to_train_id.dtype != np.uint8 or no_train_ids(self.to_train_id):
             raise ValueError(
@@ -187,3 +198,60 @@ _KNOWN_TRAIN_IDS = np.isin(np.arange(256), [*range(NUM_CLASSES), IGNORE_LABEL])
 LABEL_IDS = LabelEncoding("Cityscapes label ids", LABEL_ID_TO_TRAIN_ID, _KNOWN_LABEL_IDS)
 TRAIN_IDS = LabelEncoding("train ids (0..18 and 255)", _TRAIN_IDS, _KNOWN_TRAIN_IDS)
 GTA5_IDS = LabelEncoding("GTA5 label ids", LABEL_ID_TO_TRAIN_ID, _KNOWN_LABEL_IDS, True, 0.05)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelSpace:
+    """What train ids 0..C-1 mean. Networks learn one; source and target agree in its classes.
+
+    Attributes:
+      name: what messages call it.
+      class_names: C names.
+      palette: uint8 [C, 3] RGB.
+      categories: C names of groups of classes.
+      mean_instance_sizes: pixels of a class's mean instance, by name of the classes that have instances.
+      label_ids: C ids, what a label file for the benchmark's server holds.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    palette: np.ndarray
+    categories: tuple[str, ...]
+    mean_instance_sizes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    label_ids: tuple[int, ...] = ()
+
+    def outside(self, train_ids: np.ndarray) -> list[int]:
+        """The sorted values in train ids uint8 [...] that are neither a class nor 255."""
+        values = np.unique(train_ids)
+        return values[(values >= len(self.class_names)) & (values != IGNORE_LABEL)].tolist()
+
+    def encoding(self, name: str, ids: Mapping[int, str | None], *, max_unknown: float = 0.0) -> LabelEncoding:
+        """How the labels of a data set with ids of its own are read.
+
+        Args:
+          name: what messages call the ids, as 'my ids'.
+          ids: {value of a pixel, 0..255: name of its class, or None for void}; other values are errors.
+          max_unknown: largest tolerated share of a label's pixels with other values; these become void.
+
+        Raises:
+          ValueError: a value or a class that cannot be.
+        """
+        for value, class_name in ids.items():
+            if value not in range(256):
+                raise ValueError(f"{name}: {value!r}: expected values 0..255 of pixels")
+            if class_name is not None and class_name not in self.class_names:
+                raise ValueError(
+                    f"{name}: {value}: no class {class_name!r}; expected {', '.join(self.class_names)}, None"
+                )
+        classes = ((v, self.class_names.index(c)) for v, c in ids.items() if c is not None)
+        return LabelEncoding(name, _lookup_table(classes), np.isin(np.arange(256), list(ids)), max_unknown=max_unknown)
+
+
+CITYSCAPES = LabelSpace(
+    name="cityscapes",
+    class_names=CITYSCAPES_CLASSES,
+    palette=PALETTE,
+    categories=CATEGORIES,
+    mean_instance_sizes=MEAN_INSTANCE_SIZES,
+    label_ids=tuple(TRAIN_ID_TO_LABEL_ID[:NUM_CLASSES].tolist()),
+)

@@ -173,7 +173,7 @@ def _wrong_values(path: Path, encoding: label_spaces.LabelEncoding, values: np.n
     distinct = np.unique(values, axis=0)
     shown = ", ".join(str(v) for v in distinct[:8].tolist()) + ", ..." * (len(distinct) > 8)
     hint = "check that this is the right label file"
-    if encoding is label_spaces.TRAIN_IDS and label_spaces.LABEL_IDS.known[distinct].all():
+    if encoding.of_train_ids and label_spaces.LABEL_IDS.known[distinct].all():
         hint = "these look like labelIds: convert them with cityscapesscripts' createTrainIdLabelImgs"
     tolerated = f", {encoding.max_unknown:.0%} are tolerated" if encoding.max_unknown else ""
     return DataError(f"{path}: values {shown} are no {encoding.name} ({share:.1%} of the pixels{tolerated}); {hint}")

@@ -78,6 +78,7 @@ class Description:
       label_sizes: (width, height) of every label, () without labels.
       shards: number of examples in each.
       notes: of the reader that listed the files.
+      source: sha256 in hex of the plugin that the data set came with, '' for one of this project.
     """
 
     dataset: str
@@ -91,9 +92,13 @@ class Description:
     label_sizes: tuple[tuple[int, int], ...]
     shards: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    source: str = ""
 
     def to_json(self) -> str:
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+        content = dataclasses.asdict(self)
+        if not self.source:  # as earlier versions wrote and read it
+            del content["source"]
+        return json.dumps({"format": FORMAT, **content}, indent=1)
 
     @classmethod
     def read(cls, folder: Path) -> "Description":
@@ -155,9 +160,11 @@ class RecordSet:
         return ready and tuple(label_size) == self.description.image_size
 
     def holds(self, split: Split) -> bool:
-        """Whether every example of a split is here, made from the very same files."""
+        """Whether every example of a split is here, made from the very same files and read by the same plugin."""
+        if split.source != self.description.source:
+            return False
         known = dict(zip(self.description.files, self.description.samples, strict=True))
-        names = [path.relative_to(split.root).as_posix() for path in split.files]
+        names = [data_files.below(path, split.root) for path in split.files]
         if any(example.name not in self._row for example in split.examples) or not set(names) <= known.keys():
             return False
         return all(known[name] == sample for name, sample in zip(names, split.file_samples, strict=True))
@@ -231,7 +238,8 @@ class RecordSet:
         samples = description.samples if labelled else description.samples[::step]
         found = f"{len(examples)} {description.split} pictures ({'' if labelled else 'un'}labelled)"
         notes = (f"{description.dataset}: {found}, of prepared records alone: there is no folder",)
-        return Split(description.dataset, description.split, root, tuple(examples), notes, samples=samples)
+        which = description.dataset, description.split, root
+        return Split(*which, tuple(examples), notes, samples=samples, source=description.source)
 
     def _reader(self, shard: int) -> Any:
         from array_record.python.array_record_module import ArrayRecordReader  # only where records are read
@@ -263,5 +271,6 @@ def attach(split: Split, sets: Sequence[RecordSet]) -> Split:
     sets = [records for records in sets if records.description.labelled or not split.labelled]
     held = [records for records in sets if records.holds(split)]
     stale = ", ".join(records.folder.name for records in sets if records not in held)
-    notes = [f"{split.dataset}: prepared records {stale} are of other files; prepare them anew"] * bool(stale)
+    what = "other files, or of another plugin" if split.source else "other files"
+    notes = [f"{split.dataset}: prepared records {stale} are of {what}; prepare them anew"] * bool(stale)
     return dataclasses.replace(split, records=tuple(held), notes=(*split.notes, *notes))

@@ -6,14 +6,14 @@ import functools
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError
 from data_pipelines.reading import loading
-from data_pipelines.reading.examples import Split
+from data_pipelines.reading.examples import Split, place
 from data_pipelines.reading.loading import LoadedExample
 from data_pipelines.reading.prepared_records import RecordSet
 
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """Reads the examples of a split; both ways give the same pixels.
+    """Reads the examples of a split; both ways give the same pixels. Of a joined split each part is read by itself.
 
     Attributes:
       split: what is read.
@@ -30,15 +30,30 @@ class Reader:
     labelled: bool = True
 
     @functools.cached_property
+    def parts(self) -> tuple["Reader", ...]:
+        """Readers of the parts of a joined split, () of any other."""
+        return tuple(dataclasses.replace(self, split=part) for part in self.split.parts)
+
+    @functools.cached_property
     def records(self) -> RecordSet | None:
-        """The prepared set that is read, None for the files."""
+        """The prepared set that is read, None for the files; of a joined split see its parts."""
         for records in self.split.records:
             if records.fits(self.image_size, self.label_size, self.resample, labelled=self.labelled):
                 return records
         return None
 
+    def from_records(self, index: int) -> bool:
+        """Whether an example is read from a prepared set."""
+        if self.parts:
+            number, own = place(self.split.parts, index)
+            return self.parts[number].from_records(own)
+        return self.records is not None
+
     def load(self, index: int) -> LoadedExample:
         """The example at an index; UnreadableFile when its file or record is broken, DataError of a wrong label."""
+        if self.parts:
+            number, own = place(self.split.parts, index)
+            return self.parts[number].load(own)
         example, records = self.split.examples[index], self.records
         if records:
             loaded = records.load(example.name, labelled=self.labelled)
@@ -50,11 +65,18 @@ class Reader:
 
     def native_label_size(self, index: int) -> tuple[int, int]:
         """(width, height) of a label on disk, from a header."""
+        if self.parts:
+            number, own = place(self.split.parts, index)
+            return self.parts[number].native_label_size(own)
         example, records = self.split.examples[index], self.records
         return records.label_size(example.name) if records else loading.picture_size(example.label)
 
     def require(self) -> None:
         """Raises a DataError when neither the files are there nor records that hold just this."""
+        if self.parts:
+            for part in self.parts:
+                part.require()
+            return
         if self.records or data_files.is_folder(self.split.root):
             return
         there = ", ".join(records.folder.name for records in self.split.records) or "none"
@@ -67,5 +89,7 @@ class Reader:
 
     def describe(self) -> str:
         """For people: what is read."""
+        if self.parts:
+            return "; ".join(f"of {part.split.dataset} {part.describe()}" for part in self.parts)
         records, (width, height) = self.records, self.image_size
         return f"prepared records {records.folder.name}" if records else f"files, resized to {width}x{height}"

@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str]) -> Invocation:
         config=config,
         name=file.stem,
         mode=mode,
-        workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{config.data.name}").expanduser(),
+        workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{_pair(config.data)}").expanduser(),
         flags={flag.name: _read(values, flag) for flag in command.flags},
         words=rest,
         given=frozenset(given),
@@ -192,6 +192,14 @@ def _all_flags() -> list[tuple[str, Flag]]:
     """[(name of a command, one of its flags), ...], as they are listed."""
     names = [name for names in listed().values() for name in names]
     return [(name, flag) for name in names if isinstance(COMMANDS[name], Command) for flag in COMMANDS[name].flags]
+
+
+def _pair(data: ConfigDict) -> str:
+    """Of the default workdir: data.name; where others are named, as gta5-my_city. Names and folders need not exist."""
+    if not (data.source or data.target):
+        return data.name
+    source = "+".join(map(str, data.source)) or data.name
+    return f"{source}-{pathlib.Path(data.target or data.name).expanduser().resolve().name}"
 
 
 def _at_scale(config: ConfigDict, given: Mapping[str, Any]) -> ConfigDict:

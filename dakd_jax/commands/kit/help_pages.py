@@ -14,7 +14,8 @@ _COMMON = """\
 Flags of every command:
   --config=FILE.py[:PRESET]    the experiment, default configs/demo.py; sought in this project too, by path or name
   --config.FIELD=VALUE         any field of configs/base.py; tuples as 640,360 or 640x360
-  --workdir=DIR                where everything goes, default config.workdir, else runs/<data.name>"""
+  --workdir=DIR                where everything goes, default config.workdir, else runs/<data.name> (runs/SOURCE-TARGET
+                               where data.source or data.target are given)"""
 
 
 def page(arguments: Sequence[str], header: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands.kit.config_files import flat
+from dakd_jax.commands.kit.config_files import flat, is_open
 from dakd_jax.stages import older_configs
 
 _WORD = re.compile(r"--?config\.(?P<field>[^=]*)(?:=(?P<value>.*))?", re.DOTALL)
@@ -32,6 +32,7 @@ def settle(argv: Sequence[str], config: ConfigDict) -> list[str]:
     Raises:
       UserError: there is no such field, or numbers are wanted and there are none.
     """
+    _open(argv, config)
     fields, given = flat(config), {}
     rest, words = [], _of_today(argv)
     for word in words:
@@ -88,6 +89,15 @@ def _of_today(argv: Sequence[str]) -> Iterator[str]:
         value = found["value"] if found["value"] is not None else next(words, "")
         field, value = older_configs.of_today(found["field"], value)
         yield f"--config.{field}={value}"
+
+
+def _open(argv: Sequence[str], config: ConfigDict) -> None:
+    """Puts the fields of open groups that the words name into the config, so that they can be set."""
+    names = (found["field"] for found in map(_WORD.fullmatch, argv) if found)
+    with config.unlocked():
+        for field in names:
+            if is_open(field) and field.rpartition(".")[2].isidentifier() and field not in flat(config):
+                config.update_from_flattened_dict({field: ""})
 
 
 def _require(field: str, fields: dict, config: ConfigDict) -> None:

@@ -22,15 +22,15 @@ def collect(experiment, name: str, command: str) -> Experiment:
     """
     config, feed = experiment.config, experiment.feed
     return Experiment(
-        title=config.title or f"{name}: {config.data.name}",
+        title=config.title or f"{name}: {feed.benchmark}",
         command=command,
-        benchmark=config.data.name,
+        benchmark=feed.benchmark,
         seed=config.seed,
         class_names=feed.class_names,
         palette=feed.palette,
         results=[_stage_result(experiment, planned) for planned in experiment.plan.values()],
         pictures=[Picture(*found) for found in experiment.evaluator.reference_pictures()],
-        paper=paper_numbers.for_benchmark(config.data.name),
+        paper=paper_numbers.for_benchmark(feed.benchmark),
         notes=_notes(experiment),
         record=records.environment()
         | {

@@ -44,8 +44,10 @@ def paper_table(plan: TablePlan, config: ConfigDict, command: str) -> PaperTable
         for row in table.rows
     ]
     task = next(iter(plan.tasks.values()))
+    pair = config.data
+    benchmark = task.experiment.feed.benchmark if pair.get("source") or pair.get("target") else pair.name
     return PaperTable(
-        title=f"{table.title} ({config.data.name})",
+        title=f"{table.title} ({benchmark})",
         command=command,
         headers=table.headers,
         rows=rows,

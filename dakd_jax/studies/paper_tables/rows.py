@@ -156,7 +156,7 @@ TABLES = {"ablation": ablation, "main": main}
 
 
 def table(name: str, benchmark: str, init_from: str = "") -> Table:
-    """The table of config.table on config.data.name; UserError when there is none of this name.
+    """The table of config.table on a benchmark, as its feed calls it; UserError when there is none of this name.
 
     Args:
       init_from: config.student.init_from, what the cases start from.

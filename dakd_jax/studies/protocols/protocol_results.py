@@ -18,9 +18,9 @@ def study(config, feed, store: MatrixStore, networks: Sequence[Network], name: s
     """
     scored = [ScoredNetwork(one.name, one.title, store.stored(one), store.groups) for one in networks]
     return ProtocolStudy(
-        title=config.title or f"{name}: {config.data.name}",
+        title=config.title or f"{name}: {feed.benchmark}",
         command=command,
-        benchmark=config.data.name,
+        benchmark=feed.benchmark,
         metric=config.eval.metric,
         rows=store.predictor.rows,
         networks=scored,

@@ -2,15 +2,14 @@
 
 from data_pipelines.doctor.measuring.audited import AuditedSplit
 from data_pipelines.doctor.measuring.findings import WARNING, Finding, Outcome
-from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
 
 NAME = "classes"
 
 
 def absent(audited: AuditedSplit) -> list[str]:
     """Classes without a pixel in the labels that were decoded."""
-    total = audited.class_counts()[:, :NUM_CLASSES].sum(axis=0)
-    return [name for name, pixels in zip(CITYSCAPES_CLASSES, total, strict=True) if not pixels]
+    total, names = audited.class_counts().sum(axis=0), audited.inventory.class_names
+    return [name for index, name in enumerate(names) if not total[index]]
 
 
 def check(audited: AuditedSplit) -> Outcome:
@@ -18,7 +17,8 @@ def check(audited: AuditedSplit) -> Outcome:
     if not len(audited.class_counts()):
         return Outcome("no labels" if audited.inventory.labels != "yes" else "none counted")
     missing = absent(audited)
-    summary = f"{NUM_CLASSES - len(missing)} of {NUM_CLASSES}" + " in the sample" * (not audited.whole)
+    number = len(audited.inventory.class_names)
+    summary = f"{number - len(missing)} of {number}" + " in the sample" * (not audited.whole)
     if not missing or not audited.whole:
         return Outcome(summary)
     message = f"never in a label: {', '.join(missing)}"

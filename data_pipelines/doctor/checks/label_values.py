@@ -6,7 +6,6 @@ from data_pipelines.doctor.measuring import label_kinds
 from data_pipelines.doctor.measuring.audited import AuditedSplit
 from data_pipelines.doctor.measuring.findings import ERROR, WARNING, Finding, Outcome, amount, named
 from data_pipelines.doctor.measuring.measuring import LabelFacts
-from data_pipelines.reading import label_spaces
 from data_pipelines.reading.examples import Example
 
 NAME = "label values"
@@ -43,14 +42,17 @@ def check(audited: AuditedSplit) -> Outcome:
 
 def read_wrongly(example: Example, facts: LabelFacts) -> bool:
     """Whether training would take a label, for other classes than it means."""
-    return example.encoding is not label_spaces.TRAIN_IDS and not facts.refused and facts.kind in _READ_WRONGLY
+    return example.encoding.of_label_ids and not facts.refused and facts.kind in _READ_WRONGLY
 
 
 def _shown(example: Example, facts: LabelFacts) -> str:
-    """The kind for people: values that could be both kinds of ids are what they should be."""
+    """The kind for people: values that could be both kinds of ids are what they should be, and so are other ids."""
+    encoding = example.encoding
+    if not (facts.refused or encoding.of_label_ids or encoding.of_train_ids):
+        return encoding.name
     if facts.kind != label_kinds.EITHER:
         return facts.kind
-    return label_kinds.TRAIN_ID if example.encoding is label_spaces.TRAIN_IDS else label_kinds.LABEL_ID
+    return label_kinds.TRAIN_ID if encoding.of_train_ids else label_kinds.LABEL_ID
 
 
 def _refused(split: str, labels: Labels):
@@ -64,7 +66,8 @@ def _refused(split: str, labels: Labels):
                 f"{len(files):,} of {amount(len(labels), 'label')} hold {kind}, expected {refused[0][0].encoding.name}"
             )
             message = f"{what}: {named(files)}; first: {message}"
-        yield Finding(ERROR, NAME, split, message, _ADVICE.get(kind, advice), len(files), files)
+        known = refused[0][0].encoding.of_label_ids or refused[0][0].encoding.of_train_ids
+        yield Finding(ERROR, NAME, split, message, _ADVICE.get(kind, advice) if known else advice, len(files), files)
 
 
 def _read_wrongly(split: str, labels: Labels):

@@ -6,7 +6,7 @@ from data_pipelines.doctor.checks.label_values import read_wrongly
 from data_pipelines.doctor.measuring import label_kinds
 from data_pipelines.doctor.measuring.audited import AuditedSplit
 from data_pipelines.doctor.measuring.findings import WARNING, Finding, Outcome, amount, named
-from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, NUM_CLASSES
+from data_pipelines.reading.label_spaces import NUM_CLASSES
 
 NAME = "void"
 
@@ -47,6 +47,6 @@ def _one_class(audited: AuditedSplit, counts: np.ndarray) -> list[Finding]:
     if len(counts) < 2 or classes.max() != 1 or (np.count_nonzero(counts, axis=1) <= 1).all():
         return []
     there = np.flatnonzero(counts[:, :NUM_CLASSES].sum(axis=0))
-    names = ", ".join(CITYSCAPES_CLASSES[index] for index in there)
+    names = ", ".join(audited.inventory.class_names[index] for index in there)
     message = f"each of {amount(len(counts), 'label')} holds one class and else void: {names}"
     return [Finding(WARNING, NAME, audited.inventory.split, message, _ADVICE)]

@@ -7,7 +7,6 @@ from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS
 from data_pipelines.datasets.base import OnDisk
-from data_pipelines.domains import PAIRS
 from data_pipelines.reading.examples import Example, Split
 
 # The splits that training reads. A test split is looked at where there is one; its labels are kept back or blank.
@@ -47,9 +46,14 @@ class Inventory:
     detail: str = ""
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the data set's label space."""
+        return LAYOUTS[self.dataset].label_space.class_names
+
+    @property
     def may_lack_labels(self) -> bool:
         """Whether it is of use without labels: as the target of adaptation, or where nothing is to be scored."""
-        return self.dataset in {pair.target for pair in PAIRS.values()} and (self.split == "train" or self.nowhere)
+        return LAYOUTS[self.dataset].may_lack_labels and (self.split == "train" or self.nowhere)
 
 
 def of_source(dataset: str, root: Path, recursive: bool = False) -> dict[str, Inventory | None]:

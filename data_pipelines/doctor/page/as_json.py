@@ -3,7 +3,6 @@
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
 from data_pipelines.doctor.measuring.findings import ERROR
-from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES
 
 
 def as_json(audit: Audit) -> dict:
@@ -31,8 +30,8 @@ def as_json(audit: Audit) -> dict:
 
 def _split(audit: Audit, split: str) -> dict:
     audited = audit.splits[split]
-    counts = audited.class_counts()
-    names = (*CITYSCAPES_CLASSES, "void")
+    names = (*audited.inventory.class_names, "void")
+    counts = audited.class_counts()[:, [*range(len(names) - 1), -1]]
     return {
         "pictures": len(audited.inventory.examples),
         "labels": sum(1 for _ in audited.labels()),

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.basics.errors import DataError
+from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor.measuring.audited import AuditedSplit
 from data_pipelines.doctor.measuring.findings import Finding
 from data_pipelines.reading import label_spaces, loading
@@ -53,7 +54,8 @@ def tiles(audited: AuditedSplit, findings: Sequence[Finding]) -> list[Tile]:
     number = min(PER_SPLIT - len(suspicious), len(others))
     drawn = sorted(random.Random(0).sample(range(len(others)), number))
     shown = suspicious + [others[index] for index in drawn]
-    return [Tile(e.name, checks[e.image], _picture(e, audited.bit_depth), _label(e)) for e in shown]
+    palette = LAYOUTS[audited.inventory.dataset].label_space.palette
+    return [Tile(e.name, checks[e.image], _picture(e, audited.bit_depth), _label(e, palette)) for e in shown]
 
 
 def _picture(example: Example, bit_depth: int) -> bytes | None:
@@ -64,7 +66,7 @@ def _picture(example: Example, bit_depth: int) -> bytes | None:
     return _file(_thumbnail(pixels, "bicubic"), "JPEG", quality=85)
 
 
-def _label(example: Example) -> bytes | None:
+def _label(example: Example, palette: np.ndarray) -> bytes | None:
     if example.label is None:
         return None
     try:
@@ -76,7 +78,7 @@ def _label(example: Example) -> bytes | None:
     if pixels.ndim == 3:
         return _file(_thumbnail(pixels[..., :3], "nearest"), "PNG") if pixels.shape[2] >= 3 else None
     values = _thumbnail(pixels, "nearest")
-    colours = label_spaces.colourise(example.encoding.to_train_id[values])
+    colours = label_spaces.colourise(example.encoding.to_train_id[values], palette)
     colours[~example.encoding.known[values]] = UNKNOWN_COLOUR
     return _file(colours, "PNG")
 

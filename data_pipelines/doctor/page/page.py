@@ -9,11 +9,11 @@ import jinja2
 
 from data_pipelines.basics import atomic_files
 from data_pipelines.basics.errors import DataError
+from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor import fingerprints
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.checks import sizes
 from data_pipelines.doctor.page import as_json, console, contact_sheet, histogram_plot
-from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, PALETTE
 
 PAGE, JSON = "index.html", "findings.json"
 
@@ -47,7 +47,7 @@ def render(audit: Audit) -> str:
         lstrip_blocks=True,
     )
     environment.filters["data_url"] = _data_url
-    found = audit.findings
+    found, space = audit.findings, LAYOUTS[audit.dataset].label_space
     return environment.get_template("page.html.j2").render(
         audit=audit,
         verdict=console.verdict(audit),
@@ -58,9 +58,9 @@ def render(audit: Audit) -> str:
             split: contact_sheet.tiles(audited, [finding for finding in found if finding.split == split])
             for split, audited in audit.splits.items()
         },
-        plot=histogram_plot.class_shares({split: audited.class_counts() for split, audited in audit.splits.items()}),
+        plot=histogram_plot.class_shares({split: one.class_counts() for split, one in audit.splits.items()}, space),
         sizes={split: sizes.distribution(audited).most_common() for split, audited in audit.splits.items()},
-        legend=[(name, _css(colour)) for name, colour in zip(CITYSCAPES_CLASSES, PALETTE.tolist(), strict=True)],
+        legend=[(name, _css(colour)) for name, colour in zip(space.class_names, space.palette.tolist(), strict=True)],
         unknown_colour=_css(contact_sheet.UNKNOWN_COLOUR),
     )
 

@@ -1,0 +1,26 @@
+"""The two domains of a run: which data sets, under which settings, where they lie, what was found there.
+
+pairs.py          the known pairs, and what data.source and data.target say in their place
+data_settings.py  every value of config.data, checked
+places.py         folders of data sets, of prepared records, of class histograms
+opening.py        the splits
+"""
+
+from data_pipelines.domains.data_settings import check_settings, check_size
+from data_pipelines.domains.opening import Domains, open_domains, target_lacks_labels, target_pictures
+from data_pipelines.domains.pairs import PAIRS, benchmark, label_space, licence
+from data_pipelines.domains.places import class_counts_dir
+
+__all__ = [
+    "PAIRS",
+    "Domains",
+    "benchmark",
+    "check_settings",
+    "check_size",
+    "class_counts_dir",
+    "label_space",
+    "licence",
+    "open_domains",
+    "target_lacks_labels",
+    "target_pictures",
+]
