@@ -54,22 +54,10 @@ class Evaluator:
 
     def score(self, title: str, model, variables: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion int64 [C, C], predictions of picture_names()) of a network, with a progress bar."""
-        total, done = len(self._feed.evaluation_names()), 0
+        total, keep = len(self._feed.evaluation_names()), frozenset(self.picture_names())
         with StageProgress(self._console, f"{title}: evaluation", total, unit="picture") as progress:
-
-            def count(pictures):
-                nonlocal done
-                done += pictures
-                progress.update(done)
-
-            return predict.evaluate(
-                model,
-                variables,
-                self.batches(),
-                self.rules,
-                keep=frozenset(self.picture_names()),
-                on_batch=count,
-            )
+            how = {"keep": keep, "on_batch": progress.advance}
+            return predict.evaluate(model, variables, self.batches(), self.rules, **how)
 
     @functools.cached_property
     def identity(self) -> dict:

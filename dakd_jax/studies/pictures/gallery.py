@@ -10,6 +10,7 @@ from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.basics.progress import StageProgress
+from dakd_jax.evaluation import predict
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution.collection import roles
@@ -93,7 +94,7 @@ class Gallery:
         e = self._experiment
         return settings.segmenter(e.config[e.plan[name].stage.network], len(e.feed.class_names))
 
-    def _networks(self, names: Iterable[str]) -> predicting.Networks:
+    def _networks(self, names: Iterable[str]) -> predict.Networks:
         return {name: (self._model(name), self._experiment.variables(name)) for name in names}
 
     def _scores(self) -> PictureScores:
@@ -101,24 +102,18 @@ class Gallery:
         kept = {name: Kept.named(e.plan[name].folder, "picture_scores", self._of(name)) for name in e.plan}
         found = {name: scores.read() for name, scores in kept.items()}
         if missing := [name for name, arrays in found.items() if arrays is None]:
-            names, confusions = self._count(missing)
+            with StageProgress(
+                e.console, "Scores of each picture", len(e.feed.evaluation_names()), unit="picture"
+            ) as bar:
+                counts = predict.count_pictures(
+                    self._networks(missing), e.evaluator.batches(), self._rules, on_batch=bar.advance
+                )
             for name in missing:
                 # int32 holds what one picture has.
-                found[name] = {"names": np.array(names), "confusions": confusions[name].astype(np.int32)}
+                found[name] = {"names": np.array(counts.names), "confusions": counts.confusions[name].astype(np.int32)}
                 kept[name].write(found[name])
         names = tuple(map(str, found[self.case]["names"]))
         return PictureScores(names, {name: arrays["confusions"].astype(np.int64) for name, arrays in found.items()})
-
-    def _count(self, missing: Sequence[str]):
-        e, done = self._experiment, 0
-        with StageProgress(e.console, "Scores of each picture", len(e.feed.evaluation_names()), unit="picture") as bar:
-
-            def count(pictures):
-                nonlocal done
-                done += pictures
-                bar.update(done)
-
-            return predicting.score(self._networks(missing), e.evaluator.batches(), self._rules, on_batch=count)
 
     def pictures(self, names: Sequence[str], networks: Sequence[str]) -> list[Shown]:
         """Some pictures with what some networks predict; each is predicted once and kept."""
