@@ -133,7 +133,7 @@ class Submission:
         return path
 
 
-def _row(config) -> protocols.Row:
+def _row(config) -> protocols.NamedProtocol:
     """The protocol that predicts, at native size whatever size it compares at; UserError of an unknown one."""
     known = protocols.matrix(config.eval.scales)
     name = config.eval.submit_protocol or config.eval.protocol

@@ -28,7 +28,7 @@ class StageSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class StageJob:
     """One stage to train.
 
     Attributes:

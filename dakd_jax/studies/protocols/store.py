@@ -11,7 +11,7 @@ from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
 from dakd_jax.evaluation.cityscapes_scores import Groups
 from dakd_jax.evaluation.protocol_predictions import Predictor
-from dakd_jax.evaluation.protocols import Row
+from dakd_jax.evaluation.protocols import NamedProtocol
 from dakd_jax.stages.networks import Network
 from dakd_jax.studies.protocols import cost, matrix
 from dakd_jax.studies.protocols.kept_counts import KeptCounts
@@ -32,7 +32,12 @@ class MatrixStore:
     """
 
     def __init__(
-        self, config, feed, rows: dict[str, Row], console: Console, clock: Callable[[], float] = time.monotonic
+        self,
+        config,
+        feed,
+        rows: dict[str, NamedProtocol],
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.groups = Groups(feed.class_names, feed.categories, feed.mean_instance_sizes)
         self.predictor = Predictor(rows, config.data.target_size)
