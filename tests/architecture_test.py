@@ -103,3 +103,12 @@ def test_the_halves_do_not_know_each_other(half):
         if module.split(".")[0] == half and name.split(".")[0] in FORBIDDEN[half]
     }
     assert not known
+
+
+def test_a_class_name_stands_for_one_class():
+    found = defaultdict(list)
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and module.split(".")[0] == "dakd_jax":
+                found[node.name].append(module)
+    assert not {name: modules for name, modules in found.items() if len(modules) > 1}
