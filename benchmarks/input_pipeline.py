@@ -40,7 +40,8 @@ from configs import base
 from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
 from data_pipelines.doctor import command_line
-from data_pipelines.feeding.input_pipeline import open_domains, train_batches
+from data_pipelines.domains import open_domains
+from data_pipelines.feeding.input_pipeline import train_batches
 from data_pipelines.prepare import preparation
 
 NATIVE = {"gta5": (1914, 1052), "cityscapes": (2048, 1024)}

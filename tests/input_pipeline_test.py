@@ -11,7 +11,8 @@ import tiny_datasets as tiny
 
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.feeding.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.domains import open_domains
+from data_pipelines.feeding.input_pipeline import eval_batches, train_batches
 from data_pipelines.feeding.streams import PictureCache
 from data_pipelines.reading import loading
 from data_pipelines.reading.loading import LoadedExample

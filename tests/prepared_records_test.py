@@ -7,7 +7,8 @@ from input_pipeline_test import AUGMENTED, assert_equal, take
 from prepared_sets import gta5, prepare_pair, run, write_domains
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.feeding.input_pipeline import eval_batches, open_domains
+from data_pipelines.domains import open_domains
+from data_pipelines.feeding.input_pipeline import eval_batches
 from data_pipelines.reading import prepared_records
 
 

@@ -23,7 +23,7 @@ QUICK_SAMPLE = 32  # pairs of each split that a quick audit decodes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Audit:
-    """All that was found out about a dataset.
+    """The result of an audit of a dataset.
 
     Attributes:
       dataset: its layout.
@@ -109,7 +109,7 @@ def audit(
 
 
 def look(audited: AuditedSplit, before: Sequence[AuditedSplit]) -> dict[str, Outcome]:
-    """What every check says of a split; `before` are the splits that it should share no picture with."""
+    """The outcome of every check of a split; `before` are the splits that it should share no picture with."""
     outcomes = {name: check(audited) for name, check in checks.OF_A_SPLIT.items()}
     return outcomes | {checks.DUPLICATES: checks.duplicates.check(audited, before)}
 
@@ -147,7 +147,7 @@ def _open(found: Inventory, recursive: bool, bit_depth: int) -> Split:
 
 
 def _with_refusal(outcomes: dict[str, Outcome], split: str, reason: str) -> dict[str, Outcome]:
-    """With an error of what training says of a split that it cannot open, where the checks have found none."""
+    """Adds, where no check gives an error, the error with which training refuses to open the split."""
     if any(outcome.severity == ERROR for outcome in outcomes.values()):
         return outcomes
     message, _, advice = reason.rpartition("; ")

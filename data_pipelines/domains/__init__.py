@@ -1,4 +1,4 @@
-"""The two domains of a run: which data sets, under which settings, where they lie, what was found there.
+"""The two domains of a run: their data sets, settings, folders and splits.
 
 pairs.py          the known pairs, and what data.source and data.target say in their place
 data_settings.py  every value of config.data, checked

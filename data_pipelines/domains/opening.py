@@ -1,4 +1,4 @@
-"""The splits of the data sets that a run is about: what was found where they lie."""
+"""The splits of a run's data sets, listed from their folders and prepared records."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS, list_examples, restrict_split
 from data_pipelines.domains import pairs
 from data_pipelines.domains.data_settings import bit_depth, check_settings
-from data_pipelines.domains.pairs import FLAT, Chosen
+from data_pipelines.domains.pairs import FLAT, ChosenDataSets
 from data_pipelines.domains.places import folder_of, named_folder, sets_of
 from data_pipelines.reading import fingerprint, prepared_records
 from data_pipelines.reading.examples import Split, join
@@ -27,7 +27,7 @@ class Domains:
       target_train: unlabelled unless target labels were asked for.
       target_val: labelled; has a `problem`, which eval_batches raises, when it is not usable.
       source_val: labelled; None when there is none.
-      notes: what was found, one line each.
+      notes: a line each on the files, the records that are read, and splits that are not usable.
     """
 
     source_train: Split
@@ -201,7 +201,7 @@ def _label_files(dataset: str, folder: Path) -> Iterator[Path]:
                 yield files.folder
 
 
-def _target_train(data: Any, root: Path, chosen: Chosen, labelled: bool) -> Split:
+def _target_train(data: Any, root: Path, chosen: ChosenDataSets, labelled: bool) -> Split:
     """The target's training pictures: the user's own folder if one is set, else the dataset's train split."""
     recursive = data.get("target_recursive", False)  # absent in configs that earlier versions recorded
     if not chosen.pictures:
@@ -219,7 +219,9 @@ def _list_if_usable(data: Any, root: Path, dataset: str, split: str) -> Split:
         return Split(dataset, split, root, problem=str(error))
 
 
-def _make_toy_city(data: Any, chosen: Chosen, root: Path, progress: Callable[[int, int], None] | None) -> list[str]:
+def _make_toy_city(
+    data: Any, chosen: ChosenDataSets, root: Path, progress: Callable[[int, int], None] | None
+) -> list[str]:
     """Makes sure that `root` holds the toy city where a data set of the run is a look of it; returns a note then."""
     looks = [name for name in (*chosen.sources, chosen.target) if pairs.is_toy(data, chosen, name)]
     if not looks:

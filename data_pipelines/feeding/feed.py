@@ -1,4 +1,4 @@
-"""All that training and evaluation want from the data, behind one object."""
+"""The data of a run for training and evaluation: label space, batches, fingerprints, licences, checks."""
 
 import dataclasses
 import functools
@@ -86,7 +86,7 @@ class Feed:
 
     @property
     def _target_val(self) -> Split:
-        """Nothing else need be there."""
+        """Target val, without opening the other splits, which may be missing."""
         return self._listing.target_val
 
     def _training(self, labelled: str) -> Domains:
@@ -138,7 +138,7 @@ class Feed:
         )
 
     def unreadable(self, report: Callable[[str], None]) -> Unreadable:
-        """A count of the pictures that train_batches cannot read, from none on; `report` is told a line about each."""
+        """A counter, at 0, of the pictures that train_batches cannot read; `report` is given a line about each."""
         return Unreadable(self.config.max_unreadable, report)
 
     def eval_batches(self, *, image_size, label_size, resample, batch_size: int) -> Iterator[dict]:
