@@ -73,11 +73,15 @@ def test_the_planted_faults_can_be_planted():
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=ids(DOCUMENTS))
 def test_what_the_code_of_a_document_imports_is_there(path):
-    for code in code_of(path):
-        for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("dakd_jax", "data_pipelines"):
-                missing = [alias.name for alias in node.names if not _has(node.module, alias.name)]
-                assert not missing, f"from {node.module} import {', '.join(missing)}"
+    modules, missing = {}, []
+    for node in (node for code in code_of(path) for node in ast.walk(ast.parse(code))):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("dakd_jax", "data_pipelines"):
+            names = {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= {name: of for name, of in names.items() if of in MODULES}
+            missing += [alias.name for alias in node.names if not _has(node.module, alias.name)]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            missing += [ast.unparse(node)] * (not _has(modules[node.value.id], node.attr))
+    assert not missing
 
 
 def _has(module: str, name: str) -> bool:
