@@ -13,6 +13,7 @@ from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
+from dakd_jax.objectives.training_data import TrainingData
 
 CONFUSION = "confusion"
 OF = "of"  # in the JSON file: all that the evaluation depends on; earlier releases did not say it
@@ -24,10 +25,10 @@ class Evaluator:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      feed: the data.
     """
 
-    def __init__(self, config, feed, console: Console):
+    def __init__(self, config, feed: TrainingData, console: Console):
         self.rules = predict.protocol(config.eval.protocol)
         self._config, self._feed, self._console = config, feed, console
         self._read: dict[pathlib.Path, tuple[tuple, np.ndarray]] = {}

@@ -15,6 +15,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.networks import Network
 
 SPLITS = ("val", "test")
@@ -29,7 +30,7 @@ class Submission:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      feed: the data.
       folder: created where missing.
 
     Raises:
@@ -37,7 +38,7 @@ class Submission:
       DataError: the split is not there.
     """
 
-    def __init__(self, config, feed, network: Network, folder: pathlib.Path, console: Console):
+    def __init__(self, config, feed: TrainingData, network: Network, folder: pathlib.Path, console: Console):
         if config.eval.split not in SPLITS:
             raise UserError(f"config.eval.split={config.eval.split!r}: expected 'val' or 'test'")
         self._row = _row(config)
