@@ -1,68 +1,17 @@
 """The rooms: imports go downward only, none holds too much, each half knows what it may (docs/ARCHITECTURE.md)."""
 
-import ast
-import pathlib
-from collections import defaultdict
+import json
 
 import pytest
+from PIL import Image
+from rooms import FLOORS, HALVES, IMPORTS, MODULES, PROJECT, arrows, picture
 
-PROJECT = pathlib.Path(__file__).resolve().parents[1]
-HALVES = ("dakd_jax", "data_pipelines")
-
-# From the roof down: a room imports from those below it alone.
-FLOORS = {
-    "dakd_jax": (
-        "__main__", "notebook", "commands", "studies", "stages", "training", "evaluation", "objectives", "models",
-        "basics",
-    ),
-    "data_pipelines": (
-        "tfds_builders", "prepare", "feeding", "doctor", "domains", "augmentation", "datasets", "reading", "pictures",
-        "basics",
-    ),
-}  # fmt: skip
 FORBIDDEN = {
     "dakd_jax": ("tensorflow", "tensorflow_datasets", "data_pipelines"),
     "data_pipelines": ("jax", "flax", "optax", "orbax", "dakd_jax"),
 }
 MOST = 10  # modules and packages in a package
 HOLD_MORE = ("commands", "backbones", "terms", "adaptation", "datasets", "checks")  # folders of plugs
-
-
-def module_of(path: pathlib.Path) -> str:
-    parts = path.relative_to(PROJECT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module_of(path): path for half in HALVES for path in (PROJECT / half).rglob("*.py")}
-
-
-def imported(path: pathlib.Path) -> set[str]:
-    """Full names of all that a file imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else node.module for name in names}
-    return found
-
-
-IMPORTS = {module: imported(path) for module, path in MODULES.items()}
-
-
-def arrows(package: str) -> dict[str, set[str]]:
-    """Which things directly in a package import which others of them."""
-    found = defaultdict(set)
-    for module, names in IMPORTS.items():
-        if not module.startswith(f"{package}."):
-            continue
-        of = module.removeprefix(f"{package}.").split(".")[0]
-        others = {n.removeprefix(f"{package}.").split(".")[0] for n in names if n.startswith(f"{package}.")}
-        found[of] |= others - {of}
-    return found
-
 
 PACKAGES = sorted(module for module, path in MODULES.items() if path.name == "__init__.py")
 
@@ -103,3 +52,8 @@ def test_the_halves_do_not_know_each_other(half):
         if module.split(".")[0] == half and name.split(".")[0] in FORBIDDEN[half]
     }
     assert not known
+
+
+def test_the_picture_of_the_rooms_is_of_todays_imports():
+    drawn = json.loads(Image.open(PROJECT / "docs/rooms.png").text["Rooms"])
+    assert drawn == picture(), "draw it anew: python docs/draw_rooms.py"

@@ -188,7 +188,7 @@ def test_run_py_prints_the_command_and_raises_on_a_mistake(monkeypatch, capsys):
         "--config.goal=('student', 'case_d')",
         "--workdir=$HOME's",
     ]
-    assert said.startswith("Train and evaluate")
+    assert said.startswith("Domain adaptive knowledge distillation: python run.py --mode=")
     with pytest.raises(UserError, match="exit code 2"):
         helpers.run_py("--mode=nothing")
     assert "error: " in capsys.readouterr().out

@@ -42,10 +42,10 @@ class Fault:
 
 
 FAULTS = (
-    Fault("KL's arguments swapped", "losses", "dakd_jax/objectives/distillation.py",
+    Fault("KL's arguments swapped", "losses", "dakd_jax/objectives/terms/kl.py",
           "jnp.exp(teacher) * (teacher - student)",
           "jnp.exp(student) * (student - teacher)", "losses_test.py"),
-    Fault("ignored pixels counted in the mean", "losses", "dakd_jax/objectives/segmentation.py",
+    Fault("ignored pixels counted in the mean", "losses", "dakd_jax/objectives/cross_entropy.py",
           "jnp.maximum(jnp.sum(valid), 1)", "jnp.maximum(valid.size, 1)", "losses_test.py"),
     Fault("corners not aligned in the upsampling", "models", "dakd_jax/models/resizing.py",
           "position = np.linspace(0.0, size - 1, out_size)",
@@ -59,12 +59,12 @@ FAULTS = (
           "optax.add_decayed_weights(self.weight_decay)", "optax.add_decayed_weights(0.0)",
           "train_step_test.py::test_five_steps_equal_reference[a-official-eval-teacher0]"),
     Fault("the generator is to look like the target", "adaptation", "dakd_jax/objectives/adaptation/adversarial.py",
-          "log_probs[level], precision), judges.SOURCE)", "log_probs[level], precision), judges.TARGET)",
+          "log_probs[level], precision), SOURCE_LABEL)", "log_probs[level], precision), TARGET_LABEL)",
           "losses_test.py"),
     Fault("the discriminators' losses not halved", "adaptation", "dakd_jax/objectives/adaptation/adversarial.py",
           "0.5 * judge(", "1.0 * judge(", "losses_test.py"),
     Fault("the frozen teacher in train mode", "step", "dakd_jax/training/train_step.py",
-          'train = options.teacher_statistics == "batch"', "train = True",
+          "options.teacher_statistics, options.precision)[0]", '"batch", options.precision)[0]',
           "train_step_test.py::test_teacher_statistics_are_running_or_of_the_batch"),
     Fault("the target distilled on as much as the source", "step", "dakd_jax/stages/settings.py",
           "distil_target=loss.target * stage.distil_target", "distil_target=1.0 * stage.distil_target",

@@ -17,6 +17,7 @@ import numpy as np
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.models.segmenter import Segmenter, forward
 from dakd_jax.objectives import paradigms
+from dakd_jax.objectives.training_data import TrainingData
 
 # 'entropy': Morerio et al., "Minimal-entropy correlation alignment", ICLR 2018: certain predictions, 1 - mean entropy.
 # 'neighbourhood': Saito et al., "Tune it the right way", ICCV 2021: soft neighbourhood density of the predictions.
@@ -64,14 +65,14 @@ class Selection:
         return values | {SCORE: (source + found[self.by]) / 2}
 
 
-def rule(config, stage: paradigms.Stage, steps: int, feed) -> dict | None:
+def rule(config, stage: paradigms.Stage, steps: int, feed: TrainingData) -> dict | None:
     """By what a stage's weights are chosen, as plain data; None where there is no choice and the last ones count.
 
     Stages that learn from labels of the target have no use for it, and a single candidate needs none.
 
     Args:
       steps: of the stage.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      feed: the data.
     """
     every, by = config.train.eval_every, config.train.select
     if by == LAST or not 0 < every < steps or stage.labelled != "source":
@@ -87,7 +88,7 @@ def rule(config, stage: paradigms.Stage, steps: int, feed) -> dict | None:
     }
 
 
-def from_rule(found: dict | None, model: Segmenter, feed) -> Selection | None:
+def from_rule(found: dict | None, model: Segmenter, feed: TrainingData) -> Selection | None:
     """The Selection of a rule(); None for None."""
     if found is None:
         return None

@@ -18,6 +18,7 @@ from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.models.segmenter import init_key
 from dakd_jax.objectives import paradigms
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, weights
 from dakd_jax.training import checkpoint_files, train_state, train_step
 from dakd_jax.training.loop import train
@@ -71,11 +72,11 @@ class Experiment:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py (class names, batches, fingerprints).
+      feed: the data.
       workdir: everything goes below it.
     """
 
-    def __init__(self, config, feed, workdir: pathlib.Path, console: Console):
+    def __init__(self, config, feed: TrainingData, workdir: pathlib.Path, console: Console):
         settings.check(config)
         self.config, self.feed, self.workdir, self.console = config, feed, workdir, console
         self.plan = self._make_plan()
@@ -260,7 +261,7 @@ class Experiment:
         records.write_json(planned.folder / "record.json", record | finished)
 
 
-def _evaluator(config, feed, console: Console) -> Evaluator | None:
+def _evaluator(config, feed: TrainingData, console: Console) -> Evaluator | None:
     """None for a target without any labels, such as a folder of the user's own pictures; else a must."""
     problem = feed.evaluation_problem()
     if problem and not feed.target_lacks_labels():

@@ -15,6 +15,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.networks import Network
 
 SPLITS = ("val", "test")
@@ -29,7 +30,7 @@ class Submission:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      feed: the data.
       folder: created where missing.
 
     Raises:
@@ -37,7 +38,7 @@ class Submission:
       DataError: the split is not there.
     """
 
-    def __init__(self, config, feed, network: Network, folder: pathlib.Path, console: Console):
+    def __init__(self, config, feed: TrainingData, network: Network, folder: pathlib.Path, console: Console):
         if config.eval.split not in SPLITS:
             raise UserError(f"config.eval.split={config.eval.split!r}: expected 'val' or 'test'")
         self._row = _row(config)
@@ -78,14 +79,13 @@ class Submission:
         batches = self._feed.picture_batches(
             self._pictures, views=self._predictor.views, batch_size=self._config.eval.batch_size, skip=there
         )
-        done, title = len(there), f"{network.title}: label files"
-        with StageProgress(self._console, title, len(self.names), start=done, unit="picture") as progress:
+        title, of_all = f"{network.title}: label files", {"total": len(self.names), "start": len(there)}
+        with StageProgress(self._console, title, **of_all, unit="picture") as progress:
             for batch in batches:
                 ((_, predictions),) = self._predictor.predictions(network.model, variables, batch)
                 for name, classes in zip(batch["names"], predictions, strict=True):
                     atomic_files.write_bytes(self._file(name), png(label_ids[classes]))
-                done += len(batch["names"])
-                progress.update(done)
+                progress.advance(len(batch["names"]))
 
     def _about(self) -> dict:
         # Only where it departs: folders that earlier releases began are gone on with.

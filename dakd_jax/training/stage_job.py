@@ -2,12 +2,13 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 
 import numpy as np
 
 from dakd_jax.evaluation.checkpoint_choice import Selection
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
+from dakd_jax.objectives.training_data import Unreadable
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 
@@ -44,7 +45,7 @@ class Job:
       config: for optim.*, train.* and eval.*.
       identity: of the stage, stored in its checkpoints.
       palette: uint8 [C, 3].
-      unreadable: the training pictures that could not be read, see data_pipelines/reading/unreadable.py; () for none.
+      unreadable: the training pictures that could not be read, () for none.
     """
 
     title: str
@@ -62,4 +63,4 @@ class Job:
     config: object
     identity: dict
     palette: np.ndarray
-    unreadable: Sized = ()
+    unreadable: Unreadable | tuple[()] = ()

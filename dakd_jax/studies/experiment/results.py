@@ -8,6 +8,7 @@ from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.checkpoint_choice import SOURCE
 from dakd_jax.evaluation.logs import METRICS, read_rows
 from dakd_jax.models.weight_files import pretrained
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.weights import start_text
 from dakd_jax.studies.kit import paper_numbers
 from dakd_jax.studies.kit.result_types import Experiment, Picture, StageResult
@@ -115,7 +116,7 @@ def one_line(confusion) -> str:
     )
 
 
-def single_table(config, feed, confusion):
+def single_table(config, feed: TrainingData, confusion):
     """A rich table of the classes of one network."""
     scores = metrics.scores(confusion)
     table = rich.table.Table("class", "IoU %", title=f"Target val, protocol '{config.eval.protocol}'")

@@ -12,6 +12,7 @@ from dakd_jax.evaluation import predict
 from dakd_jax.evaluation.cityscapes_scores import Groups
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.evaluation.protocols import Row
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.networks import Network
 from dakd_jax.studies.protocols import cost, matrix
 from dakd_jax.studies.protocols.kept_counts import KeptCounts
@@ -26,13 +27,18 @@ class MatrixStore:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      feed: the data.
       rows: the protocols by name.
       clock: seconds.
     """
 
     def __init__(
-        self, config, feed, rows: dict[str, Row], console: Console, clock: Callable[[], float] = time.monotonic
+        self,
+        config,
+        feed: TrainingData,
+        rows: dict[str, Row],
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.groups = Groups(feed.class_names, feed.categories, feed.mean_instance_sizes)
         self.predictor = Predictor(rows, config.data.target_size)
