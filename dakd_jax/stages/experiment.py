@@ -216,6 +216,7 @@ class Experiment:
             stage=planned.name,
             folder=planned.folder,
             settings=chosen,
+            loop=settings.loop_settings(self.config),
             segmenter=start,
             adaptation=train_state.init_methods(
                 chosen.options.methods, self.config.seed, start, chosen.models.segmenter
@@ -238,7 +239,7 @@ class Experiment:
                 planned.identity.get("selection"), chosen.models.segmenter, self.feed
             ),
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),
-            config=self.config,
+            config=records.plain(self.config),
             identity=planned.identity,
             palette=self.feed.palette,
             unreadable=unreadable,
