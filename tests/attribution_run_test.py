@@ -113,7 +113,7 @@ def fake_predictions(monkeypatch, made):
         assert how["model"] == "teacher"
         return answer(weights, images), np.stack([picture(int(number))[1] for number in images])
 
-    monkeypatch.setattr(collection.evaluate, "predict", predict)
+    monkeypatch.setattr(collection.predict, "predict", predict)
     monkeypatch.setattr(collection, "predict_with_confidence", predict_with_confidence)
     monkeypatch.setattr(collection.jax, "device_put", lambda tree: tree)
     settings = lambda self, name: types.SimpleNamespace(  # noqa: E731

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import plugs, records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import overrides
+from dakd_jax.commands.kit import overrides
 from dakd_jax.models import segmenter
 from dakd_jax.models.backbones import BACKBONES, Backbone, Feature, outlines
 from dakd_jax.models.batch_norm import BatchNorm

@@ -160,7 +160,7 @@ def test_a_known_pair_named_by_its_data_sets_has_the_same_hash(run_py, toy_city,
 
 
 def test_the_default_workdir_is_called_after_the_pair(town):
-    from dakd_jax.commands import command_line as of_run
+    from dakd_jax.commands.kit import command_line as of_run
 
     words = ["--config=configs/base.py", "--config.data.source=gta5,dusk_town"]
     assert of_run.parse(words).workdir == pathlib.Path("runs/gta5+dusk_town-bdd")

@@ -17,7 +17,7 @@ from dakd_jax.evaluation import metrics, predict
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.evaluation.logs import METRICS
 from dakd_jax.stages.experiment import Experiment
-from dakd_jax.studies.attribution import store
+from dakd_jax.studies.attribution import kept_attribution
 from dakd_jax.studies.experiment import results
 from dakd_jax.studies.pictures.gallery import Gallery
 from data_pipelines.feeding.feed import Feed
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_whole_is_made_again(planned, passes):
         with pytest.raises(UserError, match="is not there or damaged"):
             evaluator().stored(planned)
         assert ensure(planned)[0]
-    kept_arrays.keep(path, of | {"network": "of another"}, arrays)
+    kept_arrays.Kept(path, of | {"network": "of another"}).write(arrays)
     assert ensure(planned)[0] and len(passes) == 6
     np.testing.assert_array_equal(evaluator().confusion(planned), passes[-1])
     same = evaluator()
@@ -175,7 +175,7 @@ def test_a_kill_before_the_arrays_leaves_the_curves_with_one_end(planned, passes
     coloured = feed()
     coloured.palette = None
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(kept_arrays, "keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(kept_arrays.Kept, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         ensure(planned, coloured)
     assert ensure(planned, coloured)[0] and logged == [6]
 
@@ -192,7 +192,7 @@ def test_so_do_attribution_figures_and_pages(tmp_path, monkeypatch):
             patch.setattr(predict, "NUMERICS_VERSION", version)
             experiment = Experiment(chosen, Feed(chosen.data), tmp_path / "work", Console(file=io.StringIO()))
             found = (
-                store.identity(experiment),
+                kept_attribution.identity(experiment),
                 Gallery(experiment, tmp_path)._of("case_a"),
                 results.identity(experiment),
             )
@@ -206,7 +206,7 @@ def test_so_do_attribution_figures_and_pages(tmp_path, monkeypatch):
 def test_files_of_earlier_releases_are_not_mistaken(planned, passes):
     """They were named by the protocol and said nothing of its rules."""
     planned.folder.mkdir()
-    name = evaluator()._file(planned)
+    name = evaluator()._kept(planned).path
     for path in (name, planned.folder / "evaluation-native-01234567.npz"):
         np.savez_compressed(path, confusion=np.zeros((3, 3), np.int64))
         told = {"protocol": "native", "image_size": [64, 32], "hash": planned.hash, "npz": "", "scores": {}}

@@ -86,11 +86,11 @@ def count(root, tmp_path, machine):
         store = MatrixStore(chosen, Feed(chosen.data), rows, console, clock=machine.clock)
         run.text = console.file.getvalue
         store.ensure(networks)
-        assert not any(store._files._begun_file(network).exists() for network in networks)
+        assert not any(store._files._begun(network).path.exists() for network in networks)
         found = {}
         for network in networks:
             assert set(store.stored(network)) == set(rows)
-            (path,) = [p for p in network.folder.glob("protocols-*.npz") if p == store._files._file(network)]
+            (path,) = [p for p in network.folder.glob("protocols-*.npz") if p == store._files._finished(network).path]
             found[network.name] = path.read_bytes()
         return console.file.getvalue(), found
 

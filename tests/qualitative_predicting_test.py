@@ -5,9 +5,11 @@ import types
 import numpy as np
 import pytest
 
+from dakd_jax.evaluation import predict
 from dakd_jax.studies.pictures import predicting
 
 C = 4
+RULES = predict.Protocol("rgb_unit", statistics="picture")
 NETWORKS = {name: (types.SimpleNamespace(num_classes=C), {"shift": shift}) for name, shift in (("one", 0), ("two", 1))}
 
 
@@ -15,11 +17,12 @@ NETWORKS = {name: (types.SimpleNamespace(num_classes=C), {"shift": shift}) for n
 def painted(monkeypatch):
     """A prediction is the image's red, shifted by a network's weight."""
 
-    def predict(model, variables, images, size, rules):
-        assert images.shape[1:3] == size and rules == "rules"
-        return (images[..., 0] + np.uint8(variables["shift"])) % C
+    def painted(variables, images, *, model, size, normaliser, statistics):
+        assert images.shape[1:3] == size and (normaliser, statistics) == (RULES.normaliser, RULES.statistics)
+        return (images[..., 0] + np.asarray(variables["shift"], np.uint8)) % C
 
-    monkeypatch.setattr(predicting, "_predict", predict)
+    for module in (predict, predicting):
+        monkeypatch.setattr(module, "predict", painted)
 
 
 def picture(number, shape=(5, 7)):
@@ -36,7 +39,11 @@ def test_a_pass_counts_every_picture_by_itself():
         names, images, labels = zip(*(made[row] for row in rows), strict=True)
         mask = np.array([True, rows != (2, 0)])
         batches.append({"names": names, "image": np.stack(images), "label": np.stack(labels), "mask": mask})
-    names, counted = predicting.score(NETWORKS, batches, "rules", on_batch=told.append)
+    found = predict.count_pictures(NETWORKS, batches, RULES, keep=frozenset({"picture 2"}), on_batch=told.append)
+    names, counted, kept = found
+    assert kept.keys() == {"picture 2"} and kept["picture 2"].keys() == NETWORKS.keys()
+    for network, shift in (("one", 0), ("two", 1)):
+        np.testing.assert_array_equal(kept["picture 2"][network], (made[2][1][..., 0] + shift) % C)
     assert names == ("picture 0", "picture 1", "picture 2") and told == [2, 1]
     for network, shift in (("one", 0), ("two", 1)):
         assert counted[network].shape == (3, C, C) and counted[network].dtype == np.int64
@@ -51,7 +58,7 @@ def test_a_pass_counts_every_picture_by_itself():
 def test_pictures_are_predicted_as_themselves_in_order():
     """Five pictures of two shapes of label, in batches of two."""
     made = [picture(number) for number in range(3)] + [picture(number, (4, 6)) for number in (3, 4)]
-    found = predicting.predict_pictures(NETWORKS, made, "rules", batch_size=2)
+    found = predicting.predict_pictures(NETWORKS, made, RULES, batch_size=2)
     assert [one.name for one in found] == [name for name, _, _ in made]
     for one, (_, image, label) in zip(found, made, strict=True):
         assert one.image is image and one.label is label

@@ -11,6 +11,7 @@ import tiny_runs
 from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.evaluation import predict
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.pictures import gallery, predicting, tables
 from data_pipelines.feeding.feed import Feed
@@ -79,8 +80,8 @@ def test_one_command_predicts_and_the_second_only_draws(config, chain, finished,
     assert [row["picture"] for row in rows if row["figures"]] == sorted(best, key=found.scores.names.index)
     assert all(name in text for name in best) and f"Figures: {folder / 'index.html'}" in text
 
-    for name in ("score", "predict_pictures"):
-        monkeypatch.setattr(predicting, name, None)
+    monkeypatch.setattr(predict, "count_pictures", None)
+    monkeypatch.setattr(predicting, "predict_pictures", None)
     again = tiny_runs.run(config, finished, "figures")
     assert again == "".join(line for line in text.splitlines(True) if not line.startswith("Scores of each picture"))
     assert files_of(folder) == before
@@ -90,9 +91,9 @@ def test_other_weights_are_scored_anew_and_old_predictions_forgotten(config, fin
     experiment = Experiment(config, Feed(config.data), finished, Console(file=io.StringIO()))
     folder = finished / "predictions"
     made = gallery.Gallery(experiment, folder)
-    counted, score = [], predicting.score
+    counted, score = [], predict.count_pictures
     monkeypatch.setattr(
-        predicting, "score", lambda networks, *a, **k: counted.append(set(networks)) or score(networks, *a, **k)
+        predict, "count_pictures", lambda networks, *a, **k: counted.append(set(networks)) or score(networks, *a, **k)
     )
     with tiny_runs.quick_compilation():
         first = made.comparison(title="", command="")

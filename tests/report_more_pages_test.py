@@ -86,3 +86,13 @@ def test_a_report_of_one_of_several_seeds_has_pages_of_its_own(tmp_path):
 def test_without_a_report_there_is_nothing_to_update(tmp_path):
     more_pages.update(tmp_path / "report_x" / "index.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_report_of_a_release_without_links_stays_as_it_is(tmp_path):
+    path = tmp_path / "report_x" / "index.html"
+    path.parent.mkdir()
+    for text in ("<p>old</p>", "<p>old</p><!-- more pages --><p>torn</p>"):
+        path.write_text(text)
+        stamp_of(path)
+        more_pages.update(path)
+        assert path.read_text() == text

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tiny_runs
 
-import dakd_jax.evaluation.predict
-import dakd_jax.training.loop
 from dakd_jax.basics.errors import NonFiniteLoss
+from dakd_jax.evaluation import predict
 from dakd_jax.stages import weights
+from dakd_jax.training import loop
 
 STAGE = ("student",)
 
@@ -33,7 +33,7 @@ def assert_same_stage(workdir, reference, name="student"):
 
 def at_step(monkeypatch, step, act):
     """Calls act() inside the step that makes `step` of the next stage."""
-    plain, count = dakd_jax.train.train_step, []
+    plain, count = loop.train_step, []
 
     def wrapped(*args, **kwargs):
         result = plain(*args, **kwargs)
@@ -42,7 +42,7 @@ def at_step(monkeypatch, step, act):
             act()
         return result
 
-    monkeypatch.setattr(dakd_jax.train, "train_step", wrapped)
+    monkeypatch.setattr(loop, "train_step", wrapped)
 
 
 def interrupt():
@@ -66,7 +66,7 @@ def test_stopped_between_steps_loses_nothing(chain, toy_city, tmp_path, monkeypa
 
 def in_an_evaluation(monkeypatch, number, act):
     """Calls act() before the network looks at the first batch of the evaluation of that number."""
-    plain, passes = dakd_jax.evaluate.evaluate, []
+    plain, passes = predict.evaluate, []
 
     def wrapped(model, variables, batches, *args, **kwargs):
         def spied():
@@ -78,7 +78,7 @@ def in_an_evaluation(monkeypatch, number, act):
         passes.append(0)
         return plain(model, variables, spied(), *args, **kwargs)
 
-    monkeypatch.setattr(dakd_jax.evaluate, "evaluate", wrapped)
+    monkeypatch.setattr(predict, "evaluate", wrapped)
 
 
 def test_stopped_in_an_evaluation_saves_at_once_and_evaluates_when_it_goes_on(chain, toy_city, tmp_path, monkeypatch):
@@ -117,10 +117,8 @@ def candidates(toy_city, tmp_path_factory):
 
 
 def test_skipped_steps_are_counted_on(toy_city, tmp_path, monkeypatch):
-    plain, much = dakd_jax.train._rate, {"segmenter": np.float32(np.inf)}
-    monkeypatch.setattr(
-        dakd_jax.train, "_rate", lambda rates, step: plain(rates, step).replace(**much if step % 2 else {})
-    )
+    plain, much = loop._rate, {"segmenter": np.float32(np.inf)}
+    monkeypatch.setattr(loop, "_rate", lambda rates, step: plain(rates, step) | (much if step % 2 else {}))
     changes = {"train.on_nonfinite": "skip", "train.max_skipped": 3, "train.eval_every": 0}
     chosen = tiny_runs.config(toy_city, goal=("source_only",), **changes)
     tiny_runs.run(chosen, tmp_path / "whole")

@@ -60,7 +60,7 @@ def flip(path):
 def edit_of(path, **changes):
     """Makes kept arrays those of something else."""
     of, arrays = kept_arrays.read(path)
-    kept_arrays.keep(path, of | changes, arrays)
+    kept_arrays.Kept(path, of | changes).write(arrays)
 
 
 CONFUSION = np.eye(3, dtype=np.int64)
@@ -81,7 +81,7 @@ def earlier(folder, **changes):
 def matrix_of(folder, **changes):
     """Counts of --mode=protocols."""
     of = {"network": json.loads((folder / "record.json").read_text())["hash"], "protocols": {"mirror": {}}}
-    kept_arrays.keep(folder / "protocols-0.npz", of, {"confusion/mirror": CONFUSION})
+    kept_arrays.Kept(folder / "protocols-0.npz", of).write({"confusion/mirror": CONFUSION})
     told = {"hash": of["network"], "scores": {"mirror": metrics.scores(CONFUSION).as_dict()}}
     (folder / "protocols-0.json").write_text(json.dumps(told | changes))
 
@@ -142,12 +142,12 @@ DAMAGES = {
     ),
     "checkpoint 4: about.json is missing": lambda folder: (folder / "checkpoints" / "4" / "about.json").unlink(),
     "protocols-0.npz is damaged": lambda folder: (folder / "protocols-0.npz").write_bytes(b"PK"),
-    "protocols-0.npz is of another stage": lambda folder: kept_arrays.keep(
-        folder / "protocols-0.npz", {"network": "0" * 64, "protocols": {}}, {}
-    ),
-    "protocols-0.json is not whole": lambda folder: kept_arrays.keep(
-        folder / "protocols-0.npz", {"network": folder.name, "protocols": {}}, {}
-    ),
+    "protocols-0.npz is of another stage": lambda folder: kept_arrays.Kept(
+        folder / "protocols-0.npz", {"network": "0" * 64, "protocols": {}}
+    ).write({}),
+    "protocols-0.json is not whole": lambda folder: kept_arrays.Kept(
+        folder / "protocols-0.npz", {"network": folder.name, "protocols": {}}
+    ).write({}),
     "protocols-0.json does not hold the scores of its confusion matrix under mirror": lambda folder: matrix_of(
         folder, scores={}
     ),

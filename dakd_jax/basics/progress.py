@@ -106,6 +106,7 @@ class StageProgress:
     def __init__(self, console: Console, title: str, total: int, start: int = 0, unit: str = "step"):
         self._console, self._title, self._total, self._unit = console, title, total, unit
         self._first, self._began, self._said = start, time.monotonic(), time.monotonic()
+        self._done = start
         self._bar = None
         if console.is_terminal:
             self._bar = _Bar(console=console)
@@ -120,8 +121,13 @@ class StageProgress:
         if self._bar:
             self._bar.stop()
 
+    def advance(self, units: int) -> None:
+        """Says that so many more are done."""
+        self.update(self._done + units)
+
     def update(self, done: int, note: str = "") -> None:
         """Says that `done` of the total are done."""
+        self._done = done
         if self._bar:
             self._bar.update(self._task, completed=done, note=note)
             return

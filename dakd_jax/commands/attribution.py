@@ -9,7 +9,7 @@ from dakd_jax.commands.kit import workdirs
 
 def run(context: Context) -> None:
     """Counts, prints the tables, writes the report."""
-    from dakd_jax.studies.attribution import attribution_page, collection, store
+    from dakd_jax.studies.attribution import attribution_page, collection, kept_attribution
     from dakd_jax.studies.experiment import results
     from dakd_jax.studies.kit import more_pages, stamp
 
@@ -20,8 +20,8 @@ def run(context: Context) -> None:
     with workdirs.working_in(workdir):
         experiment = workdirs.planned(context)
         collector = collection.Collector(experiment)
-        identity = store.identity(experiment)
-        found, new = store.ensure(folder, identity, collector.collect)
+        identity = kept_attribution.identity(experiment)
+        found, new = kept_attribution.ensure(folder, identity, collector.collect)
         page, of = folder / "index.html", results.identity(experiment) | {"attribution": identity}
         if new or not stamp.is_of(page, of):
             with stamp.writing(page, of):

@@ -7,8 +7,9 @@ import pathlib
 import numpy as np
 from rich.console import Console
 
-from dakd_jax.basics import kept_arrays, records
+from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
@@ -54,22 +55,10 @@ class Evaluator:
 
     def score(self, title: str, model, variables: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion int64 [C, C], predictions of picture_names()) of a network, with a progress bar."""
-        total, done = len(self._feed.evaluation_names()), 0
+        total, keep = len(self._feed.evaluation_names()), frozenset(self.picture_names())
         with StageProgress(self._console, f"{title}: evaluation", total, unit="picture") as progress:
-
-            def count(pictures):
-                nonlocal done
-                done += pictures
-                progress.update(done)
-
-            return predict.evaluate(
-                model,
-                variables,
-                self.batches(),
-                self.rules,
-                keep=frozenset(self.picture_names()),
-                on_batch=count,
-            )
+            how = {"keep": keep, "on_batch": progress.advance}
+            return predict.evaluate(model, variables, self.batches(), self.rules, **how)
 
     @functools.cached_property
     def identity(self) -> dict:
@@ -84,56 +73,47 @@ class Evaluator:
             }
         )
 
-    def _of(self, planned) -> dict:
-        return self.identity | {"pictures": list(self.picture_names()), "network": planned.hash}
+    def _kept(self, planned) -> Kept:
+        of = self.identity | {"pictures": list(self.picture_names()), "network": planned.hash}
+        return Kept.named(planned.folder, f"evaluation-{self._config.eval.protocol}", of)
 
-    def _file(self, planned) -> pathlib.Path:
-        of = records.hash_json(self._of(planned))
-        return planned.folder / f"evaluation-{self._config.eval.protocol}-{of[:8]}.npz"
-
-    def _kept(self, planned) -> np.ndarray | None:
+    def _counted(self, kept: Kept) -> np.ndarray | None:
         """int64 [C, C] of a stage that is evaluated; its file is read through once, and again when it was written."""
-        path = self._file(planned)
         try:
-            status = path.stat()
+            status = kept.path.stat()
         except FileNotFoundError:
             return None
         state = (status.st_size, status.st_mtime_ns)
-        if self._read.get(path, (None,))[0] != state:
-            arrays = kept_arrays.kept(path, self._of(planned))
-            if arrays is None:
+        if self._read.get(kept.path, (None,))[0] != state:
+            if (arrays := kept.read()) is None:
                 return None
-            self._read[path] = state, arrays[CONFUSION]
-        return self._read[path][1]
+            self._read[kept.path] = state, arrays[CONFUSION]
+        return self._read[kept.path][1]
 
-    def _about(self, planned, confusion: np.ndarray) -> dict:
+    def _about(self, kept: Kept, confusion: np.ndarray) -> dict:
         """What the JSON file says, derived from the arrays."""
         return {
             "protocol": self._config.eval.protocol,
             "image_size": list(self.image_size),
-            "hash": planned.hash,
-            OF: self._of(planned),
+            "hash": kept.of["network"],
+            OF: kept.of,
             "scores": records.plain(metrics.scores(confusion).as_dict()),
         }
 
     def done(self, planned) -> bool:
         """Whether a stage is evaluated under these rules, and both files are whole."""
-        confusion = self._kept(planned)
-        told = records.read_json(self._file(planned).with_suffix(".json"))
-        return confusion is not None and told == self._about(planned, confusion)
+        confusion = self._counted(kept := self._kept(planned))
+        return confusion is not None and kept.tells(self._about(kept, confusion))
 
     def ensure(self, planned, model, variables) -> bool:
         """Evaluates a stage unless that is done; True when it had to. `variables` is called only then."""
-        if self.done(planned):
-            return False
-        confusion = self._kept(planned)
+        confusion = self._counted(kept := self._kept(planned))
         if missing := confusion is None:
             confusion, predictions = self.score(planned.stage.title, model, variables())
             self._log(planned, confusion, predictions)
             arrays = {f"{_PREDICTION}{name}": prediction for name, prediction in predictions.items()}
-            kept_arrays.keep(self._file(planned), self._of(planned), {CONFUSION: confusion, **arrays})
-        # A run that is killed before this line comes back to it.
-        records.write_json(self._file(planned).with_suffix(".json"), self._about(planned, confusion))
+            kept.write({CONFUSION: confusion, **arrays})
+        kept.tell(self._about(kept, confusion))
         return missing
 
     def _log(self, planned, confusion, predictions) -> None:
@@ -151,22 +131,21 @@ class Evaluator:
         Raises:
           UserError: the file is not there, or damaged since.
         """
-        if (confusion := self._kept(planned)) is None:
-            raise self._lost(planned)
+        if (confusion := self._counted(kept := self._kept(planned))) is None:
+            raise _lost(kept)
         return confusion.copy()
 
     def stored(self, planned) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion, predictions) of an evaluated stage; raises as `confusion`."""
-        if (arrays := kept_arrays.kept(self._file(planned), self._of(planned))) is None:
-            raise self._lost(planned)
+        if (arrays := (kept := self._kept(planned)).read()) is None:
+            raise _lost(kept)
         confusion = arrays.pop(CONFUSION)
         return confusion, {name.removeprefix(_PREDICTION): array for name, array in arrays.items()}
-
-    def _lost(self, planned) -> UserError:
-        return UserError(
-            f"{self._file(planned)} is not there or damaged: the command that trains this stage makes it anew"
-        )
 
     def reference_pictures(self) -> list[tuple]:
         """(name, image, label) of picture_names()."""
         return self._feed.pictures(self.picture_names(), image_size=self.image_size)
+
+
+def _lost(kept: Kept) -> UserError:
+    return UserError(f"{kept.path} is not there or damaged: the command that trains this stage makes it anew")

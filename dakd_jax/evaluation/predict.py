@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,8 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import metrics
 from dakd_jax.models import resizing
 from dakd_jax.models.segmenter import Heads, Segmenter, forward, log_probabilities
+
+Networks = Mapping[str, tuple[Segmenter, dict]]  # name to the network and its weights
 
 # Raise it when the code changes the numbers of an unchanged protocol, here or in protocols/, or what the classes are:
 # all that is kept of evaluations is then made anew.
@@ -35,6 +39,11 @@ class Protocol:
     image_size: tuple[int, int] | None = None
     label_size: tuple[int, int] | None = None
     statistics: str = "running"
+
+    @property
+    def how(self) -> dict[str, str]:
+        """Arguments of `predict`."""
+        return {"normaliser": self.normaliser, "statistics": self.statistics}
 
 
 PROTOCOLS = {
@@ -99,43 +108,67 @@ def predict(
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes",))
-def _count(labels, predictions, mask, *, num_classes):
-    return metrics.confusion_matrix(labels, predictions, num_classes=num_classes, mask=mask)
+def _count_each(labels, predictions, *, num_classes):
+    """int32 [B, C, C] of labels and predictions [B, H, W]."""
+
+    def count(label, prediction):
+        return metrics.confusion_matrix(label[None], prediction[None], num_classes=num_classes)
+
+    return jax.vmap(count)(labels, predictions)
 
 
-def evaluate(
-    model: Segmenter,
-    variables: dict,
+class PictureCounts(NamedTuple):
+    """What one pass counted of N pictures.
+
+    Attributes:
+      names: of the pictures, in order.
+      confusions: {network: int64 [N, C, C] indexed [picture, label, prediction]}.
+      kept: {picture: {network: uint8 [H, W]}} of the pictures that were asked for.
+    """
+
+    names: tuple[str, ...]
+    confusions: dict[str, np.ndarray]
+    kept: dict[str, dict[str, np.ndarray]]
+
+
+def count_pictures(
+    networks: Networks,
     batches: Iterable[dict],
     rules: Protocol,
     *,
     keep: frozenset[str] = frozenset(),
     on_batch: Callable[[int], None] = lambda pictures: None,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One pass over `batches` (image, label, mask, names), each picture counted once.
+) -> PictureCounts:
+    """One pass over `batches` (image, label, mask, names) with all networks, each picture counted by itself.
 
     Args:
-      keep: names of the pictures whose predictions are returned.
+      keep: names of the pictures whose predictions are kept.
       on_batch: told the number of pictures of each batch; what it raises ends the pass.
+    """
+    networks = {name: (model, jax.device_put(variables)) for name, (model, variables) in networks.items()}
+    counted = {
+        name: [np.zeros((0, model.num_classes, model.num_classes), np.int64)] for name, (model, _) in networks.items()
+    }
+    names, kept = [], {}
+    for batch in batches:
+        labels, mask = batch["label"], np.asarray(batch["mask"])
+        for network, (model, variables) in networks.items():
+            found = predict(variables, batch["image"], model=model, size=labels.shape[1:], **rules.how)
+            counted[network].append(np.asarray(_count_each(labels, found, num_classes=model.num_classes))[mask])
+            for i, name in enumerate(batch["names"]):
+                if name in keep:
+                    kept.setdefault(name, {})[network] = np.asarray(found[i])
+        names += itertools.compress(batch["names"], mask)
+        on_batch(int(np.sum(mask)))
+    confusions = {network: np.concatenate(parts).astype(np.int64) for network, parts in counted.items()}
+    return PictureCounts(tuple(names), confusions, kept)
+
+
+def evaluate(model: Segmenter, variables: dict, batches, rules: Protocol, **how) -> tuple[np.ndarray, dict]:
+    """One pass over `batches` with one network; arguments as `count_pictures`.
 
     Returns:
-      (confusion int64 [C, C] indexed [label, prediction], {name: uint8 [H, W]}).
+      (confusion int64 [C, C] indexed [label, prediction], {name: uint8 [H, W]} of the pictures to keep).
     """
-    confusion = np.zeros((model.num_classes, model.num_classes), np.int64)
-    kept = {}
-    for batch in batches:
-        labels = batch["label"]
-        predictions = predict(
-            variables,
-            batch["image"],
-            model=model,
-            size=labels.shape[1:],
-            normaliser=rules.normaliser,
-            statistics=rules.statistics,
-        )
-        confusion += np.asarray(_count(labels, predictions, batch["mask"], num_classes=model.num_classes), np.int64)
-        for i, name in enumerate(batch["names"]):
-            if name in keep:
-                kept[name] = np.asarray(predictions[i])
-        on_batch(int(np.sum(batch["mask"])))
-    return confusion, kept
+    found = count_pictures({"": (model, variables)}, batches, rules, **how)
+    return found.confusions[""].sum(axis=0), {name: maps[""] for name, maps in found.kept.items()}

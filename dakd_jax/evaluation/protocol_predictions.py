@@ -60,14 +60,8 @@ class Predictor:
         by_picture = [self._averaged(model, variables, batch, i) for i in range(count)]
         for name, row in self.rows.items():
             if isinstance(row.rules, predict.Protocol):
-                found = predict.predict(
-                    variables,
-                    batch["views"][self._view(row.rules)],
-                    model=model,
-                    size=native if row.label_size is None else row.label_size[::-1],
-                    normaliser=row.rules.normaliser,
-                    statistics=row.rules.statistics,
-                )
+                images, size = batch["views"][self._view(row.rules)], row.label_size and row.label_size[::-1]
+                found = predict.predict(variables, images, model=model, size=size or native, **row.rules.how)
                 yield name, list(np.asarray(found)[:count])
             else:
                 yield name, [classes[name] for classes in by_picture]

@@ -79,14 +79,13 @@ class Submission:
         batches = self._feed.picture_batches(
             self._pictures, views=self._predictor.views, batch_size=self._config.eval.batch_size, skip=there
         )
-        done, title = len(there), f"{network.title}: label files"
-        with StageProgress(self._console, title, len(self.names), start=done, unit="picture") as progress:
+        title, of_all = f"{network.title}: label files", {"total": len(self.names), "start": len(there)}
+        with StageProgress(self._console, title, **of_all, unit="picture") as progress:
             for batch in batches:
                 ((_, predictions),) = self._predictor.predictions(network.model, variables, batch)
                 for name, classes in zip(batch["names"], predictions, strict=True):
                     atomic_files.write_bytes(self._file(name), png(label_ids[classes]))
-                done += len(batch["names"])
-                progress.update(done)
+                progress.advance(len(batch["names"]))
 
     def _about(self) -> dict:
         # Only where it departs: folders that earlier releases began are gone on with.

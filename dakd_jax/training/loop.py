@@ -117,51 +117,29 @@ def _best(job, checkpoints, *about_to_be_saved):
 
 
 def _first_state(job):
-    settings = job.settings
-    state = train_state.create(
-        job.segmenter,
-        job.adaptation,
-        job.terms,
-        optimizer=settings.optimizer,
-    )
+    state = train_state.create(job.segmenter, job.adaptation, job.terms, optimizer=job.settings.optimizer)
     # The step donates its state: it must not eat the weights that other stages start from.
     return jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
 
 
-def _step(job, state, batch, rate):
+def _bound(job, step):
+    """train_step or its `lower`, bound to all of a job: of (state, batch, learning rates)."""
     settings = job.settings
-    return train_step(
-        state,
-        job.teacher,
-        batch,
-        settings.weights,
-        rate,
-        models=settings.models,
-        options=settings.options,
-        optimizer=settings.optimizer,
-    )
+    fixed = {"models": settings.models, "options": settings.options, "optimizer": settings.optimizer}
+    return lambda state, batch, rate: step(state, job.teacher, batch, settings.weights, rate, **fixed)
 
 
 def _memory_plan(job):
     """Bytes that a step needs, by name."""
-    settings, batch = job.settings, next(job.batches(0))
+    batch = next(job.batches(0))
     state = jax.eval_shape(lambda: _first_state(job))  # there is no room for another one
-    compiled = train_step.lower(
-        state,
-        job.teacher,
-        batch,
-        settings.weights,
-        _rate(_learning_rates(job), 0),
-        models=settings.models,
-        options=settings.options,
-        optimizer=settings.optimizer,
-    ).compile()
+    compiled = _bound(job, train_step.lower)(state, batch, _rate(_learning_rates(job), 0)).compile()
     return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=batch)
 
 
 def _steps_again(job, checkpoints) -> going_back.Steps:
     """The steps of the loop, for the way to a bad one."""
-    rates = _learning_rates(job)
+    rates, step = _learning_rates(job), _bound(job, train_step)
 
     def start():
         first = _first_state(job)
@@ -171,7 +149,7 @@ def _steps_again(job, checkpoints) -> going_back.Steps:
         start=start,
         watch=lambda: _watch(job, checkpoints),
         rate=lambda number: _rate(rates, number),
-        make=lambda state, batch, number: _step(job, state, batch, _rate(rates, number)),
+        make=lambda state, batch, number: step(state, batch, _rate(rates, number)),
     )
 
 
@@ -202,7 +180,7 @@ def _loop(job, state, checkpoints, log, console, stop):
     def say(line):
         console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
 
-    rates, wait, losses = _learning_rates(job), DataWait(), {}
+    make, rates, wait, losses = _bound(job, train_step), _learning_rates(job), DataWait(), {}
     watch = _watch(job, checkpoints)
     rows = TrainingLog(
         log,
@@ -233,7 +211,7 @@ def _loop(job, state, checkpoints, log, console, stop):
                 checkpoints.best = _best(job, checkpoints)
         for step in range(first, settings.steps):
             rate = _rate(rates, step)
-            state, losses = _step(job, state, wait.next(batches, next(iter(losses.values()), None)), rate)
+            state, losses = make(state, wait.next(batches, next(iter(losses.values()), None)), rate)
             done = step + 1
             watch.add(done, losses.pop(FINITE), losses)
             last = done == settings.steps

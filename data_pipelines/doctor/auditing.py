@@ -114,11 +114,11 @@ def look(audited: AuditedSplit, before: Sequence[AuditedSplit]) -> dict[str, Out
     return outcomes | {checks.DUPLICATES: checks.duplicates.check(audited, before)}
 
 
-def sampled(examples: Sequence[Example], number: int | None, seed: int = 0) -> list[tuple[Example, bool]]:
-    """Each example with whether it is one of a seeded sample of `number`; None takes all."""
+def sampled(examples: Sequence[Example], number: int | None) -> list[tuple[Example, bool]]:
+    """Each example with whether it is one of a sample of `number`, always the same; None takes all."""
     if number is None or number >= len(examples):
         return [(example, True) for example in examples]
-    chosen = set(random.Random(seed).sample(range(len(examples)), number))
+    chosen = set(random.Random(0).sample(range(len(examples)), number))
     return [(example, index in chosen) for index, example in enumerate(examples)]
 
 

@@ -143,7 +143,7 @@ def _target_stream(data: Any, domains: Domains, seed: int, cache: PictureCache, 
 
 
 def eval_batches(
-    split: Split | None,
+    split: Split,
     *,
     image_size: tuple[int, int],
     batch_size: int,
@@ -193,10 +193,8 @@ def eval_batches(
     return loaders.map_ahead(make_batch, _plan(reader, batch_size), num_threads=1, ahead=1)
 
 
-def usable(split: Split | None, *, labelled: bool) -> Split:
+def usable(split: Split, *, labelled: bool) -> Split:
     """Returns the split, or raises the reason why it cannot be used."""
-    if split is None:
-        raise DataError("this run was opened without that split; open the domains with what the stage needs")
     if split.problem:
         raise DataError(split.problem)
     if labelled and any(example.label is None for example in split.examples):

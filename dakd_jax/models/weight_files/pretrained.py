@@ -215,7 +215,7 @@ def load_segmenter(
         published.unused,
         inside={TRUNK: HEADS},
     )
-    return _load(path, template, [segmenter, trunk], first_alone=whole, full_names=full_names, source=published.source)
+    return _load(path, template, [segmenter, trunk], full_names, first_alone=whole, source=published.source)
 
 
 def _names_of_trunk(segmenter: Network, published: Published) -> dict[str, str]:
@@ -225,13 +225,7 @@ def _names_of_trunk(segmenter: Network, published: Published) -> dict[str, str]:
 
 
 def _load(
-    path,
-    template: dict,
-    networks: list[Network],
-    *,
-    first_alone: bool,
-    full_names: Mapping[str, str] | None = None,
-    source: str = "",
+    path, template: dict, networks: list[Network], full_names: Mapping[str, str], *, first_alone: bool, source: str
 ) -> tuple[dict, str]:
     place = weight_files.place(path)
     with one_line(place.path):
@@ -256,12 +250,6 @@ def _load(
         return _filled(as_segmenter(part), tensors, template, name=str(place), source=source), part.network.kind
 
 
-def load_discriminator(path: str, params: dict) -> dict:
-    """Parameters of a discriminator from a file of weights."""
-    template = {"params": params}
-    return _load(path, template, [_network("discriminator", template)], first_alone=True)[0]["params"]
-
-
 def save_segmenter(path: str | pathlib.Path, variables: dict, published: Published = OURS) -> None:
     """Writes a .pth that torch.load(weights_only=True) reads, with the released code's names; or a .safetensors.
 
@@ -271,8 +259,3 @@ def save_segmenter(path: str | pathlib.Path, variables: dict, published: Publish
     state_dict |= published.beside(state_dict[f"{HEADS}1.bias"].shape[0])
     write = weight_files.write_safetensors if pathlib.Path(path).suffix == ".safetensors" else torch_files.write
     write(path, state_dict)
-
-
-def save_discriminator(path: str, params: dict) -> None:
-    """Writes a discriminator as a .pth."""
-    torch_files.write(path, to_state_dict({"params": params}))

@@ -158,9 +158,8 @@ class Collector:
 
     def _predict(self, name, variables, batch: "_Labelled"):
         model = self._settings(name).models.segmenter
-        how = {"normaliser": self._rules.normaliser, "statistics": self._rules.statistics}
         run = predict_with_confidence if name == TEACHER else predict.predict
-        return run(variables, batch.images, model=model, size=batch.labels[0].shape, **how)
+        return run(variables, batch.images, model=model, size=batch.labels[0].shape, **self._rules.how)
 
     def _count(self, over_training: dict[str, dict[int, dict]]):
         """One pass: (counts of the networks, confidence sums, counts over training, number of pictures)."""

@@ -25,6 +25,8 @@ MORE_PAGES = (
     MorePage("protocols", "protocols", "how much of a score is the way of scoring"),
 )
 
+# A report is made from evaluations, curves and figures that the commands of the other pages do not have. So it is
+# rendered with this part between two marks, for which all other text is escaped, and only the part is rendered again.
 _BEGIN, _END = "<!-- more pages -->", "<!-- end of more pages -->"
 
 
@@ -55,5 +57,7 @@ def update(report: Path) -> None:
     """Brings the part of a report up to date, where there is a whole report."""
     if report.exists() and (stages := stamp.stages(report)) is not None:
         text = report.read_text(encoding="utf-8")
-        part = more_pages(report, stages)
-        atomic_files.write_bytes(report, re.sub(f"{_BEGIN}.*?{_END}", lambda _: part, text, flags=re.DOTALL).encode())
+        before, _, rest = text.partition(_BEGIN)
+        _, end, after = rest.partition(_END)
+        if end:
+            atomic_files.write_bytes(report, (before + more_pages(report, stages) + after).encode())

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from dakd_jax.basics import kept_arrays, records
+from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.basics.progress import StageProgress
+from dakd_jax.evaluation import predict
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution.collection import roles
@@ -92,51 +94,45 @@ class Gallery:
         e = self._experiment
         return settings.segmenter(e.config[e.plan[name].stage.network], len(e.feed.class_names))
 
-    def _networks(self, names: Iterable[str]) -> predicting.Networks:
+    def _networks(self, names: Iterable[str]) -> predict.Networks:
         return {name: (self._model(name), self._experiment.variables(name)) for name in names}
 
     def _scores(self) -> PictureScores:
         e = self._experiment
-        keys = {name: self._of(name) for name in e.plan}
-        files = {
-            name: e.plan[name].folder / f"picture_scores-{records.hash_json(of)[:8]}.npz" for name, of in keys.items()
-        }
-        found = {name: kept_arrays.kept(files[name], of) for name, of in keys.items()}
+        kept = {name: Kept.named(e.plan[name].folder, "picture_scores", self._of(name)) for name in e.plan}
+        found = {name: scores.read() for name, scores in kept.items()}
         if missing := [name for name, arrays in found.items() if arrays is None]:
-            names, confusions = self._count(missing)
+            with StageProgress(
+                e.console, "Scores of each picture", len(e.feed.evaluation_names()), unit="picture"
+            ) as bar:
+                counts = predict.count_pictures(
+                    self._networks(missing), e.evaluator.batches(), self._rules, on_batch=bar.advance
+                )
             for name in missing:
                 # int32 holds what one picture has.
-                found[name] = {"names": np.array(names), "confusions": confusions[name].astype(np.int32)}
-                kept_arrays.keep(files[name], keys[name], found[name])
+                found[name] = {"names": np.array(counts.names), "confusions": counts.confusions[name].astype(np.int32)}
+                kept[name].write(found[name])
         names = tuple(map(str, found[self.case]["names"]))
         return PictureScores(names, {name: arrays["confusions"].astype(np.int64) for name, arrays in found.items()})
-
-    def _count(self, missing: Sequence[str]):
-        e, done = self._experiment, 0
-        with StageProgress(e.console, "Scores of each picture", len(e.feed.evaluation_names()), unit="picture") as bar:
-
-            def count(pictures):
-                nonlocal done
-                done += pictures
-                bar.update(done)
-
-            return predicting.score(self._networks(missing), e.evaluator.batches(), self._rules, on_batch=count)
 
     def pictures(self, names: Sequence[str], networks: Sequence[str]) -> list[Shown]:
         """Some pictures with what some networks predict; each is predicted once and kept."""
         e = self._experiment
         size, rules = e.evaluator.image_size, self._rules
         loaded = e.feed.pictures(names, image_size=size, label_size=rules.label_size, resample=rules.resample)
-        keys = {name: {"picture": name, "networks": {n: self._of(n) for n in networks}} for name in names}
-        files = {name: self._folder / f"{records.hash_json(of)[:16]}.npz" for name, of in keys.items()}
-        maps = {name: kept_arrays.kept(files[name], of) for name, of in keys.items()}
+        kept = {name: self._kept(name, networks) for name in names}
+        maps = {name: of_picture.read() for name, of_picture in kept.items()}
         if missing := [picture for picture in loaded if maps[picture[0]] is None]:
             batch_size = e.config.eval.batch_size
             for shown in predicting.predict_pictures(self._networks(networks), missing, rules, batch_size=batch_size):
                 maps[shown.name] = dict(shown.predictions)
-                kept_arrays.keep(files[shown.name], keys[shown.name], maps[shown.name])
-        self._used |= set(files.values())
+                kept[shown.name].write(maps[shown.name])
+        self._used |= {of_picture.path for of_picture in kept.values()}
         return [Shown(*picture, maps[picture[0]]) for picture in loaded]
+
+    def _kept(self, picture: str, networks: Sequence[str]) -> Kept:
+        of = {"picture": picture, "networks": {name: self._of(name) for name in networks}}
+        return Kept(self._folder / f"{records.hash_json(of)[:16]}.npz", of)
 
     def forget_the_rest(self) -> None:
         """Deletes predictions that were not asked for since this was made."""

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dakd_jax.basics import kept_arrays, records
+from dakd_jax.basics import records
+from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.evaluation.cityscapes_scores import Groups, InstanceCounts
 from dakd_jax.stages.networks import Network
 from dakd_jax.studies.protocols.matrix import Counted, Counts
@@ -29,51 +30,39 @@ class KeptCounts:
 
     def told(self, network: Network) -> pathlib.Path:
         """The JSON file, for people: derived from the counts."""
-        return network.folder / f"{self._name}.json"
+        return self._finished(network).beside
 
-    def _file(self, network: Network) -> pathlib.Path:
-        return network.folder / f"{self._name}.npz"
+    def _finished(self, network: Network) -> Kept:
+        return Kept(network.folder / f"{self._name}.npz", self._rules | {"network": network.hash})
 
-    def _begun_file(self, network: Network) -> pathlib.Path:
-        return network.folder / f"unfinished-{self._name}.npz"
-
-    def _of(self, network: Network) -> dict:
-        return self._rules | {"network": network.hash}
-
-    def _of_begun(self, network: Network) -> dict:
-        return self._of(network) | {"batch_size": self._batch_size}
+    def _begun(self, network: Network) -> Kept:
+        of = self._finished(network).of | {"batch_size": self._batch_size}
+        return Kept(network.folder / f"unfinished-{self._name}.npz", of)
 
     def finished(self, network: Network) -> dict[str, Counts] | None:
         """{protocol: Counts}; None where it is not counted."""
-        arrays = kept_arrays.kept(self._file(network), self._of(network))
+        arrays = self._finished(network).read()
         return None if arrays is None else self._counts(arrays)
 
     def begun(self, network: Network) -> Counted | None:
         """What a pass had counted when it was stopped; None where there was none."""
-        arrays = kept_arrays.kept(self._begun_file(network), self._of_begun(network))
+        arrays = self._begun(network).read()
         return None if arrays is None else Counted(int(arrays[_PICTURES]), self._counts(arrays))
 
     def keep_begun(self, network: Network, found: Counted) -> None:
         """Of a pass that is under way."""
-        arrays = _arrays(found.protocols) | {_PICTURES: np.array(found.pictures)}
-        kept_arrays.keep(self._begun_file(network), self._of_begun(network), arrays)
+        self._begun(network).write(_arrays(found.protocols) | {_PICTURES: np.array(found.pictures)})
 
     def keep(self, network: Network, counts: dict[str, Counts], cost: Mapping) -> None:
         """Of a pass that came to its end; `cost` see cost.Meter."""
-        kept_arrays.keep(self._file(network), self._of(network), _arrays(counts))
-        records.write_json(self.told(network), self._telling(network, counts) | dict(cost))
-        self._begun_file(network).unlink(missing_ok=True)
+        self._finished(network).write(_arrays(counts))
+        self.mend(network, counts, **cost)
 
-    def mend(self, network: Network, counts: dict[str, Counts]) -> None:
+    def mend(self, network: Network, counts: dict[str, Counts], **cost) -> None:
         """Does what `keep` left when it was killed after the counts."""
-        telling, there = self._telling(network, counts), records.read_json(self.told(network)) or {}
-        if {key: there.get(key) for key in telling} != telling:
-            records.write_json(self.told(network), telling)
-        self._begun_file(network).unlink(missing_ok=True)
-
-    def _telling(self, network: Network, counts: dict[str, Counts]) -> dict:
         scores = {name: of_one.as_json(self._groups) for name, of_one in counts.items()}
-        return {"hash": network.hash, "scores": scores}
+        self._finished(network).tell({"hash": network.hash, "scores": scores, **cost})
+        self._begun(network).path.unlink(missing_ok=True)
 
     def _counts(self, arrays: dict[str, np.ndarray]) -> dict[str, Counts]:
         """The inverse of _arrays."""

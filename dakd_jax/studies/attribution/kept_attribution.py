@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dakd_jax.basics import kept_arrays, records
+from dakd_jax.basics import records
+from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import stage_identity, weights
 from dakd_jax.studies.attribution import Alignment, Attribution, NetworkCounts, collection
@@ -52,11 +53,11 @@ def ensure(folder: pathlib.Path, of: dict, collect: Callable[[], Attribution]) -
     Returns:
       it, and whether `collect` was called.
     """
-    path = folder / f"attribution-{records.hash_json(of)[:10]}.npz"
-    if (arrays := kept_arrays.kept(path, of)) is not None:
+    kept = Kept.named(folder, "attribution", of, digits=10)
+    if (arrays := kept.read()) is not None:
         return _from_arrays(arrays), False
     found = collect()
-    kept_arrays.keep(path, of, _to_arrays(found))
+    kept.write(_to_arrays(found))
     return found, True
 
 
