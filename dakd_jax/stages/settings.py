@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice, predict
+from dakd_jax.evaluation.checkpoint_choice import ChoiceSettings
+from dakd_jax.evaluation.evaluation_store import EvaluationSettings
 from dakd_jax.models import preprocessing
 from dakd_jax.models.backbones import BACKBONES, Backbone, Outline, outlines
 from dakd_jax.models.discriminator import MIN_SIZE
@@ -226,6 +228,18 @@ def loop_settings(config: ConfigDict) -> LoopSettings:
         max_skipped=train.max_skipped,
         protocol=predict.protocol(config.eval.protocol),
     )
+
+
+def choice_settings(config: ConfigDict) -> ChoiceSettings:
+    """How a stage's checkpoint is chosen under a checked config."""
+    train = config.train
+    return ChoiceSettings(train.select, train.eval_every, train.select_pictures, config.eval.batch_size)
+
+
+def evaluation_settings(config: ConfigDict) -> EvaluationSettings:
+    """How networks are evaluated under a config."""
+    size = tuple(config.data.target_size)
+    return EvaluationSettings(config.eval.protocol, config.eval.batch_size, config.eval.pictures, size)
 
 
 def _active_terms(config: ConfigDict, stage: paradigms.Stage) -> tuple[ActiveTerm, ...]:

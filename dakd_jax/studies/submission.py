@@ -7,6 +7,7 @@ import re
 import zipfile
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
@@ -38,7 +39,9 @@ class Submission:
       DataError: the split is not there.
     """
 
-    def __init__(self, config, feed: TrainingData, network: Network, folder: pathlib.Path, console: Console):
+    def __init__(
+        self, config: ConfigDict, feed: TrainingData, network: Network, folder: pathlib.Path, console: Console
+    ):
         if config.eval.split not in SPLITS:
             raise UserError(f"config.eval.split={config.eval.split!r}: expected 'val' or 'test'")
         self._row = _row(config)
@@ -134,7 +137,7 @@ class Submission:
         return path
 
 
-def _row(config) -> protocols.Row:
+def _row(config: ConfigDict) -> protocols.Row:
     """The protocol that predicts, at native size whatever size it compares at; UserError of an unknown one."""
     known = protocols.matrix(config.eval.scales)
     name = config.eval.submit_protocol or config.eval.protocol
