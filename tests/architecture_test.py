@@ -1,5 +1,6 @@
 """The rooms: imports go downward only, none holds too much, each half knows what it may (docs/ARCHITECTURE.md)."""
 
+import ast
 import json
 
 import pytest
@@ -57,3 +58,29 @@ def test_the_halves_do_not_know_each_other(half):
 def test_the_picture_of_the_rooms_is_of_todays_imports():
     drawn = json.loads(Image.open(PROJECT / "docs/rooms.png").text["Rooms"])
     assert drawn == picture(), "draw it anew: python docs/draw_rooms.py"
+
+
+def test_each_room_below_stages_gets_its_own_part_of_the_config():
+    """objectives/options.py knows the fields that plugs bring, basics/records.py writes a config down."""
+    below = FLOORS["dakd_jax"][FLOORS["dakd_jax"].index("stages") + 1 :]
+    takes = {
+        module
+        for module, path in MODULES.items()
+        if module.split(".")[0] == "dakd_jax" and module.split(".")[1:2] and module.split(".")[1] in below
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.arg) and node.arg == "config"
+    }
+    assert takes == {"dakd_jax.objectives.options", "dakd_jax.basics.records"}
+
+
+def test_a_whole_config_says_what_it_is():
+    untyped = [
+        f"{module}:{node.lineno}"
+        for module, path in MODULES.items()
+        if module.split(".")[0] == "dakd_jax"
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in (*function.args.args, *function.args.kwonlyargs)
+        if node.arg == "config" and node.annotation is None
+    ]
+    assert not untyped

@@ -33,6 +33,23 @@ TEMPERATURE = 0.05  # of the density (Saito et al., section 3.2)
 
 
 @dataclasses.dataclass(frozen=True)
+class ChoiceSettings:
+    """What the candidates are and how one is chosen.
+
+    Attributes:
+      by: one of CHOICES.
+      every: steps between two candidates, 0: there are none.
+      pictures: of each domain, that a candidate is scored on.
+      batch_size: pictures in a batch.
+    """
+
+    by: str
+    every: int
+    pictures: int
+    batch_size: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Selection:
     """How the candidates of a stage are scored.
 
@@ -65,7 +82,7 @@ class Selection:
         return values | {SCORE: (source + found[self.by]) / 2}
 
 
-def rule(config, stage: paradigms.Stage, steps: int, feed: TrainingData) -> dict | None:
+def rule(chosen: ChoiceSettings, stage: paradigms.Stage, steps: int, feed: TrainingData) -> dict | None:
     """By what a stage's weights are chosen, as plain data; None where there is no choice and the last ones count.
 
     Stages that learn from labels of the target have no use for it, and a single candidate needs none.
@@ -74,17 +91,16 @@ def rule(config, stage: paradigms.Stage, steps: int, feed: TrainingData) -> dict
       steps: of the stage.
       feed: the data.
     """
-    every, by = config.train.eval_every, config.train.select
-    if by == LAST or not 0 < every < steps or stage.labelled != "source":
+    by = chosen.by
+    if by == LAST or not 0 < chosen.every < steps or stage.labelled != "source":
         return None
-    pictures = config.train.select_pictures
     return {
         "by": by if stage.adapt and by != SOURCE else "source_miou",
         "source": feed.source_split,
-        "every": every,
-        "pictures": pictures,
-        "batch_size": config.eval.batch_size,
-        "data": feed.selection_fingerprint(pictures),
+        "every": chosen.every,
+        "pictures": chosen.pictures,
+        "batch_size": chosen.batch_size,
+        "data": feed.selection_fingerprint(chosen.pictures),
     }
 
 

@@ -1,5 +1,7 @@
 """From finished stages to the report's input."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import rich.table
 
@@ -8,7 +10,6 @@ from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.checkpoint_choice import SOURCE
 from dakd_jax.evaluation.logs import METRICS, read_rows
 from dakd_jax.models.weight_files import pretrained
-from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.weights import start_text
 from dakd_jax.studies.kit import paper_numbers
 from dakd_jax.studies.kit.result_types import Experiment, Picture, StageResult
@@ -116,10 +117,10 @@ def one_line(confusion) -> str:
     )
 
 
-def single_table(config, feed: TrainingData, confusion):
+def single_table(protocol: str, class_names: Sequence[str], confusion: np.ndarray) -> rich.table.Table:
     """A rich table of the classes of one network."""
     scores = metrics.scores(confusion)
-    table = rich.table.Table("class", "IoU %", title=f"Target val, protocol '{config.eval.protocol}'")
-    for name, iou in zip(feed.class_names, scores.iou, strict=True):
+    table = rich.table.Table("class", "IoU %", title=f"Target val, protocol '{protocol}'")
+    for name, iou in zip(class_names, scores.iou, strict=True):
         table.add_row(name, "-" if np.isnan(iou) else f"{100 * iou:.2f}")
     return table

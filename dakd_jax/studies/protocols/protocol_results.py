@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from ml_collections import ConfigDict
+
 from dakd_jax.basics import records
 from dakd_jax.evaluation.protocols import SMALL, scaled
 from dakd_jax.objectives.training_data import TrainingData
@@ -11,7 +13,7 @@ from dakd_jax.studies.protocols.store import MatrixStore
 
 
 def study(
-    config, feed: TrainingData, store: MatrixStore, networks: Sequence[Network], name: str, command: str
+    config: ConfigDict, feed: TrainingData, store: MatrixStore, networks: Sequence[Network], name: str, command: str
 ) -> ProtocolStudy:
     """Everything that the page of counted networks shows.
 
@@ -33,7 +35,7 @@ def study(
     )
 
 
-def _notes(config, feed: TrainingData) -> list[str]:
+def _notes(config: ConfigDict, feed: TrainingData) -> list[str]:
     width, height = config.data.target_size
     sizes = ", ".join("{}x{}".format(*scaled((width, height), scale)) for scale in config.eval.scales)
     notes = [f"The training size is {width}x{height}; the scales make it {sizes}."]
