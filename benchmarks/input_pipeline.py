@@ -17,6 +17,7 @@ Flags: --pictures (of each domain), --seconds (of each measurement), --cores, --
 the made-up files).
 """
 
+import contextlib
 import functools
 import itertools
 import json
@@ -30,16 +31,17 @@ import threading
 import time
 
 import numpy as np
+import psutil  # of tensorflow-datasets
 from absl import flags
 from PIL import Image
 
 from benchmarks import rival_loaders
-from benchmarks.memory import PeakMemory
 from configs import base
 from data_pipelines.datasets import list_examples
 from data_pipelines.datasets.toy_streets import ToyCity, ensure
 from data_pipelines.doctor import command_line
-from data_pipelines.feeding.input_pipeline import open_domains, train_batches
+from data_pipelines.domains import open_domains
+from data_pipelines.feeding.input_pipeline import train_batches
 from data_pipelines.prepare import preparation
 
 NATIVE = {"gta5": (1914, 1052), "cityscapes": (2048, 1024)}
@@ -147,7 +149,7 @@ def _measure(values: flags.FlagValues) -> dict:
     cores, sizes, folder = int(values.cores[0]), SIZES[values.sizes], pathlib.Path(values.folder)
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
     make = _contender(values.measure, folder, sizes, cores)
-    with PeakMemory() as memory:
+    with _peak_memory() as memory:
         start = time.monotonic()
         batches = make(0)
         next(batches)
@@ -158,7 +160,7 @@ def _measure(values: flags.FlagValues) -> dict:
         seconds = time.monotonic() - start
     found = {
         "pairs_per_second": round(pairs / seconds, 2),
-        "peak_memory_mb": round(memory.peak_mb),
+        "peak_memory_mb": round(memory[-1]),
         "seconds_to_first_batch": round(first, 2),
     }
     if values.measure.startswith(("records", "files")):
@@ -183,6 +185,34 @@ def _contender(name: str, folder: pathlib.Path, sizes: dict, cores: int):
     if not all(("records" in note) == (kind == "records") for note in reads):
         raise RuntimeError(f"{name} would read something else: {reads}")
     return functools.partial(_from_step, data, domains)
+
+
+@contextlib.contextmanager
+def _peak_memory():
+    """Yields a list whose last value is, at the end, the largest PSS of this process and its children, MB."""
+    peak, ended = [0.0], threading.Event()
+
+    def watch():
+        while True:
+            peak.append(max(peak[-1], _pss_mb()))
+            if ended.wait(0.1):
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _pss_mb() -> float:
+    this, total = psutil.Process(), 0
+    for process in (this, *this.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            total += process.memory_full_info().pss
+    return total / 1e6
 
 
 def _from_step(data, domains, step: int):

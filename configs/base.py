@@ -1,7 +1,7 @@
 """Every default of dakd_jax, once.
 
 Any field can be overridden on the command line: --config.optim.learning_rate=1e-3. A config file may be given a
-preset after a colon, --config=configs/bdd_case_a.py:released_code, see `PRESETS`.
+preset after a colon, --config=configs/bdd_case_a.py:released_code, see `PRESETS`; benchmark.py takes more words there.
 """
 
 from ml_collections import ConfigDict

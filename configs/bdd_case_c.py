@@ -1,16 +1,5 @@
-"""BDD100K to Cityscapes: case (c), distilled on source and target.
+"""BDD100K to Cityscapes: case (c), distilled on source and target: see configs/benchmark.py."""
 
-Paper: no number known to us.
-Cost: the teacher's 100k steps and 50k student steps on one GPU of 11 GB, less what is finished already.
-Command: python run.py --config=configs/bdd_case_c.py --config.data.root=DIR
-DIR holds cityscapes/ and bdd100k/.
-"""
+from configs.benchmark import experiment
 
-from configs import base
-
-
-def get_config(preset: str = ""):
-    config = base.get_config(preset)
-    config.goal = ("case_c",)
-    config.data.name = "bdd"
-    return config
+get_config = experiment("bdd", "case_c")

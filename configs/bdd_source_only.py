@@ -1,16 +1,5 @@
-"""BDD100K to Cityscapes: the student without adaptation.
+"""BDD100K to Cityscapes: the student without adaptation: see configs/benchmark.py."""
 
-Paper: no number known to us.
-Cost: 50k student steps on one GPU of 11 GB, less what is finished already.
-Command: python run.py --config=configs/bdd_source_only.py --config.data.root=DIR
-DIR holds cityscapes/ and bdd100k/.
-"""
+from configs.benchmark import experiment
 
-from configs import base
-
-
-def get_config(preset: str = ""):
-    config = base.get_config(preset)
-    config.goal = ("source_only",)
-    config.data.name = "bdd"
-    return config
+get_config = experiment("bdd", "source_only")

@@ -1,16 +1,5 @@
-"""GTA5 to Cityscapes: the undistilled student, DRN-D-22, adapted.
+"""GTA5 to Cityscapes: the undistilled student, DRN-D-22, adapted: see configs/benchmark.py."""
 
-Paper: no number known to us.
-Cost: 50k student steps on one GPU of 11 GB, less what is finished already.
-Command: python run.py --config=configs/gta5_student.py --config.data.root=DIR
-DIR holds cityscapes/ and gta5/.
-"""
+from configs.benchmark import experiment
 
-from configs import base
-
-
-def get_config(preset: str = ""):
-    config = base.get_config(preset)
-    config.goal = ("student",)
-    config.data.name = "gta5"
-    return config
+get_config = experiment("gta5", "student")

@@ -1,16 +1,5 @@
-"""GTA5 to Cityscapes: the teacher, DRN-D-38, adapted.
+"""GTA5 to Cityscapes: the teacher, DRN-D-38, adapted: see configs/benchmark.py."""
 
-Paper: no number known to us.
-Cost: the teacher's 100k steps on one GPU of 11 GB, less what is finished already.
-Command: python run.py --config=configs/gta5_teacher.py --config.data.root=DIR
-DIR holds cityscapes/ and gta5/.
-"""
+from configs.benchmark import experiment
 
-from configs import base
-
-
-def get_config(preset: str = ""):
-    config = base.get_config(preset)
-    config.goal = ("teacher",)
-    config.data.name = "gta5"
-    return config
+get_config = experiment("gta5", "teacher")

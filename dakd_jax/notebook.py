@@ -20,7 +20,6 @@ from dakd_jax.studies.kit.text_table import TextTable
 
 WIDTH = 760  # pixels of a figure
 _COLOURS = 256  # of a figure: a third of the bytes, and hardly seen
-_EXACT = 128  # of them: those of flat areas, so that classes and legends keep theirs
 _ASK_FOR_COLOURS = ("FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
 
 
@@ -111,23 +110,6 @@ def small_png(thing: Figure | np.ndarray | str | os.PathLike, width: int = WIDTH
         size = width, max(1, round(picture.height * width / picture.width))
         picture = picture.resize(size, PIL.Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    _with_few_colours(picture).save(stream, format="png", optimize=True)
+    few = picture.quantize(_COLOURS, PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
+    few.save(stream, format="png", optimize=True)
     return stream.getvalue()
-
-
-def _with_few_colours(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """An RGB picture in _COLOURS colours; those of the largest flat areas, classes and legends, stay exact."""
-    packed = np.asarray(picture).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    colours, places = np.unique(packed, return_inverse=True)
-    places = places.reshape(packed.shape)
-    inside = (places[1:, 1:] == places[:-1, 1:]) & (places[1:, 1:] == places[1:, :-1])
-    areas = np.bincount(places[1:, 1:][inside], minlength=len(colours))
-    exact = np.argsort(-areas, kind="stable")[:_EXACT]
-    others = picture.quantize(_COLOURS - _EXACT, dither=PIL.Image.Dither.NONE)
-    index_of = np.full(len(colours), -1)
-    index_of[exact] = len(others.getpalette()) // 3 + np.arange(len(exact))
-    indices = index_of[places]
-    found = PIL.Image.fromarray(np.where(indices < 0, np.asarray(others), indices).astype(np.uint8))
-    shades = np.stack([colours[exact] >> 16, colours[exact] >> 8 & 255, colours[exact] & 255], axis=1)
-    found.putpalette(others.getpalette() + shades.ravel().tolist())
-    return found

@@ -1,68 +1,19 @@
 """The rooms: imports go downward only, none holds too much, each half knows what it may (docs/ARCHITECTURE.md)."""
 
 import ast
-import pathlib
+import json
 from collections import defaultdict
 
 import pytest
+from PIL import Image
+from rooms import FLOORS, HALVES, IMPORTS, MODULES, PROJECT, arrows, picture
 
-PROJECT = pathlib.Path(__file__).resolve().parents[1]
-HALVES = ("dakd_jax", "data_pipelines")
-
-# From the roof down: a room imports from those below it alone.
-FLOORS = {
-    "dakd_jax": (
-        "__main__", "notebook", "commands", "studies", "stages", "training", "evaluation", "objectives", "models",
-        "basics",
-    ),
-    "data_pipelines": (
-        "tfds_builders", "prepare", "feeding", "doctor", "domains", "augmentation", "datasets", "reading", "pictures",
-        "basics",
-    ),
-}  # fmt: skip
 FORBIDDEN = {
     "dakd_jax": ("tensorflow", "tensorflow_datasets", "data_pipelines"),
     "data_pipelines": ("jax", "flax", "optax", "orbax", "dakd_jax"),
 }
 MOST = 10  # modules and packages in a package
 HOLD_MORE = ("commands", "backbones", "terms", "adaptation", "datasets", "checks")  # folders of plugs
-
-
-def module_of(path: pathlib.Path) -> str:
-    parts = path.relative_to(PROJECT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module_of(path): path for half in HALVES for path in (PROJECT / half).rglob("*.py")}
-
-
-def imported(path: pathlib.Path) -> set[str]:
-    """Full names of all that a file imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else node.module for name in names}
-    return found
-
-
-IMPORTS = {module: imported(path) for module, path in MODULES.items()}
-
-
-def arrows(package: str) -> dict[str, set[str]]:
-    """Which things directly in a package import which others of them."""
-    found = defaultdict(set)
-    for module, names in IMPORTS.items():
-        if not module.startswith(f"{package}."):
-            continue
-        of = module.removeprefix(f"{package}.").split(".")[0]
-        others = {n.removeprefix(f"{package}.").split(".")[0] for n in names if n.startswith(f"{package}.")}
-        found[of] |= others - {of}
-    return found
-
 
 PACKAGES = sorted(module for module, path in MODULES.items() if path.name == "__init__.py")
 
@@ -112,3 +63,34 @@ def test_a_class_name_stands_for_one_class():
             if isinstance(node, ast.ClassDef) and module.split(".")[0] == "dakd_jax":
                 found[node.name].append(module)
     assert not {name: modules for name, modules in found.items() if len(modules) > 1}
+
+
+def test_the_picture_of_the_rooms_is_of_todays_imports():
+    drawn = json.loads(Image.open(PROJECT / "docs/rooms.png").text["Rooms"])
+    assert drawn == picture(), "draw it anew: python docs/draw_rooms.py"
+
+
+def test_each_room_below_stages_gets_its_own_part_of_the_config():
+    """objectives/options.py knows the fields that plugs bring, basics/records.py writes a config down."""
+    below = FLOORS["dakd_jax"][FLOORS["dakd_jax"].index("stages") + 1 :]
+    takes = {
+        module
+        for module, path in MODULES.items()
+        if module.split(".")[0] == "dakd_jax" and module.split(".")[1:2] and module.split(".")[1] in below
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.arg) and node.arg == "config"
+    }
+    assert takes == {"dakd_jax.objectives.options", "dakd_jax.basics.records"}
+
+
+def test_a_whole_config_says_what_it_is():
+    untyped = [
+        f"{module}:{node.lineno}"
+        for module, path in MODULES.items()
+        if module.split(".")[0] == "dakd_jax"
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in (*function.args.args, *function.args.kwonlyargs)
+        if node.arg == "config" and node.annotation is None
+    ]
+    assert not untyped

@@ -8,7 +8,7 @@ import numpy as np
 from attribution_examples import NAMES, C, attribution
 from PIL import Image
 
-from dakd_jax.studies.attribution import attribution_figures, attribution_page, rates, store
+from dakd_jax.studies.attribution import attribution_figures, attribution_page, kept_attribution, rates
 from dakd_jax.studies.attribution import attribution_tables as tables
 
 ORDER = ["student", "teacher", "case_a", "case_d"]
@@ -191,7 +191,7 @@ def test_kept_attributions_are_read_only_while_whole_and_of_the_same(tmp_path):
     calls = []
 
     def ensure(of):
-        return store.ensure(tmp_path / "kept", of, lambda: calls.append(of) or found)
+        return kept_attribution.ensure(tmp_path / "kept", of, lambda: calls.append(of) or found)
 
     assert ensure(of) == (found, True)
     again, new = ensure(of)

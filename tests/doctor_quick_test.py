@@ -102,7 +102,7 @@ def test_labels_of_the_target_are_looked_at_where_they_are_used(root):
     tiny.save(first(root, "cityscapes/gtFine/train/*/*"), np.full((16, 24), 99, np.uint8))
     assert warnings(root) == []
     with pytest.raises(DataError, match="target train: .*values 99 are no Cityscapes label ids"):
-        audit(tiny.data_config(root, name="camvid"), need_target_labels=True)
+        audit(tiny.data_config(root, name="camvid"), target_labels=True)
 
 
 def looked_at(monkeypatch, config, domains):

@@ -4,8 +4,11 @@ import pytest
 import tiny_datasets as tiny
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.domains import open_domains
+from data_pipelines.domains import SplitListing, open_domains, opening
+from data_pipelines.feeding.feed import Feed
 from data_pipelines.feeding.input_pipeline import eval_batches, train_batches
+
+list_ = opening._list
 
 
 @pytest.fixture
@@ -58,22 +61,36 @@ def test_gta5_has_no_source_val_and_every_folder_can_be_named(root):
 def test_only_the_folders_that_are_needed_must_exist(root):
     config = tiny.data_config(root)
     (root / "bdd100k").rename(root / "elsewhere")
-    without_source = open_domains(config, need_source=False)
-    assert without_source.source_train is None and without_source.source_val is None
     with pytest.raises(DataError, match=r"bdd100k: no folder .*root/bdd100k; set --config.data.root .*bdd100k_dir"):
         open_domains(config)
-    with pytest.raises(DataError, match="opened without that split"):
-        train_batches(config, without_source, seed=0, start_step=0)
+    assert len(SplitListing(config).target_val) == 3
 
     (root / "elsewhere").rename(root / "bdd100k")
     (root / "cityscapes" / "leftImg8bit" / "train").rename(root / "away")
     with pytest.raises(DataError, match="cityscapes: no folder .*leftImg8bit/train; unpack"):
         open_domains(config)
-    without_target = open_domains(config, need_target=False)
-    assert next(train_batches(config, without_target, seed=0, start_step=0, with_target=False))
-    with pytest.raises(DataError, match="cityscapes: no folder .*leftImg8bit/train; unpack"):
-        train_batches(config, without_target, seed=0, start_step=0)
-    assert len(without_target.target_val) == 3
+    listing = SplitListing(config)
+    assert (len(listing.source_train), len(listing.target_val)) == (3, 3)
+
+
+def test_a_feed_lists_every_split_once(root, monkeypatch):
+    """However many of its questions are asked; the target's training pictures with and without their labels."""
+    tiny.write_cityscapes(root / "cityscapes")
+    config, listed = tiny.data_config(root), []
+    monkeypatch.setattr(opening, "_list", lambda *a, **k: listed.append((*a[2:], k.get("labelled"))) or list_(*a, **k))
+    feed = Feed(config)
+    for labelled in ("source", "target"):
+        feed.fingerprint(labelled, True)
+        feed.audit({labelled})
+        feed.licences(labelled, True)
+    assert not feed.evaluation_problem() and feed.evaluation_names() and feed.evaluation_fingerprint()
+    assert feed.selection_fingerprint(2) and list(feed.source_batches(count=1, batch_size=1))
+    expected = [("bdd100k", "train", None), ("bdd100k", "val", None), ("cityscapes", "val", None)]
+    expected += [("cityscapes", "train", labelled) for labelled in (False, True)]
+    assert sorted(listed, key=str) == sorted(expected, key=str)
+    one, other = open_domains(config), open_domains(config, target_labels=True)
+    assert (feed.domains.notes, feed.evaluation_fingerprint()) == (one.notes, one.fingerprint("target_val"))
+    assert feed.fingerprint("target", True) == other.fingerprint("target_train")
 
 
 def test_a_target_without_validation_labels_fails_only_when_it_is_scored(root):
@@ -87,9 +104,9 @@ def test_a_target_without_validation_labels_fails_only_when_it_is_scored(root):
 def test_target_labels_are_needed_for_the_upper_bound_only(root):
     config = tiny.data_config(root)
     with pytest.raises(DataError, match="has no label, expected .*_gtFine_labelIds.png"):
-        open_domains(config, need_target_labels=True)
+        open_domains(config, target_labels=True)
     tiny.write_cityscapes(root / "cityscapes")
-    domains = open_domains(config, need_target_labels=True)
+    domains = open_domains(config, target_labels=True)
     assert all(example.label for example in domains.target_train.examples)
 
 
@@ -101,18 +118,17 @@ def test_own_pictures_as_the_target(root):
     assert [example.name for example in domains.target_train.examples] == ["a.png", "b.jpg"]
     assert len(domains.target_val) == 3
     with pytest.raises(DataError, match="pictures without labels"):
-        open_domains(config, need_target_labels=True)
+        open_domains(config, target_labels=True)
 
 
 def test_without_any_cityscapes(root):
     (root / "cityscapes").rename(root / "away")
     tiny.save(root.parent / "mine" / "a.png", tiny.picture(5))
     own = open_domains(tiny.data_config(root, target_dir=str(root.parent / "mine")))
-    source_only = open_domains(tiny.data_config(root), need_target=False)
-    assert len(own.target_train) == 1 and len(source_only.source_train) == 3
-    for domains in (own, source_only):
+    assert len(own.target_train) == 1
+    for split in (own.target_val, SplitListing(tiny.data_config(root)).target_val):
         with pytest.raises(DataError, match=r"cityscapes: no folder .*root/cityscapes; set --config.data.root"):
-            eval_batches(domains.target_val, image_size=(8, 8), batch_size=2)
+            eval_batches(split, image_size=(8, 8), batch_size=2)
 
 
 def test_source_list_and_fingerprint(root):
@@ -133,7 +149,7 @@ def test_toy_city_is_made_once_then_read_like_the_others(tmp_path):
     for source in ("gta5", "bdd100k"):
         config = tiny.data_config(tmp_path / "toy", name="toy")
         config.toy.source = source
-        domains = open_domains(config, progress=lambda done, total: rendered.append(total))
+        domains = SplitListing(config, lambda done, total: rendered.append(total)).domains()
         assert describe(domains)[:3] == [
             (source, "train", 4),
             ("cityscapes", "train", 4),

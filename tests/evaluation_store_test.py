@@ -17,6 +17,7 @@ from dakd_jax.evaluation import metrics, predict
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.evaluation.logs import METRICS
 from dakd_jax.stages.experiment import Experiment
+from dakd_jax.stages.settings import evaluation_settings
 from dakd_jax.studies.attribution import kept_attribution
 from dakd_jax.studies.experiment import results
 from dakd_jax.studies.pictures.gallery import Gallery
@@ -52,7 +53,7 @@ def passes(monkeypatch):
 
 
 def evaluator(of=None, **changes):
-    return Evaluator(tiny_runs.config("", **changes), of or feed(), Console(file=io.StringIO()))
+    return Evaluator(evaluation_settings(tiny_runs.config("", **changes)), of or feed(), Console(file=io.StringIO()))
 
 
 def ensure(planned, of=None, **changes):

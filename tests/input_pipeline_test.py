@@ -11,7 +11,8 @@ import tiny_datasets as tiny
 
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.feeding.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.domains import open_domains
+from data_pipelines.feeding.input_pipeline import eval_batches, train_batches
 from data_pipelines.feeding.streams import PictureCache
 from data_pipelines.reading import loading
 from data_pipelines.reading.loading import LoadedExample
@@ -175,7 +176,7 @@ def test_without_target_and_on_target_labels(root):
 
     with pytest.raises(DataError, match="cityscapes train in .* was opened without labels; they are needed"):
         take(config, 1, source="target")
-    domains = open_domains(config, need_source=False, need_target_labels=True)
+    domains = open_domains(config, target_labels=True)
     batch = take(config, 1, domains=domains, source="target", with_target=True)[0]
     assert batch["source_image"].shape == batch["target_image"].shape == (2, 8, 16, 3)
     example = domains.target_train.examples[ExampleOrder(3, seed=3, stream=0).index(0)]
@@ -296,8 +297,6 @@ def test_evaluation_refuses_what_it_cannot_do(root):
     ]:
         with pytest.raises(DataError, match=message):
             eval_batches(domains.target_val, **good | wrong)
-    with pytest.raises(DataError, match="opened without that split"):
-        eval_batches(None, **good)
     with pytest.raises(DataError, match="was opened without labels"):
         eval_batches(domains.target_train, **good)
     label = domains.target_val.examples[0].label

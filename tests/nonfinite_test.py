@@ -19,6 +19,7 @@ from configs import base
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
 from dakd_jax.objectives import optimizers
+from dakd_jax.stages.settings import loop_settings
 from dakd_jax.studies.paper_tables import collect
 from dakd_jax.training import loop, train_step
 from dakd_jax.training.checkpointing import Checkpoints
@@ -63,10 +64,12 @@ class Stage:
         )  # fmt: skip
         return StageJob(
             title="Toy", stage="source_only", folder=self.folder, settings=settings,
+            loop=loop_settings(self.config),
             segmenter={"params": {"w": np.zeros(2, np.float32)}, "batch_stats": {}}, teacher=None,
             adaptation={}, terms={},
             batches=lambda first: ({"source_image": np.full(2, 2.0**k, np.float32)} for k in range(first, 99)),
-            eval_batches=None, selection=None, show=(), config=self.config, identity={}, palette=np.zeros((2, 3)),
+            eval_batches=None, selection=None, show=(), config=records.plain(self.config), identity={},
+            palette=np.zeros((2, 3)),
         )  # fmt: skip
 
     def train(self, **console):

@@ -126,7 +126,7 @@ def test_tfds_examples_of_a_test_split_are_upright(root):
     path = tag(root / "mine" / "1.png")
     for label, expected in ((None, np.rot90(tiny.picture(1), -1)), (root / "label.png", tiny.picture(1))):
         tiny.save(root / "label.png", tiny.train_id_label(0))
-        pair = pairs.Pair("cityscapes", "x", "x.png", path, label, label_spaces.TRAIN_IDS.name)
+        pair = pairs.ExampleFiles("cityscapes", "x", "x.png", path, label, label_spaces.TRAIN_IDS.name)
         made = pairs.make(pair).features["image"]
         (root / "made.png").write_bytes(made)
         np.testing.assert_array_equal(np.asarray(Image.open(root / "made.png")), expected)

@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from data_pipelines.basics import progress_line
 from data_pipelines.basics.errors import DataError
-from data_pipelines.feeding.input_pipeline import open_domains
+from data_pipelines.domains import open_domains
 from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.reading import prepared_records
 

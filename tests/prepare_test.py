@@ -15,8 +15,8 @@ from prepared_sets import gta5, prepare_pair, run, write_domains
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import list_examples
+from data_pipelines.domains import open_domains
 from data_pipelines.feeding.feed import Feed
-from data_pipelines.feeding.input_pipeline import open_domains
 from data_pipelines.prepare import preparation
 
 

@@ -7,7 +7,8 @@ from input_pipeline_test import AUGMENTED, assert_equal, take
 from prepared_sets import gta5, prepare_pair, run, write_domains
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.feeding.input_pipeline import eval_batches, open_domains
+from data_pipelines.domains import open_domains
+from data_pipelines.feeding.input_pipeline import eval_batches
 from data_pipelines.reading import prepared_records
 
 
@@ -80,7 +81,7 @@ def test_records_alone_are_enough_and_have_the_same_fingerprint(root, tmp_path):
     batches = list(eval_batches(open_domains(config).target_val, image_size=(16, 8), batch_size=2))
     assert sum(batch["mask"].sum() for batch in batches) == 3
     with pytest.raises(DataError, match="these records hold no labels"):
-        open_domains(config, need_target_labels=True)
+        open_domains(config, target_labels=True)
 
 
 def test_records_of_other_files_are_not_read(root, tmp_path):
@@ -100,7 +101,7 @@ def test_labels_of_the_target_may_come_later(root, tmp_path):
     prepare_pair(root)
     tiny.write_cityscapes(root / "cityscapes", count=4)
     files, records = both_ways(root, tmp_path)
-    supervised = [open_domains(c, need_target_labels=True) for c in (files, records)]
+    supervised = [open_domains(c, target_labels=True) for c in (files, records)]
     some, others = (take(c, 3, domains=d, source="target") for c, d in zip((files, records), supervised, strict=True))
     assert_equal(some, others)
 

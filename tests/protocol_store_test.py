@@ -16,6 +16,7 @@ from dakd_jax.basics import kept_arrays, records
 from dakd_jax.evaluation import predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.stages.networks import Network
+from dakd_jax.stages.settings import evaluation_settings
 from dakd_jax.studies.protocols.store import MatrixStore
 from dakd_jax.training.runtime.interruption import Stopped
 from data_pipelines.feeding.feed import Feed
@@ -83,7 +84,7 @@ def count(root, tmp_path, machine):
         chosen = protocol_examples.config(root, **changes)
         networks = [Network(name, name, folder / name, f"hash of {name}", None, lambda n=name: n) for name in names]
         machine.seen.clear()
-        store = MatrixStore(chosen, Feed(chosen.data), rows, console, clock=machine.clock)
+        store = MatrixStore(evaluation_settings(chosen), Feed(chosen.data), rows, console, clock=machine.clock)
         run.text = console.file.getvalue
         store.ensure(networks)
         assert not any(store._files._begun(network).path.exists() for network in networks)

@@ -16,6 +16,7 @@ from dakd_jax.evaluation.checkpoint_choice import Selection, best_step
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import run_folder, settings, weights
+from dakd_jax.stages.settings import choice_settings
 from dakd_jax.training import train_step
 from dakd_jax.training.checkpointing import Checkpoints
 from data_pipelines.feeding.feed import Feed
@@ -120,7 +121,7 @@ def test_where_there_is_no_choice(toy_city):
 
     def rule(name, **changes):
         config = tiny_runs.config(toy_city, **{"train.select": "consistency", **changes})
-        return checkpoint_choice.rule(config, paradigms.STAGES[name], 6, feed)
+        return checkpoint_choice.rule(choice_settings(config), paradigms.STAGES[name], 6, feed)
 
     assert rule("student")["by"] == "consistency" and rule("student")["source"] == "train"  # the game has no val
     assert rule("source_only")["by"] == "source_miou"

@@ -18,7 +18,7 @@ from data_pipelines import datasets
 from data_pipelines.basics.errors import DataError, MissingLabels
 from data_pipelines.reading import label_spaces, loading
 from data_pipelines.tfds_builders.archives import open_archives
-from data_pipelines.tfds_builders.pairs import Pair
+from data_pipelines.tfds_builders.pairs import ExampleFiles
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_unknown_pixels_are_counted(tmp_path):
 def test_what_goes_to_other_processes_is_small():
     """Beam runners limit the size of a pipeline, which holds all jobs: 25,000 of them for GTA5."""
     example = datasets.Example("00001", Path("/a/folder/gta5/images/00001.png"), None, label_spaces.GTA5_IDS)
-    assert len(pickle.dumps(Pair.of("gta5", Path("/a/folder/gta5"), example))) < 400
+    assert len(pickle.dumps(ExampleFiles.of("gta5", Path("/a/folder/gta5"), example))) < 400
 
 
 def test_beam_that_is_not_installed(gta5, monkeypatch):

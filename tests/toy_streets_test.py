@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import toy_streets
 from data_pipelines.datasets.toy_streets import LOOKS, ToyCity, layouts, scene, writer
@@ -27,7 +28,7 @@ def _files(root):
 
 
 def test_same_city_same_bytes_on_one_process_or_two(small_city, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "WORTH_A_POOL", 1)
+    monkeypatch.setattr(parallel, "WORTH_A_POOL", 1)
     again = toy_streets.ensure(tmp_path / "again", SMALL, workers=2)
     assert _files(small_city) == _files(again)
 
@@ -38,13 +39,13 @@ def test_renders_here_when_no_process_can_be_started(small_city, tmp_path, monke
             pass
 
         def map(self, *args, **kwargs):
-            raise writer.BrokenProcessPool("no processes today")
+            raise parallel.BrokenProcessPool("no processes today")
 
         def shutdown(self, **kwargs):
             pass
 
-    monkeypatch.setattr(writer, "WORTH_A_POOL", 1)
-    monkeypatch.setattr(writer, "ProcessPoolExecutor", BrokenPool)
+    monkeypatch.setattr(parallel, "WORTH_A_POOL", 1)
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", BrokenPool)
     assert _files(toy_streets.ensure(tmp_path / "city", SMALL)) == _files(small_city)
 
 
@@ -198,7 +199,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch, error):
 
 
 def test_an_interrupt_stops_the_processes_before_it_cleans_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "WORTH_A_POOL", 1)
+    monkeypatch.setattr(parallel, "WORTH_A_POOL", 1)
 
     def interrupt(done, total):
         raise KeyboardInterrupt

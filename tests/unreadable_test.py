@@ -15,8 +15,9 @@ from prepared_sets import gta5, prepare_pair, write_domains
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
 from data_pipelines.basics.errors import DataError, UnreadableFile
+from data_pipelines.domains import open_domains
 from data_pipelines.feeding import input_pipeline
-from data_pipelines.feeding.input_pipeline import eval_batches, open_domains, train_batches
+from data_pipelines.feeding.input_pipeline import eval_batches, train_batches
 from data_pipelines.feeding.streams import FAR
 from data_pipelines.reading import loading
 from data_pipelines.reading.unreadable import Unreadable

@@ -87,6 +87,8 @@ def test_the_words_of_the_command(installed, tmp_path):
         (["compare", "a"], 2, "wants the folders of two runs, 1 were given"),
         (["compare", "a", "b"], 2, "error: a holds no stages"),
         (["plan", "--config=nowhere/x.py"], 2, "error: --config=nowhere/x.py: no such file"),
+        (["plan", "--config=configs/gta5_case_a.py:released_code"], 2, "error: gta5: no folder data/gta5"),
+        (["plan", "--config=benchmark:bdd,case_d"], 2, "error: bdd100k: no folder data/bdd100k"),
         (["--mode=fly"], 2, "--mode=fly"),
         (["doctor", "--help"], 0, "Audits a dataset"),
         (["prepare", "--size=8x8"], 2, "error: command line: flag --dataset"),

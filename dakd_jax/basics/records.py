@@ -44,7 +44,7 @@ def read_json(path: pathlib.Path) -> dict | None:
     return content if isinstance(content, dict) else None
 
 
-def plain(config) -> dict:
+def plain(config: ConfigDict | dict) -> dict:
     """A config as JSON-safe dicts, tuples as lists."""
     return json.loads(json.dumps(config.to_dict() if isinstance(config, ConfigDict) else config))
 

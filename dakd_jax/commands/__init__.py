@@ -20,6 +20,7 @@ from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.plugs import Registry
+from dakd_jax.objectives.training_data import TrainingData
 
 # Exit codes, besides those of stops by a signal: 128 + its number.
 DONE, DIFFERENT, USER_MISTAKE, DIVERGED, STAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -96,15 +97,15 @@ class Context(Invocation):
     Attributes:
       console: to print to.
       typed: the command as a person gave it, for pages and records.
-      open_feed: from config.data to the data (data_pipelines/feeding/feed.py).
+      open_feed: from config.data to the data.
     """
 
     console: Console
     typed: str
-    open_feed: Callable[[ConfigDict], Any]
+    open_feed: Callable[[ConfigDict], TrainingData]
 
     @functools.cached_property
-    def feed(self):
+    def feed(self) -> TrainingData:
         """The data of config.data, opened when it is first asked for. Raises DataError where they cannot be."""
         return self.open_feed(self.config.data)
 

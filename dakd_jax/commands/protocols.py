@@ -11,7 +11,7 @@ from dakd_jax.commands.kit import workdirs
 def run(context: Context) -> None:
     """Scores finished networks under every protocol, prints the tables, writes the report."""
     from dakd_jax.evaluation import protocols
-    from dakd_jax.stages import networks
+    from dakd_jax.stages import networks, settings
     from dakd_jax.studies.kit import more_pages, stamp
     from dakd_jax.studies.protocols import page, protocol_results, protocol_tables, store
 
@@ -20,7 +20,7 @@ def run(context: Context) -> None:
     rows, name = protocols.matrix(config.eval.scales), more_pages.page_name(workdir, context.name, config.seed)
     with workdirs.working_in(workdir):
         chosen = networks.finished(config, feed, workdir, console)
-        matrix = store.MatrixStore(config, feed, rows, console)
+        matrix = store.MatrixStore(settings.evaluation_settings(config), feed, rows, console)
         matrix.ensure(chosen)
         study = protocol_results.study(config, feed, matrix, chosen, name, context.typed)
         written = workdir / f"protocols_{name}" / "index.html"

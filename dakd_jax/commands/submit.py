@@ -10,14 +10,14 @@ from dakd_jax.commands.kit import workdirs
 def run(context: Context) -> None:
     """Writes the label files of one network, and a zip of them."""
     from dakd_jax.stages import networks
-    from dakd_jax.studies.submission import Submission
+    from dakd_jax.studies.submission import Submission, SubmissionSettings
 
     workdirs.settle(context, of_checkpoint=True)
     config, feed, workdir, console = context.config, context.feed, context.workdir, context.console
     with workdirs.working_in(workdir):
         network = networks.wanted(config, feed, workdir, console)
         folder = workdir / f"submission_{context.name}_{config.eval.split}"
-        submission = Submission(config, feed, network, folder, console)
+        submission = Submission(SubmissionSettings.of(config), feed, network, folder, console)
         if note := submission.note():
             console.print(f"note: {note}", highlight=False, soft_wrap=True)
         archive, written = submission.write()

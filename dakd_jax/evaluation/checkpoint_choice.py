@@ -17,6 +17,7 @@ import numpy as np
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.models.segmenter import Segmenter, forward
 from dakd_jax.objectives import paradigms
+from dakd_jax.objectives.training_data import TrainingData
 
 # 'entropy': Morerio et al., "Minimal-entropy correlation alignment", ICLR 2018: certain predictions, 1 - mean entropy.
 # 'neighbourhood': Saito et al., "Tune it the right way", ICCV 2021: soft neighbourhood density of the predictions.
@@ -29,6 +30,23 @@ CHOICES = (*CRITERIA, SOURCE, LAST)  # of config.train.select
 SCORE = "selection"  # of a candidate, in rows of metrics.jsonl
 NEIGHBOURS = 512  # pixels of a picture that the density looks at, spread over the grid of its logits
 TEMPERATURE = 0.05  # of the density (Saito et al., section 3.2)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChoiceSettings:
+    """What the candidates are and how one is chosen.
+
+    Attributes:
+      by: one of CHOICES.
+      every: steps between two candidates, 0: there are none.
+      pictures: of each domain, that a candidate is scored on.
+      batch_size: pictures in a batch.
+    """
+
+    by: str
+    every: int
+    pictures: int
+    batch_size: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,30 +82,29 @@ class Selection:
         return values | {SCORE: (source + found[self.by]) / 2}
 
 
-def rule(config, stage: paradigms.Stage, steps: int, feed) -> dict | None:
+def rule(chosen: ChoiceSettings, stage: paradigms.Stage, steps: int, feed: TrainingData) -> dict | None:
     """By what a stage's weights are chosen, as plain data; None where there is no choice and the last ones count.
 
     Stages that learn from labels of the target have no use for it, and a single candidate needs none.
 
     Args:
       steps: of the stage.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      feed: the data.
     """
-    every, by = config.train.eval_every, config.train.select
-    if by == LAST or not 0 < every < steps or stage.labelled != "source":
+    by = chosen.by
+    if by == LAST or not 0 < chosen.every < steps or stage.labelled != "source":
         return None
-    pictures = config.train.select_pictures
     return {
         "by": by if stage.adapt and by != SOURCE else "source_miou",
         "source": feed.source_split,
-        "every": every,
-        "pictures": pictures,
-        "batch_size": config.eval.batch_size,
-        "data": feed.selection_fingerprint(pictures),
+        "every": chosen.every,
+        "pictures": chosen.pictures,
+        "batch_size": chosen.batch_size,
+        "data": feed.selection_fingerprint(chosen.pictures),
     }
 
 
-def from_rule(found: dict | None, model: Segmenter, feed) -> Selection | None:
+def from_rule(found: dict | None, model: Segmenter, feed: TrainingData) -> Selection | None:
     """The Selection of a rule(); None for None."""
     if found is None:
         return None

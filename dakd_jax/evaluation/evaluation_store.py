@@ -13,29 +13,48 @@ from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import metrics, predict
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
+from dakd_jax.objectives.training_data import TrainingData
 
 CONFUSION = "confusion"
 OF = "of"  # in the JSON file: all that the evaluation depends on; earlier releases did not say it
 _PREDICTION = "prediction/"
 
 
-class Evaluator:
-    """Evaluates networks on target val under config.eval.
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """How networks are evaluated on target val.
 
-    Args:
-      config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py.
+    Attributes:
+      protocol: one of predict.PROTOCOLS.
+      batch_size: pictures in a batch.
+      pictures: how many the report shows.
+      training_size: (width, height) of the target's training pictures, the networks' input unless the protocol says
+        another.
     """
 
-    def __init__(self, config, feed, console: Console):
-        self.rules = predict.protocol(config.eval.protocol)
-        self._config, self._feed, self._console = config, feed, console
+    protocol: str
+    batch_size: int
+    pictures: int
+    training_size: tuple[int, int]
+
+
+class Evaluator:
+    """Evaluates networks on target val.
+
+    Args:
+      settings: how.
+      feed: the data.
+    """
+
+    def __init__(self, settings: EvaluationSettings, feed: TrainingData, console: Console):
+        self.rules = predict.protocol(settings.protocol)
+        self.settings, self._feed, self._console = settings, feed, console
         self._read: dict[pathlib.Path, tuple[tuple, np.ndarray]] = {}
 
     @property
     def image_size(self) -> tuple[int, int]:
         """(width, height) of the networks' input."""
-        return tuple(self.rules.image_size or self._config.data.target_size)
+        return tuple(self.rules.image_size or self.settings.training_size)
 
     def batches(self):
         """One pass over target val."""
@@ -43,13 +62,13 @@ class Evaluator:
             image_size=self.image_size,
             label_size=self.rules.label_size,
             resample=self.rules.resample,
-            batch_size=self._config.eval.batch_size,
+            batch_size=self.settings.batch_size,
         )
 
     def picture_names(self) -> tuple[str, ...]:
         """Pictures of the report, spread evenly over target val."""
         names = self._feed.evaluation_names()
-        count = min(self._config.eval.pictures, len(names))
+        count = min(self.settings.pictures, len(names))
         return tuple(names[i * len(names) // count] for i in range(count)) if count else ()
 
     def score(self, title: str, model, variables: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -74,7 +93,7 @@ class Evaluator:
 
     def _kept(self, planned) -> Kept:
         of = self.identity | {"pictures": list(self.picture_names()), "network": planned.hash}
-        return Kept.named(planned.folder, f"evaluation-{self._config.eval.protocol}", of)
+        return Kept.named(planned.folder, f"evaluation-{self.settings.protocol}", of)
 
     def _counted(self, kept: Kept) -> np.ndarray | None:
         """int64 [C, C] of a stage that is evaluated; its file is read through once, and again when it was written."""
@@ -92,7 +111,7 @@ class Evaluator:
     def _about(self, kept: Kept, confusion: np.ndarray) -> dict:
         """What the JSON file says, derived from the arrays."""
         return {
-            "protocol": self._config.eval.protocol,
+            "protocol": self.settings.protocol,
             "image_size": list(self.image_size),
             "hash": kept.of["network"],
             OF: kept.of,

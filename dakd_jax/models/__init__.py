@@ -1,1 +1,1 @@
-"""Networks as pure Flax Linen modules: DRN trunks, two-headed segmenters, discriminators."""
+"""Networks as pure Flax Linen modules: backbones, two-headed segmenters, discriminators, files of weights."""

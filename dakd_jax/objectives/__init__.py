@@ -1,1 +1,1 @@
-"""What is trained for: losses, adaptation to the target, and the paradigms of the paper."""
+"""What is trained for, and on what: losses, adaptation to the target, the paradigms of the paper, the data."""

@@ -35,14 +35,14 @@ def fill_defaults(config: ConfigDict) -> None:
                 place[name] = option.default
 
 
-def value(config, path: str) -> Any:
+def value(config: ConfigDict, path: str) -> Any:
     """The value at a path such as 'loss.kl'."""
     for name in path.split("."):
         config = config[name]
     return config
 
 
-def check(config) -> None:
+def check(config: ConfigDict) -> None:
     """Raises a UserError for the first of these fields that cannot work, or a method that is none."""
     for path, option in fields().items():
         option.check(path, value(config, path))
@@ -52,24 +52,24 @@ def check(config) -> None:
         raise UserError(f"config.{CHOSEN}={tuple(config.adaptation.methods)}: a method can be named once")
 
 
-def term_weights(config) -> dict[str, float]:
+def term_weights(config: ConfigDict) -> dict[str, float]:
     """{loss term: its weight}."""
     return {name: value(config, f"loss.{name}") for name in TERMS}
 
 
-def term_options(config, name: str) -> dict[str, Any]:
+def term_options(config: ConfigDict, name: str) -> dict[str, Any]:
     """{option: value} of a loss term."""
     paths = TERMS[name].fields()
     return dict(zip(TERMS[name].options, (value(config, path) for path in list(paths)[1:]), strict=True))
 
 
-def methods(config) -> Iterator[type[Method]]:
+def methods(config: ConfigDict) -> Iterator[type[Method]]:
     """Those that the config names, in its order."""
     for name in config.adaptation.methods:
         yield METHODS[name]
 
 
-def make_methods(config) -> tuple[Method, ...]:
+def make_methods(config: ConfigDict) -> tuple[Method, ...]:
     """The methods that the config names, with its settings."""
     made = []
     for method in methods(config):
@@ -78,7 +78,7 @@ def make_methods(config) -> tuple[Method, ...]:
     return tuple(made)
 
 
-def method_weights(config) -> dict[str, dict[str, float]]:
+def method_weights(config: ConfigDict) -> dict[str, dict[str, float]]:
     """{method: {weight: value}} of the methods that the config names."""
     return {
         method.NAME: {n: value(config, method.path(n)) for n, option in method.OPTIONS.items() if option.weight}

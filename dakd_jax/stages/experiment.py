@@ -10,6 +10,7 @@ import time
 import numpy as np
 import rich.box
 import rich.table
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from dakd_jax.basics import records, workdir_lock
@@ -18,6 +19,7 @@ from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.models.segmenter import init_key
 from dakd_jax.objectives import paradigms
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, weights
 from dakd_jax.training import checkpoint_files, train_state, train_step
 from dakd_jax.training.loop import train
@@ -71,11 +73,11 @@ class Experiment:
 
     Args:
       config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py (class names, batches, fingerprints).
+      feed: the data.
       workdir: everything goes below it.
     """
 
-    def __init__(self, config, feed, workdir: pathlib.Path, console: Console):
+    def __init__(self, config: ConfigDict, feed: TrainingData, workdir: pathlib.Path, console: Console):
         settings.check(config)
         self.config, self.feed, self.workdir, self.console = config, feed, workdir, console
         self.plan = self._make_plan()
@@ -99,7 +101,7 @@ class Experiment:
                 stage,
                 self.feed.fingerprint(stage.labelled, stage.adapt),
                 parents,
-                checkpoint_choice.rule(self.config, stage, steps, self.feed),
+                checkpoint_choice.rule(settings.choice_settings(self.config), stage, steps, self.feed),
             )
             digest = records.hash_json(identity)
             planned[name] = PlannedStage(
@@ -215,6 +217,7 @@ class Experiment:
             stage=planned.name,
             folder=planned.folder,
             settings=chosen,
+            loop=settings.loop_settings(self.config),
             segmenter=start,
             adaptation=train_state.init_methods(
                 chosen.options.methods, self.config.seed, start, chosen.models.segmenter
@@ -237,7 +240,7 @@ class Experiment:
                 planned.identity.get("selection"), chosen.models.segmenter, self.feed
             ),
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),
-            config=self.config,
+            config=records.plain(self.config),
             identity=planned.identity,
             palette=self.feed.palette,
             unreadable=unreadable,
@@ -260,12 +263,12 @@ class Experiment:
         records.write_json(planned.folder / "record.json", record | finished)
 
 
-def _evaluator(config, feed, console: Console) -> Evaluator | None:
+def _evaluator(config: ConfigDict, feed: TrainingData, console: Console) -> Evaluator | None:
     """None for a target without any labels, such as a folder of the user's own pictures; else a must."""
     problem = feed.evaluation_problem()
     if problem and not feed.target_lacks_labels():
         raise UserError(problem)
-    return None if problem else Evaluator(config, feed, console)
+    return None if problem else Evaluator(settings.evaluation_settings(config), feed, console)
 
 
 def ensure_writable(folder: pathlib.Path) -> None:

@@ -4,10 +4,12 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import settings, weights
 from dakd_jax.stages.experiment import Experiment
 
@@ -32,7 +34,7 @@ class Network:
     variables: Callable[[], dict]
 
 
-def finished(config, feed, workdir: pathlib.Path, console: Console) -> list[Network]:
+def finished(config: ConfigDict, feed: TrainingData, workdir: pathlib.Path, console: Console) -> list[Network]:
     """config.eval.checkpoint if there is one, else the finished stages of the plan; prints which stages are not.
 
     Raises:
@@ -52,7 +54,7 @@ def finished(config, feed, workdir: pathlib.Path, console: Console) -> list[Netw
     return [_of_stage(experiment, name) for name in experiment.plan if name not in missing]
 
 
-def wanted(config, feed, workdir: pathlib.Path, console: Console) -> Network:
+def wanted(config: ConfigDict, feed: TrainingData, workdir: pathlib.Path, console: Console) -> Network:
     """config.eval.checkpoint if there is one, else the last stage of config.goal.
 
     Raises:
@@ -76,14 +78,14 @@ def _of_stage(experiment: Experiment, name: str) -> Network:
     return Network(name, title, folder, planned.hash, model, lambda: experiment.variables(name))
 
 
-def _checkpoint(config, feed, workdir: pathlib.Path) -> Network:
+def _checkpoint(config: ConfigDict, feed: TrainingData, workdir: pathlib.Path) -> Network:
     model, path = checkpoint_model(config, len(feed.class_names)), config.eval.checkpoint
     of = weights.file_identity(path, config.eval.network, config[config.eval.network])
     folder = workdir / "stages" / weights.folder_name("checkpoint", of)
     return Network("checkpoint", path, folder, of, model, lambda: weights.load(path, model))
 
 
-def checkpoint_model(config, num_classes: int) -> Segmenter:
+def checkpoint_model(config: ConfigDict, num_classes: int) -> Segmenter:
     """The architecture of config.eval.checkpoint; UserError when the config cannot work."""
     settings.check(config)
     if config.eval.network not in ("student", "teacher"):

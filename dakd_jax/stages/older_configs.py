@@ -60,7 +60,7 @@ _BY_OLD = {one.old: one for one in RENAMED}
 _BY_NEW = {one.new: one for one in RENAMED}
 
 
-def modernise(config):
+def modernise(config: ConfigDict | dict):
     """A config (a ConfigDict, or plain data), in place, as one of today; returns it.
 
     Raises:
@@ -90,7 +90,7 @@ def modernise(config):
     return config
 
 
-def _place(config, field: str):
+def _place(config: ConfigDict | dict, field: str):
     """The group that a field lies in; None where there is none."""
     for name in field.split(".")[:-1]:
         config = config.get(name)

@@ -8,6 +8,8 @@ config's file that differs is not: it is a default, written before anybody knew 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
@@ -22,7 +24,9 @@ class _Use(NamedTuple):
     network: str
 
 
-def settle(config, *, checkpoint: bool, class_names: Collection[str], given: Collection[str] = (), goal=None) -> None:
+def settle(
+    config: ConfigDict, *, checkpoint: bool, class_names: Collection[str], given: Collection[str] = (), goal=None
+) -> None:
     """Puts what the records of stages that are named as checkpoints say into a config.
 
     Args:
@@ -50,7 +54,7 @@ def settle(config, *, checkpoint: bool, class_names: Collection[str], given: Col
                 _set(config, f"{use.network}.{name}", value, str(file), given, settled)
 
 
-def _uses(config, checkpoint: bool, goal) -> Iterator[_Use]:
+def _uses(config: ConfigDict, checkpoint: bool, goal) -> Iterator[_Use]:
     if checkpoint and config.eval.checkpoint:
         yield _Use("eval.checkpoint", config.eval.checkpoint, config.eval.network)
         return
@@ -80,7 +84,7 @@ def _few(names: Collection[str]) -> str:
     return ", ".join(shown) + ", ..." * (len(names) > 3)
 
 
-def _network(config, use: _Use, network: str, file, given: Collection[str]) -> str:
+def _network(config: ConfigDict, use: _Use, network: str, file, given: Collection[str]) -> str:
     """The network that eval.checkpoint is, as its record says, which config.eval.network now says too."""
     if "eval.network" in given and config.eval.network != network:
         raise UserError(
@@ -91,7 +95,7 @@ def _network(config, use: _Use, network: str, file, given: Collection[str]) -> s
     return network
 
 
-def _set(config, field: str, value, file: str, given: Collection[str], settled: dict) -> None:
+def _set(config: ConfigDict, field: str, value, file: str, given: Collection[str], settled: dict) -> None:
     group, name = field.split(".")
     now = config[group][name]
     if not isinstance(value, (int, float) if isinstance(now, (int, float)) else type(now)):

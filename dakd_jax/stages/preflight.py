@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable
 
 import jax
+from ml_collections import ConfigDict
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
@@ -24,7 +25,7 @@ NETWORK_SPEED = ("arch", "width", "auxiliary_tap", "main_tap", "output_stride") 
 DATA_SPEED = ("source_size", "target_size", "crop", "batch_size")
 
 
-def check_files(config, planned: Iterable, num_classes: int) -> None:
+def check_files(config: ConfigDict, planned: Iterable, num_classes: int) -> None:
     """Opens every file of weights that the stages to come start from or are replaced by, and compares it.
 
     Args:
@@ -51,7 +52,7 @@ def _open(path: str, content_hash: str, model: Segmenter, *, whole: bool) -> Non
         weights.read_start(path, model, blank_segmenter(model))
 
 
-def check_disk(config, planned: Iterable, workdir: pathlib.Path, num_classes: int) -> None:
+def check_disk(config: ConfigDict, planned: Iterable, workdir: pathlib.Path, num_classes: int) -> None:
     """Whether the disk has room for the checkpoints and weights to come.
 
     Raises:
@@ -71,7 +72,7 @@ def check_disk(config, planned: Iterable, workdir: pathlib.Path, num_classes: in
         )
 
 
-def _bytes_to_come(config, one, num_classes: int) -> int:
+def _bytes_to_come(config: ConfigDict, one, num_classes: int) -> int:
     """Of one stage: the checkpoints that are kept, the one being written, and the files of finished weights."""
     chosen = settings.stage_settings(config, one.stage, num_classes)
     state = train_step.blank(chosen)
@@ -108,7 +109,7 @@ class Durations:
             seconds = 60 * timing["process_minutes"] / steps
             self._step_seconds.setdefault(_kind(record["config"], stage), []).append(seconds)
 
-    def seconds(self, config, stage: paradigms.Stage, steps: int) -> float | None:
+    def seconds(self, config: ConfigDict, stage: paradigms.Stage, steps: int) -> float | None:
         """Of so many steps, evaluations and compilation included; None where no such stage was trained here."""
         known = self._step_seconds.get(_kind(records.plain(config), stage))
         return steps * statistics.median(known) if known else None

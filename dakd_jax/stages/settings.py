@@ -3,9 +3,13 @@
 import math
 from collections.abc import Mapping
 
+from ml_collections import ConfigDict
+
 from dakd_jax.basics import plugs
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice, predict
+from dakd_jax.evaluation.checkpoint_choice import ChoiceSettings
+from dakd_jax.evaluation.evaluation_store import EvaluationSettings
 from dakd_jax.models import preprocessing
 from dakd_jax.models.backbones import BACKBONES, Backbone, Outline, outlines
 from dakd_jax.models.discriminator import MIN_SIZE
@@ -16,7 +20,7 @@ from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.stages import older_configs, weights
-from dakd_jax.training.stage_job import StageSettings
+from dakd_jax.training.stage_job import LoopSettings, StageSettings
 from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepModels, StepOptions
 
 NETWORKS = ("student", "teacher")  # groups of the config
@@ -52,7 +56,7 @@ def words(value) -> tuple[str, ...]:
     return tuple(word.strip() for part in value for word in str(part).split(",") if word.strip())
 
 
-def check(config) -> None:
+def check(config: ConfigDict) -> None:
     """Loads the config's plugins, adds the fields that these bring, and checks all fields.
 
     An older config becomes one of today, in place.
@@ -79,7 +83,7 @@ def check(config) -> None:
     _check_sizes(config)
 
 
-def _check_sizes(config) -> None:
+def _check_sizes(config: ConfigDict) -> None:
     stride = max(weights.network_fields(config[network])["output_stride"] for network in NETWORKS)
     smallest, cropped = max(MIN_SIZE, stride), tuple(config.data.crop) != (0, 0)
     for field in ("source_size", "target_size", *["crop"] * cropped):
@@ -91,7 +95,7 @@ def _check_sizes(config) -> None:
             )
 
 
-def _check_networks(config) -> None:
+def _check_networks(config: ConfigDict) -> None:
     taps = {network: _check_network(network, config[network]) for network in NETWORKS}
     if config.loss.mse_on == "features" and taps["student"] != taps["teacher"]:
         strides = len({tap.stride for tap in taps.values()}) > 1
@@ -148,7 +152,7 @@ def _check_figures(figures) -> None:
         raise UserError(f"config.figures.count={figures.count!r}: expected 1 to {MOST_PICTURES} pictures in a figure")
 
 
-def _check_numbers(config) -> None:
+def _check_numbers(config: ConfigDict) -> None:
     if not 0 <= config.seed < SEEDS:
         raise UserError(f"config.seed={config.seed!r}: expected a number >= 0 and below 2**32")
     for group, fields in POSITIVE.items():
@@ -172,7 +176,7 @@ def segmenter(network, num_classes: int) -> Segmenter:
     )
 
 
-def stage_settings(config, stage: paradigms.Stage, num_classes: int) -> StageSettings:
+def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int) -> StageSettings:
     """Settings of one stage under a checked config."""
     loss, optim = config.loss, config.optim
     models = StepModels(
@@ -208,7 +212,37 @@ def stage_settings(config, stage: paradigms.Stage, num_classes: int) -> StageSet
     )
 
 
-def _active_terms(config, stage: paradigms.Stage) -> tuple[ActiveTerm, ...]:
+def loop_settings(config: ConfigDict) -> LoopSettings:
+    """Settings of every stage's loop under a checked config."""
+    optim, train = config.optim, config.train
+    return LoopSettings(
+        batch_size=config.data.batch_size,
+        learning_rate=optim.learning_rate,
+        decay_steps=optim.decay_steps,
+        power=optim.power,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        eval_every=train.eval_every,
+        keep_checkpoints=train.keep_checkpoints,
+        keep_every=train.keep_every,
+        max_skipped=train.max_skipped,
+        protocol=predict.protocol(config.eval.protocol),
+    )
+
+
+def choice_settings(config: ConfigDict) -> ChoiceSettings:
+    """How a stage's checkpoint is chosen under a checked config."""
+    train = config.train
+    return ChoiceSettings(train.select, train.eval_every, train.select_pictures, config.eval.batch_size)
+
+
+def evaluation_settings(config: ConfigDict) -> EvaluationSettings:
+    """How networks are evaluated under a config."""
+    size = tuple(config.data.target_size)
+    return EvaluationSettings(config.eval.protocol, config.eval.batch_size, config.eval.pictures, size)
+
+
+def _active_terms(config: ConfigDict, stage: paradigms.Stage) -> tuple[ActiveTerm, ...]:
     """Terms that a stage has: a weight of 0 costs nothing, unless all distillation terms are watched."""
     wanted = {SOURCE} | ({TARGET} if stage.adapt else set()) | ({"distillation"} if stage.distils else set())
     return tuple(

@@ -8,6 +8,8 @@ older_configs.RENAMED: it counts under its name and value of then. tests/stage_i
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from dakd_jax.basics import records
 from dakd_jax.objectives import options, paradigms
 from dakd_jax.objectives.adaptation import METHODS
@@ -37,7 +39,7 @@ class Exempt(NamedTuple):
     of: Callable[[object, Stage], bool] = lambda config, stage: True
 
 
-def _distils(config, stage: Stage) -> bool:
+def _distils(config: ConfigDict, stage: Stage) -> bool:
     """Whether any term of distillation has a weight other than 0."""
     return stage.distil_source or (stage.distil_target and config.loss.target != 0)
 
@@ -87,7 +89,7 @@ EXEMPT = (
 _WEIGHTS = ("loss.target", "loss.seg_auxiliary", "data.class_mix")
 
 
-def exempt(field: str, config, stage: Stage) -> str:
+def exempt(field: str, config: ConfigDict, stage: Stage) -> str:
     """Why a field of a config cannot reach the numbers of a stage; '' where it can.
 
     Args:
@@ -102,7 +104,7 @@ def exempt(field: str, config, stage: Stage) -> str:
     return _exempt_of_term(field, config, stage) or _exempt_of_method(field, config, stage)
 
 
-def _exempt_of_term(field: str, config, stage: Stage) -> str:
+def _exempt_of_term(field: str, config: ConfigDict, stage: Stage) -> str:
     """As exempt(), of a field that a loss term brings."""
     for name, term in TERMS.items():
         if field not in term.fields():
@@ -116,7 +118,7 @@ def _exempt_of_term(field: str, config, stage: Stage) -> str:
     return ""
 
 
-def _exempt_of_method(field: str, config, stage: Stage) -> str:
+def _exempt_of_method(field: str, config: ConfigDict, stage: Stage) -> str:
     """As exempt(), of a field that an adaptation method brings."""
     for name, method in METHODS.items():
         fields = method.fields()
@@ -130,7 +132,7 @@ def _exempt_of_method(field: str, config, stage: Stage) -> str:
     return ""
 
 
-def plugins(config, stage: Stage) -> dict[str, str]:
+def plugins(config: ConfigDict, stage: Stage) -> dict[str, str]:
     """{what: sha256 of its source} of what a stage uses and a plugin brought (docs/EXTENDING.md)."""
     used = [(TERMS, name) for name, term in TERMS.items() if not _exempt_of_term(f"loss.{name}", config, stage)]
     used += [(METHODS, name) for name in config.adaptation.methods if stage.adapt]
@@ -140,7 +142,7 @@ def plugins(config, stage: Stage) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if digest}
 
 
-def counted(config, stage: Stage) -> dict:
+def counted(config: ConfigDict, stage: Stage) -> dict:
     """{field, by its path: value as plain data} of all fields that count for a stage; `config` may be of any age."""
     later, found = records.plain(ADDED_LATER), older_configs.modernise(records.plain(config))
     for group in ("student", "teacher"):
@@ -154,7 +156,7 @@ def counted(config, stage: Stage) -> dict:
 
 
 def identity(
-    config, stage: Stage, data_fingerprint: str, parents: dict[str, str], selection: dict | None = None
+    config: ConfigDict, stage: Stage, data_fingerprint: str, parents: dict[str, str], selection: dict | None = None
 ) -> dict:
     """The identity of a stage as plain data.
 

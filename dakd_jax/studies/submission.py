@@ -7,6 +7,7 @@ import re
 import zipfile
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict, protocols
 from dakd_jax.evaluation.protocol_predictions import Predictor
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.networks import Network
 
 SPLITS = ("val", "test")
@@ -24,12 +26,38 @@ SERVER_NAME = re.compile(r"[^_]+_\d{6}_\d{6}")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal files give equal zips
 
 
+@dataclasses.dataclass(frozen=True)
+class SubmissionSettings:
+    """What is handed in.
+
+    Attributes:
+      split: one of SPLITS.
+      protocol: one of protocols.matrix(scales).
+      scales: of the multi-scale protocols.
+      training_size: (width, height) of the target's training pictures.
+      batch_size: pictures in a batch.
+    """
+
+    split: str
+    protocol: str
+    scales: tuple[float, ...]
+    training_size: tuple[int, int]
+    batch_size: int
+
+    @classmethod
+    def of(cls, config: ConfigDict) -> "SubmissionSettings":
+        """Those of a config."""
+        chosen, size = config.eval, tuple(config.data.target_size)
+        protocol = chosen.submit_protocol or chosen.protocol
+        return cls(chosen.split, protocol, chosen.scales, size, chosen.batch_size)
+
+
 class Submission:
     """The label files of one network for one split, at the pictures' own size.
 
     Args:
-      config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      settings: what is handed in.
+      feed: the data.
       folder: created where missing.
 
     Raises:
@@ -37,13 +65,15 @@ class Submission:
       DataError: the split is not there.
     """
 
-    def __init__(self, config, feed, network: Network, folder: pathlib.Path, console: Console):
-        if config.eval.split not in SPLITS:
-            raise UserError(f"config.eval.split={config.eval.split!r}: expected 'val' or 'test'")
-        self._row = _row(config)
-        self._predictor = Predictor({self._row.name: self._row}, config.data.target_size)
-        self._pictures = feed.target_pictures(config.eval.split)
-        self._config, self._feed, self._network, self._console = config, feed, network, console
+    def __init__(
+        self, settings: SubmissionSettings, feed: TrainingData, network: Network, folder: pathlib.Path, console: Console
+    ):
+        if settings.split not in SPLITS:
+            raise UserError(f"config.eval.split={settings.split!r}: expected 'val' or 'test'")
+        self._row = _row(settings)
+        self._predictor = Predictor({self._row.name: self._row}, settings.training_size)
+        self._pictures = feed.target_pictures(settings.split)
+        self._settings, self._feed, self._network, self._console = settings, feed, network, console
         self.folder = folder
 
     @property
@@ -76,7 +106,7 @@ class Submission:
         network, variables = self._network, self._network.variables()
         label_ids = np.array(self._feed.label_ids, np.uint8)
         batches = self._feed.picture_batches(
-            self._pictures, views=self._predictor.views, batch_size=self._config.eval.batch_size, skip=there
+            self._pictures, views=self._predictor.views, batch_size=self._settings.batch_size, skip=there
         )
         title, of_all = f"{network.title}: label files", {"total": len(self.names), "start": len(there)}
         with StageProgress(self._console, title, **of_all, unit="picture") as progress:
@@ -96,8 +126,8 @@ class Submission:
                 "hash": self._network.hash,
                 "protocol": self._row.name,
                 "rules": dataclasses.asdict(self._row.rules),
-                "training_size": self._config.data.target_size,
-                "split": self._config.eval.split,
+                "training_size": self._settings.training_size,
+                "split": self._settings.split,
                 "pictures": self._pictures.fingerprint,
             }
         )
@@ -133,10 +163,10 @@ class Submission:
         return path
 
 
-def _row(config) -> protocols.NamedProtocol:
+def _row(settings: SubmissionSettings) -> protocols.NamedProtocol:
     """The protocol that predicts, at native size whatever size it compares at; UserError of an unknown one."""
-    known = protocols.matrix(config.eval.scales)
-    name = config.eval.submit_protocol or config.eval.protocol
+    known = protocols.matrix(settings.scales)
+    name = settings.protocol
     if name not in known:
         raise UserError(f"config.eval.submit_protocol={name!r}: expected one of {', '.join(known)}")
     return protocols.at_native_size(known[name])

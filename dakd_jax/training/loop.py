@@ -61,8 +61,8 @@ def _train(job, console):
     state, stop = _first_state(job), StopRequest()
     checkpoints = Checkpoints(
         job.folder / "checkpoints",
-        keep=job.config.train.keep_checkpoints,
-        keep_every=job.config.train.keep_every,
+        keep=job.loop.keep_checkpoints,
+        keep_every=job.loop.keep_every,
         identity=job.identity,
         report=lambda line: console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True),
     )
@@ -160,9 +160,7 @@ def _watch(job, checkpoints) -> FiniteWatch:
       NonFiniteLoss: the restored state, of an earlier version, is the last one and none of its steps counted.
     """
     steps, skips = job.settings.steps, job.settings.options.skip_nonfinite
-    watch = FiniteWatch(
-        min(job.config.train.max_skipped, steps - 1) if skips else None, checkpoints.told.get(_SKIPPED, 0)
-    )
+    watch = FiniteWatch(min(job.loop.max_skipped, steps - 1) if skips else None, checkpoints.told.get(_SKIPPED, 0))
     if watch.skipped >= steps:
         raise NonFiniteLoss(
             f"all {steps} steps were left out, because something was not finite in each: nothing was trained; lower "
@@ -177,7 +175,7 @@ class _Abandoned(Exception):
 
 def _loop(job, state, checkpoints, log, console, stop):
     """(state of the last step, timing, how many steps were left out) of the steps from `state` on."""
-    settings, config, first = job.settings, job.config.train, int(state.step)
+    settings, loop, first = job.settings, job.loop, int(state.step)
 
     def say(line):
         console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
@@ -186,10 +184,10 @@ def _loop(job, state, checkpoints, log, console, stop):
     watch = _watch(job, checkpoints)
     rows = TrainingLog(
         log,
-        pictures=len(settings.options.passes) * job.config.data.batch_size,
+        pictures=len(settings.options.passes) * loop.batch_size,
         steps=settings.steps,
         watch=watch,
-        watchers=_watchers(settings, config),
+        watchers=_watchers(job),
         say=say,
     )
     advice = SlowDataAdvice(say)
@@ -217,7 +215,7 @@ def _loop(job, state, checkpoints, log, console, stop):
             done = step + 1
             watch.add(done, losses.pop(FINITE), losses)
             last = done == settings.steps
-            if done % config.log_every == 0 or last:
+            if done % loop.log_every == 0 or last:
                 waited = wait.lap()
                 rows.add(LoggedStep(done, losses, rate, waited, len(job.unreadable)))
                 advice.add(waited)
@@ -233,7 +231,7 @@ def _loop(job, state, checkpoints, log, console, stop):
                 rows.clock.restart(done)
                 wait.restart()
             # After the rows of this step: a run that is killed and goes on from here has them all.
-            if done % config.checkpoint_every == 0 or last or stop.made or (candidate and job.selection):
+            if done % loop.checkpoint_every == 0 or last or stop.made or (candidate and job.selection):
                 rows.flush()
                 watch.check(done)  # nothing that is not finite is ever saved
                 left_out = {_UNREADABLE: job.unreadable.reasons} if job.unreadable else {}
@@ -257,21 +255,21 @@ def _evaluated(job, step) -> bool:
 
     Without candidates to choose from the last step is evaluated when it is finished, with the report's rules.
     """
-    every, last = job.config.train.eval_every, step == job.settings.steps
+    every, last = job.loop.eval_every, step == job.settings.steps
     due = every and (step % every == 0 or last) and (job.selection or not last)
     return bool(due and (job.selection or job.eval_batches))
 
 
-def _watchers(settings, config):
-    rows = -(-settings.steps // config.log_every)
-    return [watcher for method in settings.options.methods if (watcher := method.watch(rows))]
+def _watchers(job):
+    rows = -(-job.settings.steps // job.loop.log_every)
+    return [watcher for method in job.settings.options.methods if (watcher := method.watch(rows))]
 
 
 def _learning_rates(job):
     """{name: learning rates [steps]} of the segmenter and of the methods' optimisers."""
-    optim, steps = job.config.optim, job.settings.steps
-    decay = optimizers.polynomial_decay(1.0, horizon=optim.decay_steps or steps, power=optim.power, steps=steps)
-    rates = learning_rates(job.settings.options, optim.learning_rate)
+    loop, steps = job.loop, job.settings.steps
+    decay = optimizers.polynomial_decay(1.0, horizon=loop.decay_steps or steps, power=loop.power, steps=steps)
+    rates = learning_rates(job.settings.options, loop.learning_rate)
     return {name: rate * decay for name, rate in rates.items()}
 
 
@@ -300,7 +298,7 @@ def _validate(job, state, log, stop) -> bool:
             job.settings.models.segmenter,
             variables,
             job.eval_batches(),
-            predict.protocol(job.config.eval.protocol),
+            job.loop.protocol,
             keep=frozenset(job.show),
             on_batch=go_on,
         )

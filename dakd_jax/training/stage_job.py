@@ -2,12 +2,14 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 
 import numpy as np
 
 from dakd_jax.evaluation.checkpoint_choice import Selection
+from dakd_jax.evaluation.predict import Protocol
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
+from dakd_jax.objectives.training_data import Unreadable
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 
@@ -28,12 +30,41 @@ class StageSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class LoopSettings:
+    """How the loop around the steps goes.
+
+    Attributes:
+      batch_size: pictures of each domain in a step.
+      learning_rate: of the segmenter at step 0.
+      decay_steps, power: of the polynomial decay of all learning rates; 0 steps: as many as the stage has.
+      log_every, checkpoint_every, eval_every: in steps; 0: no evaluation.
+      keep_checkpoints: how many of the newest stay.
+      keep_every: those of its multiples stay besides; 0: none.
+      max_skipped: how many steps may be left out because something was not finite.
+      protocol: that target val is evaluated under meanwhile.
+    """
+
+    batch_size: int
+    learning_rate: float
+    decay_steps: int
+    power: float
+    log_every: int
+    checkpoint_every: int
+    eval_every: int
+    keep_checkpoints: int
+    keep_every: int
+    max_skipped: int
+    protocol: Protocol
+
+
+@dataclasses.dataclass(frozen=True)
 class StageJob:
     """One stage to train.
 
     Attributes:
       title, stage, folder: what it is called, by people and in paradigms.STAGES, and where everything about it goes.
       settings: networks, losses, optimisers, steps.
+      loop: learning rates, checkpoints, logs, evaluations.
       segmenter: weights that it starts from.
       adaptation, terms: what adaptation methods and loss terms start from, see TrainState.
       teacher: frozen {'params', 'batch_stats'}, or None.
@@ -41,16 +72,17 @@ class StageJob:
       eval_batches: () -> one pass over target val; None when there is none.
       selection: scores the candidates, one at each evaluation, of which the best one counts; None: the last step does.
       show: names of the pictures whose predictions go to TensorBoard.
-      config: for optim.*, train.* and eval.*.
+      config: plain data, for the bundle of a step that goes wrong.
       identity: of the stage, stored in its checkpoints.
       palette: uint8 [C, 3].
-      unreadable: the training pictures that could not be read, see data_pipelines/reading/unreadable.py; () for none.
+      unreadable: the training pictures that could not be read, () for none.
     """
 
     title: str
     stage: str
     folder: pathlib.Path
     settings: StageSettings
+    loop: LoopSettings
     segmenter: dict
     adaptation: dict
     terms: dict
@@ -59,7 +91,7 @@ class StageJob:
     eval_batches: Callable | None
     selection: Selection | None
     show: tuple[str, ...]
-    config: object
+    config: dict
     identity: dict
     palette: np.ndarray
-    unreadable: Sized = ()
+    unreadable: Unreadable | tuple[()] = ()

@@ -1,1 +1,1 @@
-"""What changes pictures or their order from epoch to epoch."""
+"""Random augmentation of pictures, and the random order of pictures."""

@@ -1,1 +1,1 @@
-"""What every room may use: errors, files, processes, progress."""
+"""Shared by all packages: errors, files, processes, progress."""

@@ -57,17 +57,17 @@ def map_in_processes(
 
 
 def worker_pool(num_workers: int) -> ProcessPoolExecutor:
-    """Processes that work for this one, and know the plugins that it knows now."""
+    """A pool of worker processes in which the plugins that are loaded here now are loaded too."""
     # Spawned: a fork of a process with threads, as jax and tensorflow have, may hang.
     how = {"mp_context": get_context("spawn"), "initializer": be_a_worker, "initargs": (plugins.loaded(),)}
     return ProcessPoolExecutor(num_workers, **how)
 
 
 def be_a_worker(names: Sequence[str] = ()) -> None:
-    """For a process that works for another: leaves Ctrl-C and a closed terminal to it, and ends when it does.
+    """Initialises a worker process: Ctrl-C and SIGHUP are left to its parent, and it ends when the parent does.
 
     Args:
-      names: of the plugins that the other one has loaded: what it sends may be made of what is in them.
+      names: of the plugins that the parent has loaded: jobs may hold objects of their classes.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

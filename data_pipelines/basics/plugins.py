@@ -74,7 +74,7 @@ class Registry(MutableMapping[str, Thing], Generic[Thing]):
         raise DataError(f"{field}={name!r}: {self.expected(name)}")
 
     def expected(self, name: str) -> str:
-        """What to say of a name that nothing has."""
+        """The end of the error for an unknown name: the nearest name that is known, then all."""
         near = difflib.get_close_matches(str(name), list(self), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         return (
@@ -131,7 +131,7 @@ def load(names: Sequence[str], field: str = "--plugins") -> None:
 
 
 def loaded() -> list[str]:
-    """What `load` takes, in another process, to import the plugins that have registered something in this one."""
+    """The names with which `load` imports, in a worker process, the plugins that have registered something here."""
     found = []
     for name in _hashes:
         file = getattr(sys.modules.get(name), "__file__", None)
@@ -141,7 +141,7 @@ def loaded() -> list[str]:
 
 
 def load_as_a_worker(names: Sequence[str]) -> None:
-    """load(), in a process that works for one that has loaded these; most of its work can be done without them."""
+    """load() in a worker process, whose parent has loaded these; most jobs can be done without them."""
     with contextlib.suppress(DataError):
         load(names)
 

@@ -1,4 +1,4 @@
-"""What the bars of this room's commands are made of, so that they fit into the terminal."""
+"""Columns of the progress bars of the commands, such that they fit into the terminal."""
 
 import math
 

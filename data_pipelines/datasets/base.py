@@ -190,7 +190,7 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
 
 
 def _named_by(dataset: str, list_file: str | Path, line: str, by_alias: dict[str, list[Example]]) -> Example | None:
-    """The example that a line names, None for none. Raises a DataError where it is one of several joined data sets."""
+    """The example that a line names, None for none. Raises a DataError where several joined data sets have the name."""
     path = line.replace("\\", "/")
     there = by_alias.get(data_files.lower_extension(path)) or by_alias.get(_alias(line), [])
     matching = [example for example in there if example.image.as_posix() == path] or there

@@ -1,4 +1,4 @@
-"""What there is to say of a data set, and the registry of all: one file each in this folder, or one of the user's own.
+"""The description of a data set, and the registry of all: a file each in this folder, or a plugin of the user's own.
 
 docs/EXTENDING.md has the contract and an example.
 """
@@ -60,7 +60,7 @@ class Layout(NamedTuple):
     instances: Instances | None = None
 
     def look(self, root: Path, split: str, recursive: bool = False) -> OnDisk:
-        """What on_disk finds; `recursive` counts where the layout has such folders.
+        """The result of on_disk; `recursive` counts where the layout has such folders.
 
         Raises:
           AccessError: the system refuses to look at something.

@@ -23,7 +23,7 @@ QUICK_SAMPLE = 32  # pairs of each split that a quick audit decodes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Audit:
-    """All that was found out about a dataset.
+    """The result of an audit of a dataset.
 
     Attributes:
       dataset: its layout.
@@ -109,16 +109,16 @@ def audit(
 
 
 def look(audited: AuditedSplit, before: Sequence[AuditedSplit]) -> dict[str, Outcome]:
-    """What every check says of a split; `before` are the splits that it should share no picture with."""
+    """The outcome of every check of a split; `before` are the splits that it should share no picture with."""
     outcomes = {name: check(audited) for name, check in checks.OF_A_SPLIT.items()}
     return outcomes | {checks.DUPLICATES: checks.duplicates.check(audited, before)}
 
 
-def sampled(examples: Sequence[Example], number: int | None, seed: int = 0) -> list[tuple[Example, bool]]:
-    """Each example with whether it is one of a seeded sample of `number`; None takes all."""
+def sampled(examples: Sequence[Example], number: int | None) -> list[tuple[Example, bool]]:
+    """Each example with whether it is one of a sample of `number`, always the same; None takes all."""
     if number is None or number >= len(examples):
         return [(example, True) for example in examples]
-    chosen = set(random.Random(seed).sample(range(len(examples)), number))
+    chosen = set(random.Random(0).sample(range(len(examples)), number))
     return [(example, index in chosen) for index, example in enumerate(examples)]
 
 
@@ -147,7 +147,7 @@ def _open(found: Inventory, recursive: bool, bit_depth: int) -> Split:
 
 
 def _with_refusal(outcomes: dict[str, Outcome], split: str, reason: str) -> dict[str, Outcome]:
-    """With an error of what training says of a split that it cannot open, where the checks have found none."""
+    """Adds, where no check gives an error, the error with which training refuses to open the split."""
     if any(outcome.severity == ERROR for outcome in outcomes.values()):
         return outcomes
     message, _, advice = reason.rpartition("; ")

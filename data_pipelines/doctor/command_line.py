@@ -1,4 +1,4 @@
-"""What the commands of this room share: absl flags, one-line mistakes, exit codes, an end when asked to."""
+"""Shared by the commands of data_pipelines: absl flags, mistakes in a line, exit codes, ending at a signal."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ DONE, USER_MISTAKE = 0, 2
 _PLUGINS = "plugins"
 
 
-class Stopped(KeyboardInterrupt):
+class StoppedBySignal(KeyboardInterrupt):
     """The command was asked to stop by a signal, `number`."""
 
     def __init__(self, number: int):
@@ -79,7 +79,7 @@ def _stop_when_asked() -> list[int]:
         again = number in asked
         asked.append(number)
         if not (again and number == signal.SIGHUP):  # a closed terminal comes twice, from the system and the shell
-            raise Stopped(number)
+            raise StoppedBySignal(number)
 
     signal.signal(signal.SIGTERM, stop)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

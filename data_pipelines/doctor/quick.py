@@ -1,4 +1,4 @@
-"""The look that run.py takes before step 0: headers of all files, and a few pairs of each split decoded."""
+"""The audit that run.py makes before step 0: headers of all files, and a few pairs of each split decoded."""
 
 import dataclasses
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The two domains of a run: which data sets, under which settings, where they lie, what was found there.
+"""The two domains of a run: their data sets, settings, folders and splits.
 
 pairs.py          the known pairs, and what data.source and data.target say in their place
 data_settings.py  every value of config.data, checked
@@ -7,13 +7,14 @@ opening.py        the splits
 """
 
 from data_pipelines.domains.data_settings import check_settings, check_size
-from data_pipelines.domains.opening import Domains, open_domains, target_lacks_labels, target_pictures
+from data_pipelines.domains.opening import Domains, SplitListing, open_domains, target_lacks_labels
 from data_pipelines.domains.pairs import PAIRS, benchmark, label_space, licence
 from data_pipelines.domains.places import class_counts_dir
 
 __all__ = [
     "PAIRS",
     "Domains",
+    "SplitListing",
     "benchmark",
     "check_settings",
     "check_size",
@@ -22,5 +23,4 @@ __all__ = [
     "licence",
     "open_domains",
     "target_lacks_labels",
-    "target_pictures",
 ]

@@ -1,6 +1,7 @@
-"""The splits of the data sets that a run is about: what was found where they lie."""
+"""The splits of a run's data sets, listed from their folders and prepared records."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS, list_examples, restrict_split
 from data_pipelines.domains import pairs
 from data_pipelines.domains.data_settings import bit_depth, check_settings
-from data_pipelines.domains.pairs import FLAT, Chosen
+from data_pipelines.domains.pairs import FLAT, ChosenDataSets
 from data_pipelines.domains.places import folder_of, named_folder, sets_of
 from data_pipelines.reading import fingerprint, prepared_records
 from data_pipelines.reading.examples import Split, join
@@ -22,15 +23,14 @@ class Domains:
     """The splits of a run.
 
     Attributes:
-      source_train: labelled, joined where data.source names several; None when the run needs no source.
-      target_train: unlabelled unless target labels were asked for; has a `problem` when it was not needed and
-        is not usable.
+      source_train: labelled, joined where data.source names several.
+      target_train: unlabelled unless target labels were asked for.
       target_val: labelled; has a `problem`, which eval_batches raises, when it is not usable.
       source_val: labelled; None when there is none.
-      notes: what was found, one line each.
+      notes: a line each on the files, the records that are read, and splits that are not usable.
     """
 
-    source_train: Split | None
+    source_train: Split
     target_train: Split
     target_val: Split
     source_val: Split | None
@@ -41,44 +41,75 @@ class Domains:
         return fingerprint.of_roles((role, getattr(self, role).fingerprint) for role in roles)
 
 
-def open_domains(
-    data_config: Any,
-    *,
-    need_source: bool = True,
-    need_target: bool = True,
-    need_target_labels: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Domains:
-    """Lists the splits of the data sets that `data_config` names; opens no picture beyond its header.
+class SplitListing:
+    """The splits of the data sets that config.data names, each listed when it is first asked for, and only once.
 
-    Args:
-      data_config: config.data.
-      need_source: False leaves the source out, so that its dataset need not be there.
-      need_target: False lets the target's training pictures be missing.
-      need_target_labels: the target's training pictures must have labels (the supervised upper bound).
-      progress: called with (pictures done, pictures in all) while the toy city is rendered.
-
-    Raises:
-      DataError: a wrong setting, or a dataset that is needed is missing or incomplete.
+    No picture is opened beyond its header.
     """
-    check_settings(data_config)
-    pairs.label_space(data_config)
-    chosen, root = pairs.choose(data_config), Path(data_config.root or ".").expanduser()
-    notes = _make_toy_city(data_config, chosen, root, progress)
-    source_train, source_vals = None, []
-    if need_source:
-        source_train = _source_train(data_config, root, chosen.sources)
-        source_vals = [_list_if_usable(data_config, root, name, "val") for name in chosen.sources]
-    splits = {
-        "source_train": source_train,
-        "target_train": _target_train(data_config, root, chosen, need_target, need_target_labels),
-        "target_val": _list_if_usable(data_config, root, chosen.target, "val"),
-    }
-    found = [*splits.items(), *(("source_val", split) for split in source_vals)]
-    notes += [note for role, split in found if split is not None for note in _told(role, split, data_config)]
-    usable = [split for split in source_vals if not split.problem]
-    source_val = join(usable) if len(usable) > 1 else next(iter(usable), None)
-    return Domains(**splits, source_val=source_val, notes=tuple(notes))
+
+    def __init__(self, data: Any, progress: Callable[[int, int], None] | None = None):
+        """Makes sure that the toy city is there where the run is about it.
+
+        Args:
+          data: config.data.
+          progress: called with (pictures done, pictures in all) while the toy city is rendered.
+
+        Raises:
+          DataError: a wrong setting, or label spaces that do not agree.
+        """
+        check_settings(data)
+        pairs.label_space(data)
+        self._data, self._chosen, self._root = data, pairs.choose(data), Path(data.root or ".").expanduser()
+        self._notes = _make_toy_city(data, self._chosen, self._root, progress)
+        self._target_trains: dict[bool, Split] = {}
+
+    def domains(self, *, target_labels: bool = False) -> Domains:
+        """The splits that training wants.
+
+        Args:
+          target_labels: the target's training pictures must have labels (the supervised upper bound).
+
+        Raises:
+          DataError: a dataset that is needed is missing or incomplete.
+        """
+        splits = {"source_train": self.source_train}
+        source_vals = self._source_vals
+        splits |= {"target_train": self.target_train(target_labels), "target_val": self.target_val}
+        found = [*splits.items(), *(("source_val", split) for split in source_vals)]
+        notes = (note for role, split in found for note in _told(role, split, self._data))
+        usable = [split for split in source_vals if not split.problem]
+        source_val = join(usable) if len(usable) > 1 else next(iter(usable), None)
+        return Domains(**splits, source_val=source_val, notes=(*self._notes, *notes))
+
+    @functools.cached_property
+    def source_train(self) -> Split:
+        """Labelled. Raises DataError."""
+        return _source_train(self._data, self._root, self._chosen.sources)
+
+    @functools.cached_property
+    def _source_vals(self) -> list[Split]:
+        return [_list_if_usable(self._data, self._root, name, "val") for name in self._chosen.sources]
+
+    def target_train(self, labelled: bool) -> Split:
+        """With its labels or without. Raises DataError."""
+        if labelled not in self._target_trains:
+            self._target_trains[labelled] = _target_train(self._data, self._root, self._chosen, labelled)
+        return self._target_trains[labelled]
+
+    @functools.cached_property
+    def target_val(self) -> Split:
+        """Labelled; has a `problem` when it is not usable."""
+        return _list_if_usable(self._data, self._root, self._chosen.target, "val")
+
+    def target_pictures(self, split: str) -> Split:
+        """The target's 'val' or 'test' split without labels, whether it has usable ones or not. Raises DataError."""
+        dataset, folder = self._chosen.target, folder_of(self._data, self._root, self._chosen.target)
+        return _with_depth(list_examples(dataset, folder, split, labelled=False), self._data)
+
+
+def open_domains(data: Any, *, target_labels: bool = False) -> Domains:
+    """SplitListing(data).domains(), for those who want nothing else of it. Raises a DataError as these do."""
+    return SplitListing(data).domains(target_labels=target_labels)
 
 
 def _told(role: str, split: Split, data: Any) -> list[str]:
@@ -97,19 +128,6 @@ def _source_train(data: Any, root: Path, names: Sequence[str]) -> Split:
     found = restrict_split(joined, data.source_list)
     note = f"{joined.dataset}: {len(found)} pictures restricted by {Path(data.source_list).name}"
     return dataclasses.replace(found, notes=(*found.notes, note))
-
-
-def target_pictures(data_config: Any, split: str, *, progress: Callable[[int, int], None] | None = None) -> Split:
-    """The pictures of the target's 'val' or 'test' split, with or without usable labels; listed without them.
-
-    Raises:
-      DataError: a wrong setting, or the split is not there.
-    """
-    check_settings(data_config)
-    chosen, root = pairs.choose(data_config), Path(data_config.root or ".").expanduser()
-    _make_toy_city(data_config, chosen, root, progress)
-    found = list_examples(chosen.target, folder_of(data_config, root, chosen.target), split, labelled=False)
-    return _with_depth(found, data_config)
 
 
 def _read_from(role: str, split: Split, data: Any) -> list[str]:
@@ -183,20 +201,14 @@ def _label_files(dataset: str, folder: Path) -> Iterator[Path]:
                 yield files.folder
 
 
-def _target_train(data: Any, root: Path, chosen: Chosen, needed: bool, labelled: bool) -> Split:
+def _target_train(data: Any, root: Path, chosen: ChosenDataSets, labelled: bool) -> Split:
     """The target's training pictures: the user's own folder if one is set, else the dataset's train split."""
     recursive = data.get("target_recursive", False)  # absent in configs that earlier versions recorded
-    dataset = FLAT if chosen.pictures else chosen.target
-    try:
-        if not chosen.pictures:
-            return _list(data, root, dataset, "train", labelled=labelled, recursive=recursive)
-        found = list_examples(dataset, chosen.pictures, "train", labelled=labelled, recursive=recursive)
-        sets = sets_of(data, Path(chosen.pictures).expanduser(), dataset, "train")
-        return prepared_records.attach(_with_depth(found, data), sets)
-    except DataError as error:
-        if needed or labelled:
-            raise
-        return Split(chosen.target, "train", root, problem=str(error))
+    if not chosen.pictures:
+        return _list(data, root, chosen.target, "train", labelled=labelled, recursive=recursive)
+    found = list_examples(FLAT, chosen.pictures, "train", labelled=labelled, recursive=recursive)
+    sets = sets_of(data, Path(chosen.pictures).expanduser(), FLAT, "train")
+    return prepared_records.attach(_with_depth(found, data), sets)
 
 
 def _list_if_usable(data: Any, root: Path, dataset: str, split: str) -> Split:
@@ -207,7 +219,9 @@ def _list_if_usable(data: Any, root: Path, dataset: str, split: str) -> Split:
         return Split(dataset, split, root, problem=str(error))
 
 
-def _make_toy_city(data: Any, chosen: Chosen, root: Path, progress: Callable[[int, int], None] | None) -> list[str]:
+def _make_toy_city(
+    data: Any, chosen: ChosenDataSets, root: Path, progress: Callable[[int, int], None] | None
+) -> list[str]:
     """Makes sure that `root` holds the toy city where a data set of the run is a look of it; returns a note then."""
     looks = [name for name in (*chosen.sources, chosen.target) if pairs.is_toy(data, chosen, name)]
     if not looks:

@@ -1,4 +1,4 @@
-"""Which data sets a run is about: the known pairs of domains, and what config.data says in their place."""
+"""The data sets of a run: the known pairs of domains, or those that data.source and data.target name."""
 
 import dataclasses
 from pathlib import Path
@@ -37,7 +37,7 @@ TOY_LICENCE = "Apache-2.0 (the toy city, which this project renders)"
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen:
+class ChosenDataSets:
     """The data sets of a run.
 
     Attributes:
@@ -66,7 +66,7 @@ def is_free(data: Any) -> bool:
 
 
 def check(data: Any) -> None:
-    """Raises a DataError for the first name of a data set, or folder of one, that cannot be."""
+    """Raises a DataError for the first name of a data set, or folder of a data set, that is not valid."""
     if data.name not in PAIRS and not is_free(data):
         raise DataError(f"data.name={data.name!r}: expected one of {', '.join(PAIRS)}; set --config.data.name")
     names, target = source_names(data), data.get("target", "")
@@ -93,12 +93,12 @@ def _check_dirs(data: Any) -> None:
             raise DataError(f"data.dirs.{name}={folder} and data.{name}_dir={older}: set the first only")
 
 
-def choose(data: Any) -> Chosen:
+def choose(data: Any) -> ChosenDataSets:
     """The data sets of a checked config.data."""
     pair, target = PAIRS.get(data.name), data.get("target", "")
     sources = source_names(data) or (pair.source or data.toy.source,)
     registered = target in LAYOUTS
-    return Chosen(
+    return ChosenDataSets(
         sources=sources,
         target=target if registered else pair.target,
         pictures=data.target_dir or ("" if registered else target),
@@ -106,7 +106,7 @@ def choose(data: Any) -> Chosen:
     )
 
 
-def is_toy(data: Any, chosen: Chosen, dataset: str) -> bool:
+def is_toy(data: Any, chosen: ChosenDataSets, dataset: str) -> bool:
     """Whether a data set of a run is a look of the toy city, which is rendered into the root."""
     of_toy = chosen.pair is not None and chosen.pair.source is None and dataset in TOY
     return of_toy and not given_folder(data, dataset)

@@ -1,4 +1,4 @@
-"""All that training and evaluation want from the data, behind one object."""
+"""The data of a run for training and evaluation: label space, batches, fingerprints, licences, checks."""
 
 import dataclasses
 import functools
@@ -7,15 +7,7 @@ from typing import Any
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
-from data_pipelines.domains import (
-    Domains,
-    benchmark,
-    label_space,
-    licence,
-    open_domains,
-    target_lacks_labels,
-    target_pictures,
-)
+from data_pipelines.domains import Domains, SplitListing, benchmark, label_space, licence, target_lacks_labels
 from data_pipelines.feeding import input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Split
@@ -72,9 +64,13 @@ class Feed:
         return benchmark(self.config)
 
     @functools.cached_property
+    def _listing(self) -> SplitListing:
+        return SplitListing(self.config, self.progress)
+
+    @functools.cached_property
     def domains(self) -> Domains:
         """Source labelled, target unlabelled."""
-        return open_domains(self.config, progress=self.progress)
+        return self._listing.domains()
 
     def training_problem(self) -> str:
         """Why there is nothing to train on, '' when there is."""
@@ -86,12 +82,12 @@ class Feed:
 
     @functools.cached_property
     def _labelled_target(self) -> Domains:
-        return open_domains(self.config, need_target_labels=True, progress=self.progress)
+        return self._listing.domains(target_labels=True)
 
-    @functools.cached_property
-    def _evaluation(self) -> Domains:
-        """Target val; nothing else need be there."""
-        return open_domains(self.config, need_source=False, need_target=False, progress=self.progress)
+    @property
+    def _target_val(self) -> Split:
+        """Target val, without opening the other splits, which may be missing."""
+        return self._listing.target_val
 
     def _training(self, labelled: str) -> Domains:
         return self._labelled_target if labelled == "target" else self.domains
@@ -142,13 +138,13 @@ class Feed:
         )
 
     def unreadable(self, report: Callable[[str], None]) -> Unreadable:
-        """A count of the pictures that train_batches cannot read, from none on; `report` is told a line about each."""
+        """A counter, at 0, of the pictures that train_batches cannot read; `report` is given a line about each."""
         return Unreadable(self.config.max_unreadable, report)
 
     def eval_batches(self, *, image_size, label_size, resample, batch_size: int) -> Iterator[dict]:
         """One pass over target val, see input_pipeline.eval_batches."""
         return input_pipeline.eval_batches(
-            self._evaluation.target_val,
+            self._target_val,
             image_size=image_size,
             batch_size=batch_size,
             label_size=label_size,
@@ -179,11 +175,11 @@ class Feed:
 
     def evaluation_names(self) -> tuple[str, ...]:
         """Names of target val's pictures, in order."""
-        return tuple(example.name for example in self._evaluation.target_val.examples)
+        return tuple(example.name for example in self._target_val.examples)
 
     def evaluation_problem(self) -> str:
         """Why target val cannot be used, '' when it can."""
-        return self._evaluation.target_val.problem
+        return self._target_val.problem
 
     def target_lacks_labels(self) -> bool:
         """Whether a run may do without scores, since the target has no label at all."""
@@ -191,11 +187,11 @@ class Feed:
 
     def evaluation_fingerprint(self) -> str:
         """Of the files of target val."""
-        return self._evaluation.fingerprint("target_val")
+        return fingerprint.of_roles([("target_val", self._target_val.fingerprint)])
 
     def pictures(self, names, *, image_size, label_size=None, resample="bicubic") -> list[tuple]:
         """(name, image uint8 [h, w, 3], label uint8 [H, W]) of some of target val's pictures, as in eval_batches."""
-        val, label_size = self._evaluation.target_val, label_size and tuple(label_size)
+        val, label_size = self._target_val, label_size and tuple(label_size)
         reader = Reader(val, tuple(image_size), label_size, resample)
         rows = {e.name: i for i, e in enumerate(val.examples)}
         loaded = [(name, reader.load(rows[name])) for name in names]
@@ -206,7 +202,7 @@ class Feed:
     ) -> Iterator[dict]:
         """One pass over target val for many protocols at once, see protocol_pictures.batches."""
         return protocol_pictures.batches(
-            self._evaluation.target_val,
+            self._target_val,
             views=views,
             label_sizes=label_sizes,
             batch_size=batch_size,
@@ -216,16 +212,16 @@ class Feed:
 
     def instances_problem(self) -> str:
         """Why target val's instances cannot be scored, '' when they can."""
-        return protocol_pictures.instances_problem(self._evaluation.target_val)
+        return protocol_pictures.instances_problem(self._target_val)
 
     def protocol_fingerprint(self) -> str:
         """Of the files of protocol_batches."""
-        instances = protocol_pictures.instances_fingerprint(self._evaluation.target_val)
+        instances = protocol_pictures.instances_fingerprint(self._target_val)
         return fingerprint.of_roles([("target_val", self.evaluation_fingerprint()), ("instances", instances)])
 
     def target_pictures(self, split: str) -> Split:
         """The target's 'val' or 'test' pictures, without labels."""
-        return target_pictures(self.config, split, progress=self.progress)
+        return self._listing.target_pictures(split)
 
     def picture_batches(self, pictures: Split, *, views, batch_size: int, skip: frozenset[str]) -> Iterator[dict]:
         """One pass over target_pictures() but those named in `skip`, see protocol_pictures.batches."""

@@ -9,15 +9,13 @@ from data_pipelines.augmentation import class_mix, transforms
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, open_domains
+from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir
 from data_pipelines.feeding import loaders
 from data_pipelines.feeding.streams import PictureCache, Stream
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.label_spaces import IGNORE_LABEL
 from data_pipelines.reading.reading import Reader
 from data_pipelines.reading.unreadable import Unreadable
-
-__all__ = ["Domains", "eval_batches", "open_domains", "train_batches"]
 
 # Numbers of the two training streams: they are shuffled and augmented independently.
 _LABELLED_STREAM, _TARGET_STREAM = 0, 1
@@ -143,7 +141,7 @@ def _target_stream(data: Any, domains: Domains, seed: int, cache: PictureCache, 
 
 
 def eval_batches(
-    split: Split | None,
+    split: Split,
     *,
     image_size: tuple[int, int],
     batch_size: int,
@@ -193,10 +191,8 @@ def eval_batches(
     return loaders.map_ahead(make_batch, _plan(reader, batch_size), num_threads=1, ahead=1)
 
 
-def usable(split: Split | None, *, labelled: bool) -> Split:
+def usable(split: Split, *, labelled: bool) -> Split:
     """Returns the split, or raises the reason why it cannot be used."""
-    if split is None:
-        raise DataError("this run was opened without that split; open the domains with what the stage needs")
     if split.problem:
         raise DataError(split.problem)
     if labelled and any(example.label is None for example in split.examples):

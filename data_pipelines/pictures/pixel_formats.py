@@ -217,7 +217,7 @@ def mark(path: Path, start: bytes, *, is_label: bool, upright: bool, bit_depth: 
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    """The error for a file of which Pillow or the system has raised another one."""
+    """The DataError for an exception of Pillow or the system at a file."""
     restore = "restore the file or remove it with its pair"
     if isinstance(error, OSError) and error.errno:
         reason, advice = data_files.explain(path, error, restore)

@@ -99,7 +99,7 @@ def _where_they_are_read(place: Path, source: Path) -> str:
 
 
 def _unheard(values: flags.FlagValues) -> str:
-    """What to do where the command asks for shards in some way, and the shards are there, in whatever way."""
+    """Advice where the shards are there already, and flags that shape shards were given in vain."""
     given = [f"--{name}" for name in ("compression", "shard_mb") if values[name].present]
     return f" (remove the folder to write it anew with {' and '.join(given)})" if given else ""
 

@@ -202,7 +202,7 @@ GTA5_IDS = LabelEncoding("GTA5 label ids", LABEL_ID_TO_TRAIN_ID, _KNOWN_LABEL_ID
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelSpace:
-    """What train ids 0..C-1 mean. Networks learn one; source and target agree in its classes.
+    """The classes that train ids 0..C-1 stand for; those of source and target are the same.
 
     Attributes:
       name: what messages call it.

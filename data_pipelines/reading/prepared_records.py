@@ -35,12 +35,12 @@ _READER_OPTIONS, _READER_BUFFER = "readahead_buffer_size:0,max_parallelism:0", 6
 
 
 def default_place(source: Path) -> Path:
-    """Where the sets of a dataset's folder go and are sought unless told otherwise: below the current folder."""
+    """The default folder of the prepared sets of a dataset's folder, below the current folder."""
     return DEFAULT / place_name(source)
 
 
 def place_name(source: Path) -> str:
-    """Of the folder of one dataset's sets beside those of others: its name, and what tells it from its namesakes."""
+    """Name of the folder of a dataset's sets: that of the dataset's folder, with a hash of its path to be unique."""
     real = os.path.realpath(source)
     return f"{os.path.basename(real)}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}"
 
@@ -149,7 +149,7 @@ class RecordSet:
     def fits(
         self, image_size: tuple[int, int], label_size: tuple[int, int] | None, resample: str, *, labelled: bool
     ) -> bool:
-        """Whether it holds just what reading the files would give; a `label_size` of None is the native one."""
+        """Whether it holds the pixels that reading the files would give; `label_size` None: labels at native size."""
         if tuple(image_size) != self.description.image_size or resample != RESAMPLE:
             return False
         if not labelled:
@@ -196,7 +196,7 @@ class RecordSet:
         return loaded
 
     def _unreadable(self, shard: int, error: Exception) -> DataError:
-        """The error for a shard of which its reader has raised another one, perhaps for want of permission."""
+        """The DataError for an exception of the shard's reader, an AccessError where permission is missing."""
         path = self._path(shard)
         try:
             with data_files.reading(path, UnreadableFile, self._anew), open(path, "rb"):

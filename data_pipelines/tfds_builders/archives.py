@@ -23,7 +23,7 @@ class Member(NamedTuple):
     name: str
 
     def read_bytes(self) -> bytes:
-        """All of it. Raises DataError when it cannot be read."""
+        """The whole content. Raises DataError when it cannot be read."""
         try:
             with _lock:
                 return _open(self.archive).read(self.name)
@@ -98,7 +98,7 @@ class ArchivePath:
         return (ArchivePath(self._tree, path) for path in self._tree.folders.get(self._path, ()))
 
     def glob(self, pattern: str) -> Iterator["ArchivePath"]:
-        """What matches a pattern below the folder, one wildcard name for each level."""
+        """The paths that match a pattern below the folder, which has a name with wildcards for each level."""
         found = [self]
         for part in PurePosixPath(pattern).parts:
             found = [child for folder in found for child in folder.iterdir() if fnmatchcase(child.name, part)]

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_pipelines.basics.errors import DataError
-from data_pipelines.tfds_builders.pairs import Made
+from data_pipelines.tfds_builders.pairs import TfdsExample
 
 _NAMESPACE = "tfds_builders"
 
 
-def transform(split: str, jobs: Sequence[Any], make: Callable[[Any], Made]):
+def transform(split: str, jobs: Sequence[Any], make: Callable[[Any], TfdsExample]):
     """A beam.PTransform from nothing to (key, features).
 
     Args:
@@ -38,8 +38,8 @@ def transform(split: str, jobs: Sequence[Any], make: Callable[[Any], Made]):
     return beam.Create(jobs) | beam.Reshuffle() | beam.FlatMap(made)
 
 
-def tally(made: Made) -> Counter:
-    """What is counted of an example."""
+def tally(made: TfdsExample) -> Counter:
+    """The counts that an example adds to the statistics of its split."""
     return Counter(left_out=int(made.features is None), unknown_pixels=made.unknown_pixels)
 
 

@@ -1,4 +1,4 @@
-"""What one picture with its label becomes in a tfds dataset."""
+"""A picture and its label as an example of a tfds dataset."""
 
 import io
 from pathlib import Path
@@ -18,8 +18,8 @@ PASSED_THROUGH = {"PNG", "JPEG"}  # what tensorflow decodes
 _ENCODINGS = {e.name: e for e in (label_spaces.LABEL_IDS, label_spaces.TRAIN_IDS, label_spaces.GTA5_IDS)}
 
 
-class Pair(NamedTuple):
-    """The files of an example; small to send to another process, as Beam runners limit what a pipeline holds.
+class ExampleFiles(NamedTuple):
+    """The files of an example; pickles small to send to another process, as Beam runners limit what a pipeline holds.
 
     Attributes:
       dataset: name of the layout.
@@ -38,15 +38,15 @@ class Pair(NamedTuple):
     encoding: str
 
     @classmethod
-    def of(cls, dataset: str, root: Any, example: Example) -> "Pair":
+    def of(cls, dataset: str, root: Any, example: Example) -> "ExampleFiles":
         """The pair of an example that the reader of a layout lists below a root, a folder or an ArchivePath."""
         files = [getattr(path, "member", path) for path in (example.image, example.label)]
         file_name = example.image.relative_to(root).as_posix()
         return cls(dataset, example.name, file_name, *files, example.encoding.name)
 
 
-class Made(NamedTuple):
-    """An example for tfds.
+class TfdsExample(NamedTuple):
+    """An example of a tfds dataset, its pictures encoded.
 
     Attributes:
       key: unique in the split.
@@ -74,7 +74,7 @@ class _Content(io.BytesIO):
     __repr__ = __str__
 
 
-def make(pair: Pair, image_key: str = "image", label_ids_key: str = "") -> Made:
+def make(pair: ExampleFiles, image_key: str = "image", label_ids_key: str = "") -> TfdsExample:
     """Reads a pair as training does.
 
     Args:
@@ -89,7 +89,7 @@ def make(pair: Pair, image_key: str = "image", label_ids_key: str = "") -> Made:
     example = Example(pair.name, image, label, _ENCODINGS[pair.encoding])
     screen = LAYOUTS[pair.dataset].screen
     if screen and not screen([example])[0]:
-        return Made(pair.name, None)
+        return TfdsExample(pair.name, None)
     loaded = loading.load_example(example, loading.image_size(example), None)
     train_ids = loaded.label
     if train_ids is None:
@@ -102,11 +102,11 @@ def make(pair: Pair, image_key: str = "image", label_ids_key: str = "") -> Made:
     }
     if label_ids_key:
         features[label_ids_key] = _label_ids(label, example.encoding) if label else _png(np.zeros_like(train_ids))
-    return Made(pair.name, features, loaded.unknown_pixels)
+    return TfdsExample(pair.name, features, loaded.unknown_pixels)
 
 
 def _label_ids(label: _Content, encoding: label_spaces.LabelEncoding) -> bytes:
-    """A label file as a PNG of label ids; the very file where it is one."""
+    """A label as a PNG of label ids: the file itself where it is such a PNG, else encoded anew."""
     pixels = loading.decode(label)
     if encoding is label_spaces.TRAIN_IDS:
         return _png(label_spaces.TRAIN_ID_TO_LABEL_ID[pixels])

@@ -17,7 +17,7 @@ from data_pipelines.reading import label_spaces
 from data_pipelines.reading.examples import Example
 from data_pipelines.tfds_builders import beam
 from data_pipelines.tfds_builders.archives import ArchivePath, close_archives
-from data_pipelines.tfds_builders.pairs import Made, Pair, make
+from data_pipelines.tfds_builders.pairs import ExampleFiles, TfdsExample, make
 from data_pipelines.tfds_builders.sources import Archives, find_source
 
 SPLIT_NAMES = {"train": tfds.Split.TRAIN, "val": tfds.Split.VALIDATION, "test": tfds.Split.TEST}
@@ -64,14 +64,14 @@ class ExamplesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         finally:
             close_archives()
 
-    def _generate_examples(self, split: str, jobs: Sequence[Any], make_example: Callable[[Any], Made]):
+    def _generate_examples(self, split: str, jobs: Sequence[Any], make_example: Callable[[Any], TfdsExample]):
         """The examples of a split, or, where a Beam runner or Beam options were given, the transform to them."""
         if self._on_beam:
             return beam.transform(split, jobs, make_example)
         return self._generate_here(split, jobs, make_example)
 
     def _generate_here(
-        self, split: str, jobs: Sequence[Any], make_example: Callable[[Any], Made]
+        self, split: str, jobs: Sequence[Any], make_example: Callable[[Any], TfdsExample]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         threads = os.cpu_count() or 1
         counts = Counter()
@@ -112,7 +112,7 @@ class OnDiskBuilder(ExamplesBuilder, skip_registration=True):
         splits = {}
         for split in LAYOUTS[self.LAYOUT].splits:
             if examples := self._list(root, split):
-                jobs = [Pair.of(self.LAYOUT, root, example) for example in examples]
+                jobs = [ExampleFiles.of(self.LAYOUT, root, example) for example in examples]
                 name = str(SPLIT_NAMES[split])
                 splits[name] = self._generate_examples(name, jobs, partial(make, **self._make_arguments()))
         if not splits:  # archives, but not as they were released

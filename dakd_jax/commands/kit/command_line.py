@@ -73,7 +73,7 @@ def parse(arguments: Sequence[str]) -> Invocation:
     config = _at_scale(values.config, given)
     invocation = Invocation(
         config=config,
-        name=file.stem,
+        name=config_files.name_of(named),
         mode=mode,
         workdir=pathlib.Path(values.workdir or config.workdir or f"runs/{_pair(config.data)}").expanduser(),
         flags={flag.name: _read(values, flag) for flag in command.flags},

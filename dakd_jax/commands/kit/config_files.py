@@ -4,6 +4,7 @@ import difflib
 import importlib
 import os
 import pathlib
+import re
 import sys
 import traceback
 import types
@@ -34,6 +35,13 @@ def find(given: str) -> pathlib.Path:
     if not text.strip():
         raise UserError(f"--config={given} names no file: expected FILE[:PRESET], as --config=configs/demo.py")
     return _find(text)
+
+
+def name_of(given: str) -> str:
+    """What the pages of a run are called: the file's name, then the words of a preset of several, by which one file
+    makes many experiments: benchmark_bdd_case_d of --config=configs/benchmark.py:bdd,case_d."""
+    words = re.findall(r"[\w.-]+", given.partition(":")[2]) if "," in given else []
+    return "_".join([find(given).stem, *words])
 
 
 def is_ours(file: pathlib.Path) -> bool:

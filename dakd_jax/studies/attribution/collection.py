@@ -244,7 +244,7 @@ def _labelled_pictures(experiment) -> Iterator[_Labelled]:
             yield _Labelled(batch["image"], labels, [None] * len(labels))
         return
     view = (experiment.evaluator.image_size, rules.resample)
-    batch_size = experiment.config.eval.batch_size
+    batch_size = experiment.evaluator.settings.batch_size
     for batch in feed.protocol_batches(views=(view,), label_sizes=(None,), batch_size=batch_size):
         yield _Labelled(batch["views"][view], list(batch["labels"][None]), batch["instances"])
 

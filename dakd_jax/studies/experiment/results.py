@@ -1,5 +1,7 @@
 """From finished stages to the report's input."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import rich.table
 
@@ -115,10 +117,10 @@ def one_line(confusion) -> str:
     )
 
 
-def single_table(config, feed, confusion):
+def single_table(protocol: str, class_names: Sequence[str], confusion: np.ndarray) -> rich.table.Table:
     """A rich table of the classes of one network."""
     scores = metrics.scores(confusion)
-    table = rich.table.Table("class", "IoU %", title=f"Target val, protocol '{config.eval.protocol}'")
-    for name, iou in zip(feed.class_names, scores.iou, strict=True):
+    table = rich.table.Table("class", "IoU %", title=f"Target val, protocol '{protocol}'")
+    for name, iou in zip(class_names, scores.iou, strict=True):
         table.add_row(name, "-" if np.isnan(iou) else f"{100 * iou:.2f}")
     return table

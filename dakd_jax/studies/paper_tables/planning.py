@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight
 from dakd_jax.stages.experiment import Experiment, PlannedStage
 from dakd_jax.studies.paper_tables.rows import Table, TableRow
@@ -92,14 +93,14 @@ def make_plan(
     table: Table,
     chosen: Iterable[TableRow],
     seeds: tuple[int, ...],
-    open_feed: Callable,
+    open_feed: Callable[[ConfigDict], TrainingData],
     workdir: pathlib.Path,
     console: Console,
 ) -> TablePlan:
     """Plans all rows of a table under all seeds; those of `chosen` are wanted now.
 
     Args:
-      open_feed: from config.data to the data, see data_pipelines/feeding/feed.py.
+      open_feed: from config.data to the data.
 
     Raises:
       UserError: a setting that cannot work, data of no row at hand, or nothing to score on.
@@ -157,7 +158,9 @@ def _pair(row: TableRow) -> tuple:
     return tuple(sorted((field, value) for field, value in row.changes.items() if field.startswith("data.")))
 
 
-def _feeds(config: ConfigDict, table: Table, open_feed: Callable) -> tuple[dict, dict[str, str]]:
+def _feeds(
+    config: ConfigDict, table: Table, open_feed: Callable[[ConfigDict], TrainingData]
+) -> tuple[dict[str, TrainingData], dict[str, str]]:
     """(by _pair, the data of the rows; name of a row -> why its data are missing)."""
     feeds, missing, problems = {}, {}, {}
     for row in table.rows:

@@ -71,11 +71,11 @@ class Gallery:
         return dataclasses.replace(found, selections={name: of for name, of in selections.items() if of})
 
     def _notes(self) -> tuple[str, ...]:
-        config, rules = self._experiment.config, self._rules
+        e, rules = self._experiment, self._rules
         size = "native size" if rules.label_size is None else "x".join(map(str, rules.label_size))
         return (
-            f"Predicted and scored under the protocol '{config.eval.protocol}', labels at {size}.",
-            f"Random pictures: seed {config.seed}.",
+            f"Predicted and scored under the protocol '{e.evaluator.settings.protocol}', labels at {size}.",
+            f"Random pictures: seed {e.config.seed}.",
         )
 
     def _of(self, name: str) -> dict:
@@ -123,7 +123,7 @@ class Gallery:
         kept = {name: self._kept(name, networks) for name in names}
         maps = {name: of_picture.read() for name, of_picture in kept.items()}
         if missing := [picture for picture in loaded if maps[picture[0]] is None]:
-            batch_size = e.config.eval.batch_size
+            batch_size = e.evaluator.settings.batch_size
             for shown in predicting.predict_pictures(self._networks(networks), missing, rules, batch_size=batch_size):
                 maps[shown.name] = dict(shown.predictions)
                 kept[shown.name].write(maps[shown.name])

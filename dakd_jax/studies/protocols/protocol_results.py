@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 
+from ml_collections import ConfigDict
+
 from dakd_jax.basics import records
 from dakd_jax.evaluation.protocols import SMALL, scaled
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.networks import Network
 from dakd_jax.studies.protocols.protocol_tables import ProtocolStudy, ScoredNetwork
 from dakd_jax.studies.protocols.store import MatrixStore
 
 
-def study(config, feed, store: MatrixStore, networks: Sequence[Network], name: str, command: str) -> ProtocolStudy:
+def study(
+    config: ConfigDict, feed: TrainingData, store: MatrixStore, networks: Sequence[Network], name: str, command: str
+) -> ProtocolStudy:
     """Everything that the page of counted networks shows.
 
     Args:
@@ -30,7 +35,7 @@ def study(config, feed, store: MatrixStore, networks: Sequence[Network], name: s
     )
 
 
-def _notes(config, feed) -> list[str]:
+def _notes(config: ConfigDict, feed: TrainingData) -> list[str]:
     width, height = config.data.target_size
     sizes = ", ".join("{}x{}".format(*scaled((width, height), scale)) for scale in config.eval.scales)
     notes = [f"The training size is {width}x{height}; the scales make it {sizes}."]

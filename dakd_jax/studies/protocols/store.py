@@ -10,8 +10,10 @@ from dakd_jax.basics import records
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
 from dakd_jax.evaluation.cityscapes_scores import Groups
+from dakd_jax.evaluation.evaluation_store import EvaluationSettings
 from dakd_jax.evaluation.protocol_predictions import Predictor
 from dakd_jax.evaluation.protocols import NamedProtocol
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.networks import Network
 from dakd_jax.studies.protocols import cost, matrix
 from dakd_jax.studies.protocols.kept_counts import KeptCounts
@@ -25,24 +27,24 @@ class MatrixStore:
     """Scores networks on target val under every protocol.
 
     Args:
-      config: see configs/base.py.
-      feed: the data, see data_pipelines/feeding/feed.py.
+      settings: how.
+      feed: the data.
       rows: the protocols by name.
       clock: seconds.
     """
 
     def __init__(
         self,
-        config,
-        feed,
+        settings: EvaluationSettings,
+        feed: TrainingData,
         rows: dict[str, NamedProtocol],
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.groups = Groups(feed.class_names, feed.categories, feed.mean_instance_sizes)
-        self.predictor = Predictor(rows, config.data.target_size)
-        self._config, self._feed, self._console, self._clock = config, feed, console, clock
-        self._files = KeptCounts(self._rules(), tuple(rows), self.groups, config.eval.batch_size)
+        self.predictor = Predictor(rows, settings.training_size)
+        self._settings, self._feed, self._console, self._clock = settings, feed, console, clock
+        self._files = KeptCounts(self._rules(), tuple(rows), self.groups, settings.batch_size)
 
     def _rules(self) -> dict:
         """All that the counts depend on but the network, as plain data."""
@@ -50,7 +52,7 @@ class MatrixStore:
             {
                 "numerics": predict.NUMERICS_VERSION,
                 "protocols": {name: dataclasses.asdict(row.rules) for name, row in self.predictor.rows.items()},
-                "training_size": self._config.data.target_size,
+                "training_size": self._settings.training_size,
                 "data": self._feed.protocol_fingerprint(),
             }
         )
@@ -88,7 +90,7 @@ class MatrixStore:
         batches = self._feed.protocol_batches(
             views=self.predictor.views,
             label_sizes=self.predictor.label_sizes,
-            batch_size=self._config.eval.batch_size,
+            batch_size=self._settings.batch_size,
             skip=frozenset(names[:first]),
         )
         loaded = {network.name: (network.model, network.variables()) for network in missing}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from dakd_jax.basics import installation, records
+from dakd_jax.basics import installation
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.training.runtime.device_prefetch import prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
@@ -99,7 +99,7 @@ def _keep(bad, found, job, steps, before, batch) -> pathlib.Path:
     about = {
         "step": number + 1,
         "stage": job.stage,
-        "config": records.plain(job.config),
+        "config": job.config,
         "num_classes": job.settings.models.segmenter.num_classes,
         "values": {name: str(value) for name, value in bad.values.items()},
         "first_met_at_step": bad.step,

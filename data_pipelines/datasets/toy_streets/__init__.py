@@ -9,8 +9,7 @@ It is the default of the demo: no download, and a real domain gap between its lo
 
 from data_pipelines.datasets.toy_streets.city import ToyCity
 from data_pipelines.datasets.toy_streets.looks import LOOKS
-from data_pipelines.datasets.toy_streets.render import RENDERER_VERSION, Picture, render
-from data_pipelines.datasets.toy_streets.sheet import contact_sheet
+from data_pipelines.datasets.toy_streets.render import RENDERER_VERSION, Picture, contact_sheet, render
 from data_pipelines.datasets.toy_streets.writer import ensure
 
 __all__ = ["LOOKS", "RENDERER_VERSION", "Picture", "ToyCity", "contact_sheet", "ensure", "render"]

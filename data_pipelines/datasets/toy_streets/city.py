@@ -1,4 +1,4 @@
-"""What identifies a toy city."""
+"""The parameters of a toy city."""
 
 from dataclasses import dataclass
 from numbers import Integral

@@ -12,7 +12,7 @@ RGB = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Layout:
+class StreetLayout:
     """How streets are drawn at random; pairs are (least, most), lengths in metres, the rest probabilities."""
 
     road_half_width: Range
@@ -74,7 +74,7 @@ class Look:
 
     name: str
     dataset: str
-    layout: Layout
+    layout: StreetLayout
     photo: Photo
     size_jitter: int = 0  # GTA5's frames differ in size by a few rows; in pixels
 
@@ -82,7 +82,7 @@ class Look:
 SYNTHETIC = Look(
     name="synthetic",
     dataset="gta5",
-    layout=Layout(
+    layout=StreetLayout(
         road_half_width=(4.2, 5.6),
         pavement=(2.8, 4.6),
         floors=(2, 6),
@@ -112,7 +112,7 @@ SYNTHETIC = Look(
 AMERICAN = Look(
     name="american",
     dataset="bdd100k",
-    layout=Layout(
+    layout=StreetLayout(
         road_half_width=(4.8, 6.6),
         pavement=(2.6, 4.6),
         floors=(1, 4),
@@ -153,7 +153,7 @@ AMERICAN = Look(
 EUROPEAN = Look(
     name="european",
     dataset="cityscapes",
-    layout=Layout(
+    layout=StreetLayout(
         road_half_width=(3.9, 5.2),
         pavement=(2.6, 4.6),
         floors=(3, 7),

@@ -10,11 +10,11 @@ from data_pipelines.datasets.toy_streets.drawing.materials import (
     VEGETATION,
     Face,
     Role,
-    Thing,
+    SceneObject,
 )
 from data_pipelines.datasets.toy_streets.drawing.painting import Camera
 from data_pipelines.datasets.toy_streets.drawing.shapes import blob, box, facing, panel
-from data_pipelines.datasets.toy_streets.looks import Layout
+from data_pipelines.datasets.toy_streets.looks import StreetLayout
 from data_pipelines.datasets.toy_streets.things import people, street_furniture
 from data_pipelines.datasets.toy_streets.things.ground_plan import Street, plan_street, surface_faces
 from data_pipelines.datasets.toy_streets.things.houses import raise_house, random_house
@@ -34,7 +34,7 @@ class Scene:
     street: Street
 
 
-def random_scene(rand: Random, layout: Layout, aspect: float = 0.5) -> Scene:
+def random_scene(rand: Random, layout: StreetLayout, aspect: float = 0.5) -> Scene:
     """Draws a street at random; equal generators give equal scenes. `aspect`: height / width."""
     street = plan_street(rand, layout)
     camera = Camera(
@@ -58,7 +58,7 @@ def random_scene(rand: Random, layout: Layout, aspect: float = 0.5) -> Scene:
     return Scene(camera, faces, sun_side, street)
 
 
-def _backdrop(rand: Random, layout: Layout) -> list[Face]:
+def _backdrop(rand: Random, layout: StreetLayout) -> list[Face]:
     """What closes the vista: far hills or trees, and a far row of houses, all some 100 m away."""
     faces = []
     plane = facing(0.0, 110.0)
@@ -77,7 +77,7 @@ def _backdrop(rand: Random, layout: Layout) -> list[Face]:
     return faces
 
 
-def _roadside(rand: Random, layout: Layout, street: Street, side: int, light: float) -> list[Thing]:
+def _roadside(rand: Random, layout: StreetLayout, street: Street, side: int, light: float) -> list[SceneObject]:
     """Buildings, yards with fences or walls, and green gaps from the camera to the end of the street."""
     things, z = [], rand.uniform(1.5, 5.0)
     line = side * street.building_line
@@ -103,7 +103,7 @@ def _roadside(rand: Random, layout: Layout, street: Street, side: int, light: fl
     return things
 
 
-def _grove(rand: Random, x: float, side: int, z0: float, z1: float, density: float) -> list[Thing]:
+def _grove(rand: Random, x: float, side: int, z0: float, z1: float, density: float) -> list[SceneObject]:
     """Trees and bushes between z0 and z1, up to 9 m away from x."""
     things, z = [], z0 + 1.0
     while z < z1:
@@ -117,7 +117,7 @@ def _grove(rand: Random, x: float, side: int, z0: float, z1: float, density: flo
     return things
 
 
-def _pavement_things(rand: Random, layout: Layout, street: Street, side: int) -> list[Thing]:
+def _pavement_things(rand: Random, layout: StreetLayout, street: Street, side: int) -> list[SceneObject]:
     """Trees, poles, signs, signals, people and parked two-wheelers on one pavement."""
     things, kerb_y = [], street.kerb
     edge = side * (street.half_width + 0.55)

@@ -3,16 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-from data_pipelines.basics import atomic_files, data_files
+from data_pipelines.basics import atomic_files, data_files, parallel
 from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets.toy_streets.city import ToyCity
 from data_pipelines.datasets.toy_streets.layouts import SAVERS
@@ -20,7 +16,6 @@ from data_pipelines.datasets.toy_streets.looks import LOOKS
 from data_pipelines.datasets.toy_streets.render import RENDERER_VERSION, render
 
 MANIFEST = "toy_city.json"
-WORTH_A_POOL = 200  # pictures; fewer are done before a second process has started
 
 Progress = Callable[[int, int], None]
 Job = tuple[str, str, int]  # look, split, index
@@ -49,11 +44,8 @@ def ensure(root: str | os.PathLike, city: ToyCity, *, progress: Progress | None 
     partial_folder = atomic_files.beside(root, "partial")
     try:
         partial_folder.mkdir(parents=True)
-        # Closed before the folder is removed, so that no worker writes into it any more.
-        with closing(_render_all(partial_folder, city, workers)) as steps:
-            for done, total in steps:
-                if progress:
-                    progress(done, total)
+        # However it ends, its processes have ended before the folder is removed: none writes into it any more.
+        parallel.map_in_processes(partial(_write_picture, partial_folder, city), jobs(city), workers, progress)
         (partial_folder / MANIFEST).write_text(json.dumps(_manifest(city), indent=2) + "\n", encoding="utf-8")
         _publish(partial_folder, root, city)
     except OSError as error:
@@ -110,28 +102,6 @@ def _difference(found: object, wanted: dict) -> str:
         return f"{MANIFEST} is not a table"
     keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
     return ", ".join(f"{key} {found.get(key)} there, {wanted.get(key)} asked for" for key in keys)
-
-
-def _render_all(folder: Path, city: ToyCity, workers: int) -> Generator[tuple[int, int], None, None]:
-    """Renders every picture and yields (done, total) after each."""
-    todo = jobs(city)
-    write = partial(_write_picture, folder, city)
-    done = 0
-    if workers > 1 and len(todo) >= WORTH_A_POOL:
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-        try:
-            for _ in pool.map(write, todo, chunksize=8):
-                done += 1
-                yield done, len(todo)
-        except BrokenProcessPool:
-            # A caller without a main guard, or typed at a prompt, cannot be imported by a new process.
-            pass
-        finally:
-            pool.shutdown(cancel_futures=True)
-    for job in todo[done:]:
-        write(job)
-        done += 1
-        yield done, len(todo)
 
 
 def _write_picture(folder: Path, city: ToyCity, job: Job) -> None:

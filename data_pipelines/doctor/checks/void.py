@@ -42,7 +42,7 @@ def _mostly_void(audited: AuditedSplit, labels: list, share: float) -> Finding:
 
 
 def _one_class(audited: AuditedSplit, counts: np.ndarray) -> list[Finding]:
-    """Where each label is one class and void; labels without void are told by the check of constant ones."""
+    """Labels that hold a single class beside void; those without void are the business of the `constant` check."""
     classes = np.count_nonzero(counts[:, :NUM_CLASSES], axis=1)
     if len(counts) < 2 or classes.max() != 1 or (np.count_nonzero(counts, axis=1) <= 1).all():
         return []

@@ -13,7 +13,7 @@ from data_pipelines.reading.examples import Example
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AuditedSplit:
-    """What there is of a split, and what was seen in its files.
+    """The files of a split and the facts measured of them.
 
     Attributes:
       inventory: its files.

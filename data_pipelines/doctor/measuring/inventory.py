@@ -15,7 +15,7 @@ NEEDED = ("train", "val")
 
 @dataclasses.dataclass(frozen=True)
 class Inventory:
-    """What there is of one split.
+    """The files of a split.
 
     Attributes:
       dataset, split, root: as of a Split.
@@ -57,7 +57,7 @@ class Inventory:
 
 
 def of_source(dataset: str, root: Path, recursive: bool = False) -> dict[str, Inventory | None]:
-    """Split name to what there is of it; None for one that training reads and that is not there.
+    """{split: its inventory}; None for a split that training reads and that is missing.
 
     Args:
       recursive: as of datasets.list_examples.

@@ -42,7 +42,7 @@ def _short(text: str) -> str:
 
 
 def how(audit: Audit) -> str:
-    """What was looked at."""
+    """Which part of the files was decoded."""
     if audit.quick:
         return f"all headers read, up to {QUICK_SAMPLE} pairs of each split decoded"
     return "every file decoded"

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from data_pipelines.datasets import LAYOUTS, base
 from data_pipelines.datasets.toy_streets import LOOKS, RENDERER_VERSION, ToyCity, render, writer
 from data_pipelines.datasets.toy_streets.layouts import SAVERS
-from data_pipelines.tfds_builders.pairs import Made, Pair, make
+from data_pipelines.tfds_builders.pairs import ExampleFiles, TfdsExample, make
 from data_pipelines.tfds_builders.segmentation_builder import SPLIT_NAMES, ExamplesBuilder
 
 
@@ -45,7 +45,7 @@ class Builder(ExamplesBuilder):
         return splits
 
 
-def render_example(job: tuple[ToyCity, str, str, int]) -> Made:
+def render_example(job: tuple[ToyCity, str, str, int]) -> TfdsExample:
     """The example of a city, look, split and index: the files that the city on disk has, read as they are there."""
     city, look, split, index = job
     layout = LOOKS[look].dataset
@@ -53,4 +53,4 @@ def render_example(job: tuple[ToyCity, str, str, int]) -> Made:
         root = Path(folder)
         SAVERS[layout](root, split, index, render(city.seed, look, split, index, city.size))
         (example,) = base.examples_of(layout, LAYOUTS[layout].on_disk(root, split), True)
-        return make(Pair.of(layout, root, example))
+        return make(ExampleFiles.of(layout, root, example))

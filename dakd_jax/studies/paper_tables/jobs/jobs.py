@@ -13,6 +13,7 @@ from rich.console import Console
 
 from dakd_jax.basics import plugs, records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import older_configs, settings
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.paper_tables.jobs.processes import Job
@@ -40,7 +41,7 @@ def write(folder: pathlib.Path, task: Task, workdir: pathlib.Path, program: path
     return Job(str(program.resolve()), str(file.resolve()), str(file.with_suffix(".log").resolve()))
 
 
-def do(path: str, open_feed: Callable, console: Console) -> None:
+def do(path: str, open_feed: Callable[[ConfigDict], TrainingData], console: Console) -> None:
     """What the process of a job does: trains and evaluates its stage, whose parents are finished.
 
     Args:

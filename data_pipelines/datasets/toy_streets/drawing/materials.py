@@ -98,7 +98,7 @@ class Face(NamedTuple):
     points: list[Point]
 
 
-class Thing(NamedTuple):
+class SceneObject(NamedTuple):
     """Faces in painting order and the depth (metres along z) by which the painter's algorithm sorts them."""
 
     depth: float

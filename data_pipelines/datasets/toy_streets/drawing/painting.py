@@ -36,10 +36,6 @@ class Camera:
         x0, y0, bend = self.x, self.height, self.bend
         return [(centre + focal * (x - x0 + bend * z * z) / z, horizon - focal * (y - y0) / z) for x, y, z in points]
 
-    def pixels_per_metre(self, z: float, width: int) -> float:
-        """Scale at depth z on a canvas `width` pixels wide."""
-        return self.focal * width / max(z, NEAR)
-
 
 def _clip_to_near_plane(points: list[Point]) -> list[Point]:
     """Sutherland-Hodgman against z = NEAR."""

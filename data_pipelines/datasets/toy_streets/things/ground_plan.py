@@ -5,7 +5,7 @@ from random import Random
 
 from data_pipelines.datasets.toy_streets.drawing.materials import ROAD, SIDEWALK, TERRAIN, Face, Role
 from data_pipelines.datasets.toy_streets.drawing.shapes import ground
-from data_pipelines.datasets.toy_streets.looks import Layout
+from data_pipelines.datasets.toy_streets.looks import StreetLayout
 
 FAR = 108.0
 
@@ -54,7 +54,7 @@ class Street:
         return self.junction is not None and self.junction[0] - 0.5 < z < self.junction[1] + 0.5
 
 
-def plan_street(rand: Random, layout: Layout) -> Street:
+def plan_street(rand: Random, layout: StreetLayout) -> Street:
     """Draws a plan at random."""
     half = rand.uniform(*layout.road_half_width)
     forward = (half * 0.28,) if half < 6 else (half * 0.2, half * 0.58)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import BUILDING, Face, Role, Thing
+from data_pipelines.datasets.toy_streets.drawing.materials import BUILDING, Face, Role, SceneObject
 from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, along, box, facing, panel
 
 FLOOR = 3.2  # metres from storey to storey
@@ -44,8 +44,8 @@ def random_house(rand: Random, x: float, outward: int, z0: float, z1: float, flo
     )
 
 
-def raise_house(house: House, light: float, detail: float) -> list[Thing]:
-    """The building's bays, each a Thing.
+def raise_house(house: House, light: float, detail: float) -> list[SceneObject]:
+    """The building's bays, each a SceneObject.
 
     Args:
         light: shade of the street face; the end that faces the camera gets its complement.
@@ -59,7 +59,7 @@ def raise_house(house: House, light: float, detail: float) -> list[Thing]:
         if i == 0:
             faces += _front(house, 1.75 - light, house.z0 < detail)
         faces += _bay(house, z, z + step, light, z < detail)
-        things.append(Thing(z + step, faces))
+        things.append(SceneObject(z + step, faces))
         z += step
     return things
 

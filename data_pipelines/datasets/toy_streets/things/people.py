@@ -3,11 +3,19 @@
 import math
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import BICYCLE, MOTORCYCLE, PERSON, RIDER, Face, Role, Thing
+from data_pipelines.datasets.toy_streets.drawing.materials import (
+    BICYCLE,
+    MOTORCYCLE,
+    PERSON,
+    RIDER,
+    Face,
+    Role,
+    SceneObject,
+)
 from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, bar, box, disc, facing, panel, turned
 
 
-def person(rand: Random, x: float, z: float, ground_y: float) -> Thing:
+def person(rand: Random, x: float, z: float, ground_y: float) -> SceneObject:
     """A walker or stander of 1.3 to 1.9 m, seen from the front, from behind or in mid-stride."""
     tall = rand.choice([1.3, 1.65, 1.7, 1.75, 1.8, 1.85, 1.9])
     k, plane = tall / 1.75, _raised(facing(x, z), ground_y)
@@ -33,27 +41,27 @@ def person(rand: Random, x: float, z: float, ground_y: float) -> Thing:
     ]
     if rand.random() < 0.25:  # a bag, which Cityscapes counts as part of its bearer
         faces.append(part(Role.CYCLE_FRAME, shirt, 0.9, box(0.2, 0.45, 0.5, 0.85)))
-    return Thing(z, faces)
+    return SceneObject(z, faces)
 
 
-def bicycle(rand: Random, x: float, z: float, ground_y: float, eye_x: float) -> Thing:
+def bicycle(rand: Random, x: float, z: float, ground_y: float, eye_x: float) -> SceneObject:
     """A parked bicycle, seen by a camera at eye_x from the side or obliquely, never edge-on."""
     plane = _raised(turned(x, z, _side_on(x, z, eye_x) + rand.uniform(-0.9, 0.9)), ground_y)
-    return Thing(z, _bicycle_faces(plane, rand.randrange(8)))
+    return SceneObject(z, _bicycle_faces(plane, rand.randrange(8)))
 
 
-def motorcycle(rand: Random, x: float, z: float, ground_y: float, eye_x: float) -> Thing:
+def motorcycle(rand: Random, x: float, z: float, ground_y: float, eye_x: float) -> SceneObject:
     """A parked motorcycle, seen by a camera at eye_x from the side or obliquely, never edge-on."""
     plane = _raised(turned(x, z, _side_on(x, z, eye_x) + rand.uniform(-0.9, 0.9)), ground_y)
-    return Thing(z, _motorcycle_faces(plane, rand.randrange(8)))
+    return SceneObject(z, _motorcycle_faces(plane, rand.randrange(8)))
 
 
-def rider(rand: Random, x: float, z: float, ground_y: float, eye_x: float, motor: bool) -> Thing:
+def rider(rand: Random, x: float, z: float, ground_y: float, eye_x: float, motor: bool) -> SceneObject:
     """Somebody riding a bicycle or a motorcycle, seen from the side or obliquely, never edge-on."""
     angle = _side_on(x, z, eye_x) + rand.uniform(-1.0, 1.0) + rand.choice((0.0, math.pi))
     plane = _raised(turned(x, z, angle), ground_y)
     machine, tint = (_motorcycle_faces if motor else _bicycle_faces), rand.randrange(8)
-    return Thing(z, [*machine(plane, tint), *_rider_faces(rand, plane, ground_y, motor)])
+    return SceneObject(z, [*machine(plane, tint), *_rider_faces(rand, plane, ground_y, motor)])
 
 
 def _side_on(x: float, z: float, eye_x: float) -> float:

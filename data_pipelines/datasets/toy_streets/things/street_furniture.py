@@ -11,12 +11,12 @@ from data_pipelines.datasets.toy_streets.drawing.materials import (
     WALL,
     Face,
     Role,
-    Thing,
+    SceneObject,
 )
 from data_pipelines.datasets.toy_streets.drawing.shapes import along, bar, blob, box, disc, facing, panel
 
 
-def tree(rand: Random, x: float, z: float, ground_y: float, height: float) -> Thing:
+def tree(rand: Random, x: float, z: float, ground_y: float, height: float) -> SceneObject:
     """A trunk under a crown of a few ragged blobs, darker below than above; all of it is vegetation."""
     plane, tint = facing(x, z), rand.randrange(8)
     crown = height * rand.uniform(0.6, 0.72)
@@ -32,23 +32,23 @@ def tree(rand: Random, x: float, z: float, ground_y: float, height: float) -> Th
     for s, y, size, shade in lobes:
         outline = blob(rand, s * wide, middle + y * crown, size * wide, size * crown)
         faces.append(panel(VEGETATION, Role.LEAF, tint, shade, plane, outline))
-    return Thing(z, faces)
+    return SceneObject(z, faces)
 
 
-def bush(rand: Random, x: float, z: float, ground_y: float) -> Thing:
+def bush(rand: Random, x: float, z: float, ground_y: float) -> SceneObject:
     """A low bush of 0.9 to 1.6 m."""
     plane, tint, height = facing(x, z), rand.randrange(8), rand.uniform(0.9, 1.6)
     faces = []
     for s, size, shade in ((0.0, 1.0, 0.75), (-0.3, 0.7, 0.95), (0.35, 0.75, 1.1)):
         outline = blob(rand, s * height, ground_y + height * size * 0.45, 1.5 * height * size, height * size, 10)
         faces.append(panel(VEGETATION, Role.LEAF, tint, shade, plane, outline))
-    return Thing(z, faces)
+    return SceneObject(z, faces)
 
 
-def lamp_post(x: float, z: float, ground_y: float, reach: float) -> Thing:
+def lamp_post(x: float, z: float, ground_y: float, reach: float) -> SceneObject:
     """A street lamp 7 m high whose arm reaches `reach` metres towards the road (negative: to the left)."""
     plane = facing(x, z)
-    return Thing(
+    return SceneObject(
         z,
         [
             panel(POLE, Role.POLE_METAL, 0, 1.0, plane, box(-0.13, 0.13, ground_y, 7.0)),
@@ -58,7 +58,7 @@ def lamp_post(x: float, z: float, ground_y: float, reach: float) -> Thing:
     )
 
 
-def traffic_sign(rand: Random, x: float, z: float, ground_y: float) -> Thing:
+def traffic_sign(rand: Random, x: float, z: float, ground_y: float) -> SceneObject:
     """A round, triangular, square or wide board on a pole."""
     plane, tint = facing(x, z), rand.randrange(8)
     outline = rand.choice(
@@ -86,7 +86,7 @@ def traffic_sign(rand: Random, x: float, z: float, ground_y: float) -> Thing:
                 box(-0.22, 0.22, middle - 0.06, middle + 0.06),
             )
         )
-    return Thing(z, faces)
+    return SceneObject(z, faces)
 
 
 def _signal_head(plane, s: float, y: float, stop: bool) -> list[Face]:
@@ -99,17 +99,17 @@ def _signal_head(plane, s: float, y: float, stop: bool) -> list[Face]:
     ]
 
 
-def traffic_light(rand: Random, x: float, z: float, ground_y: float, reach: float) -> Thing:
+def traffic_light(rand: Random, x: float, z: float, ground_y: float, reach: float) -> SceneObject:
     """A signal head on a pole, and a second one on an arm over the road when `reach` is not 0."""
     plane, stop = facing(x, z), rand.random() < 0.5
     faces = [panel(POLE, Role.POLE_METAL, 0, 0.9, plane, box(-0.13, 0.13, ground_y, 5.9 if reach else 3.0))]
     if reach:
         faces.append(panel(POLE, Role.POLE_METAL, 0, 0.9, plane, bar(0, 5.8, reach, 5.8, 0.2)))
         faces += _signal_head(plane, reach * 0.92, 4.5, stop)
-    return Thing(z, faces + _signal_head(plane, 0.0, 2.4, stop))
+    return SceneObject(z, faces + _signal_head(plane, 0.0, 2.4, stop))
 
 
-def fence(rand: Random, x: float, z0: float, z1: float, ground_y: float) -> list[Thing]:
+def fence(rand: Random, x: float, z0: float, z1: float, ground_y: float) -> list[SceneObject]:
     """A fence along the street from z0 to z1, 1.3 to 2 m high; Cityscapes counts its gaps as fence."""
     plane, height, tint = along(x, 0.0), rand.uniform(1.3, 2.0), rand.randrange(8)
     things, top = [], ground_y + height
@@ -123,19 +123,19 @@ def fence(rand: Random, x: float, z0: float, z1: float, ground_y: float) -> list
             faces.append(panel(FENCE, Role.FENCE_POST, tint, 1.0, plane, box(s, s + 0.16, ground_y, top + 0.12)))
         for y in (ground_y + 0.25, top - 0.25):
             faces.append(panel(FENCE, Role.FENCE_POST, tint, 0.9, plane, box(z, end, y, y + 0.12)))
-        things.append(Thing(end, faces))
+        things.append(SceneObject(end, faces))
         z = end
     return things
 
 
-def wall(rand: Random, x: float, z0: float, z1: float, ground_y: float) -> list[Thing]:
+def wall(rand: Random, x: float, z0: float, z1: float, ground_y: float) -> list[SceneObject]:
     """A free-standing masonry wall along the street, with coping and piers."""
     plane, height, tint = along(x, 0.0), rand.uniform(1.5, 2.6), rand.randrange(8)
     things, top, z = [], ground_y + height, z0
     while z < z1:
         end = min(z + 3.0, z1)
         things.append(
-            Thing(
+            SceneObject(
                 end,
                 [
                     panel(WALL, Role.MASONRY, tint, 0.95, plane, box(z, end, ground_y, top)),

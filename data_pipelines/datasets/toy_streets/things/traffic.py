@@ -2,15 +2,15 @@
 
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import Thing
-from data_pipelines.datasets.toy_streets.looks import Layout
+from data_pipelines.datasets.toy_streets.drawing.materials import SceneObject
+from data_pipelines.datasets.toy_streets.looks import StreetLayout
 from data_pipelines.datasets.toy_streets.things import people, vehicles
 from data_pipelines.datasets.toy_streets.things.ground_plan import Street
 
 SMALL = ("car", "car", "van")
 
 
-def traffic(rand: Random, layout: Layout, street: Street) -> list[Thing]:
+def traffic(rand: Random, layout: StreetLayout, street: Street) -> list[SceneObject]:
     """Fills the road; whatever would touch something that is there already is left out."""
     lanes = _Road(street.eye_x)
     _large_vehicles(rand, layout, street, lanes)
@@ -61,7 +61,7 @@ class _Road:
             self.things.append(vehicles.place(kind, rand, x, z, eye, end))
 
 
-def _large_vehicles(rand: Random, layout: Layout, street: Street, lanes: _Road) -> None:
+def _large_vehicles(rand: Random, layout: StreetLayout, street: Street, lanes: _Road) -> None:
     kinds = rand.sample(sorted(layout.large_vehicles.items()), len(layout.large_vehicles))
     for kind, chance in kinds:
         if rand.random() < chance:
@@ -79,7 +79,7 @@ def _crossing_vehicle(rand: Random, street: Street, lanes: _Road) -> None:
         lanes.things.append(vehicles.place(kind, rand, x, z, street.eye_x, end, crossing=True))
 
 
-def _parked_cars(rand: Random, layout: Layout, street: Street, lanes: _Road) -> None:
+def _parked_cars(rand: Random, layout: StreetLayout, street: Street, lanes: _Road) -> None:
     for side, end in ((-1, vehicles.FRONT), (1, vehicles.REAR)):
         z = rand.uniform(4, 9)
         while z < 50:

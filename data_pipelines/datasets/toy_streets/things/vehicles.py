@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import BUS, CAR, ROAD, TRAIN, TRUCK, Face, Role, Thing
+from data_pipelines.datasets.toy_streets.drawing.materials import BUS, CAR, ROAD, TRAIN, TRUCK, Face, Role, SceneObject
 from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, along, box, disc, facing, ground, panel
 
 REAR, FRONT = "rear", "front"
@@ -20,7 +20,9 @@ class Vehicle:
     end: Callable
 
 
-def place(kind: str, rand: Random, x: float, z: float, eye_x: float, end: str = REAR, crossing: bool = False) -> Thing:
+def place(
+    kind: str, rand: Random, x: float, z: float, eye_x: float, end: str = REAR, crossing: bool = False
+) -> SceneObject:
     """A vehicle centred at x whose nearest point is at depth z.
 
     Args:
@@ -46,7 +48,7 @@ def place(kind: str, rand: Random, x: float, z: float, eye_x: float, end: str = 
     faces = [shadow, *vehicle.side(side_plane, tint, shade_side, length)]
     if seen_end:
         faces += vehicle.end(end_plane, tint, shade_end, half, end)
-    return Thing(z, faces)
+    return SceneObject(z, faces)
 
 
 def _wheels(label: int, plane: Plane, shade: float, centres: list[float], radius: float) -> list[Face]:
