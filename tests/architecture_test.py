@@ -84,3 +84,12 @@ def test_a_whole_config_says_what_it_is():
         if node.arg == "config" and node.annotation is None
     ]
     assert not untyped
+
+
+def test_a_class_name_stands_for_one_class():
+    found = defaultdict(list)
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and module.split(".")[0] == "dakd_jax":
+                found[node.name].append(module)
+    assert not {name: modules for name, modules in found.items() if len(modules) > 1}

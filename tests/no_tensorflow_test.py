@@ -37,7 +37,7 @@ def batches(step):
             "source_image": rng.integers(0, 256, (2, 32, 64, 3), dtype=np.uint8),
             "source_label": rng.integers(0, 19, (2, 32, 64), dtype=np.uint8),
         }}
-job = train.Job(
+job = train.StageJob(
     title="made up", stage="source_only", identity={{}}, folder=pathlib.Path({folder!r}), settings=chosen,
     loop=settings.loop_settings(config),
     segmenter=weights.start(chosen.models.segmenter, config.student, 0, "student"), teacher=None,

@@ -24,10 +24,10 @@ from dakd_jax.studies.paper_tables import collect
 from dakd_jax.training import loop, train_step
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.interruption import Stopped
-from dakd_jax.training.stage_job import Job
+from dakd_jax.training.stage_job import StageJob
 from dakd_jax.training.watch import black_box
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
-from dakd_jax.training.watch.training_log import Row, TrainingLog
+from dakd_jax.training.watch.training_log import LoggedStep, TrainingLog
 
 STEPS = 8
 BAD = "loss/source/total"
@@ -62,7 +62,7 @@ class Stage:
             options=types.SimpleNamespace(methods=(), passes=("source",), skip_nonfinite=skips),
             optimizer=optimizers.SegmenterOptimizer(),
         )  # fmt: skip
-        return Job(
+        return StageJob(
             title="Toy", stage="source_only", folder=self.folder, settings=settings,
             loop=loop_settings(self.config),
             segmenter={"params": {"w": np.zeros(2, np.float32)}, "batch_stats": {}}, teacher=None,
@@ -118,7 +118,7 @@ def test_one_line_for_all_that_an_interval_left_out():
     for step in range(1, 9):
         watch.add(step, jnp.asarray(step > 6), {BAD: jnp.float32(math.inf)})
         if step % 4 == 0:
-            log.add(Row(step, {}, {"segmenter": 0.1}, 0.0, 0))
+            log.add(LoggedStep(step, {}, {"segmenter": 0.1}, 0.0, 0))
     log.flush()
     told = re.compile(r"warning: (\d) steps left out so far, the newest step (\d) ")
     assert [told.match(line).groups() for line in said] == [("4", "4"), ("6", "6")]

@@ -20,7 +20,7 @@ from rich.console import Console
 from dakd_jax.basics import progress
 from dakd_jax.evaluation.logs import read_rows
 from dakd_jax.training.watch.black_box import FiniteWatch
-from dakd_jax.training.watch.training_log import Row, Throughput, TrainingLog
+from dakd_jax.training.watch.training_log import LoggedStep, Throughput, TrainingLog
 
 TITLES = ("Student, adapted", "(c) distilled on source and target: evaluation", "x" * 70)
 NOTES = ("", "65.3 images/s", "46.9 s/image  12 steps skipped", "n" * 90)
@@ -120,7 +120,7 @@ def logged(monkeypatch, seconds):
     )  # fmt: skip
     for step in (1, 2, 3):
         clock[0] += seconds
-        log.add(Row(step, {}, {"segmenter": 0.1}, 0.0, 0))
+        log.add(LoggedStep(step, {}, {"segmenter": 0.1}, 0.0, 0))
         log.flush()
         notes.append(log.note)
     return rows, notes

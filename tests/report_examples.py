@@ -33,7 +33,7 @@ def experiment(percents=None, **fields):
     # Backwards: the report must bring its own order.
     results = [result(name, percent) for name, percent in reversed(percents.items())]
     defaults = {"title": "Toy", "command": "python run.py", "benchmark": "toy", "seed": 0, "results": results}
-    return result_types.Experiment(**{**defaults, "class_names": NAMES, "palette": PALETTE, **fields})
+    return result_types.ExperimentResults(**{**defaults, "class_names": NAMES, "palette": PALETTE, **fields})
 
 
 def full_experiment():

@@ -63,7 +63,7 @@ def test_the_spread_is_from_the_lowest_to_the_highest(study):
     ]  # fmt: skip
     last = protocol_tables.matrix_table(study).rows[-1]
     assert [cell.text for cell in last] == ["highest minus lowest", *(row[-1] for row in rows.values())]
-    nothing = protocol_tables.Spread.of({"native": np.nan})
+    nothing = protocol_tables.ProtocolRange.of({"native": np.nan})
     assert np.isnan(nothing.range) and nothing.lowest == ""
 
 

@@ -84,7 +84,7 @@ def assert_same_arrays(some, others):
 
 
 def spied_training(monkeypatch):
-    """{title: (Job, copy of the teacher before training)} of what is trained from now on."""
+    """{title: (StageJob, copy of the teacher before training)} of what is trained from now on."""
     jobs = {}
     from dakd_jax.stages import experiment as stages
 

@@ -6,7 +6,7 @@ import pytest
 
 from dakd_jax.training.watch import training_log
 from dakd_jax.training.watch.black_box import FiniteWatch
-from dakd_jax.training.watch.training_log import Row, TrainingLog
+from dakd_jax.training.watch.training_log import LoggedStep, TrainingLog
 
 
 @pytest.mark.parametrize(("seconds_a_step", "expected"), [(0.5, "8 min"), (2.0, "33 min"), (0.001, None)])
@@ -19,7 +19,7 @@ def test_how_long_it_should_take_is_said_once_after_its_first_steps(monkeypatch,
     )  # fmt: skip
     for step in range(5, 120, 5):
         now[0] = step * seconds_a_step
-        log.add(Row(step, {}, {"segmenter": 0.1}, 0.0, 0))
+        log.add(LoggedStep(step, {}, {"segmenter": 0.1}, 0.0, 0))
     if expected is None:
         assert said == []
         return

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dakd_jax.evaluation import predict
-from dakd_jax.evaluation.protocols import Ensemble, Row, SlidingWindow, scaled, window_starts
+from dakd_jax.evaluation.protocols import Ensemble, NamedProtocol, SlidingWindow, scaled, window_starts
 from dakd_jax.models.segmenter import Segmenter
 
 RESAMPLE = "bicubic"  # of the inputs of ensembles, as in training
@@ -22,7 +22,7 @@ class Predictor:
       training_size: (width, height) of the networks' input in training.
     """
 
-    def __init__(self, rows: Mapping[str, Row], training_size: tuple[int, int]):
+    def __init__(self, rows: Mapping[str, NamedProtocol], training_size: tuple[int, int]):
         self.rows, self._size = rows, tuple(training_size)
 
     @property

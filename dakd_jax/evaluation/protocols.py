@@ -30,7 +30,7 @@ class SlidingWindow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class NamedProtocol:
     """A protocol of the matrix.
 
     Attributes:
@@ -51,7 +51,7 @@ class Row:
         return getattr(self.rules, "label_size", None)
 
 
-def matrix(scales: tuple[float, ...]) -> dict[str, Row]:
+def matrix(scales: tuple[float, ...]) -> dict[str, NamedProtocol]:
     """All protocols by name, in the order of tables.
 
     Args:
@@ -66,36 +66,36 @@ def matrix(scales: tuple[float, ...]) -> dict[str, Row]:
     listed = ", ".join(f"{scale:g}" for scale in scales)
     released = PROTOCOLS["released"]
     rows = (
-        Row(
+        NamedProtocol(
             "native", "native", "The picture at the training size, labels at their native size.", PROTOCOLS["native"],
         ),
-        Row(
+        NamedProtocol(
             "native_picture_statistics", "native, picture statistics",
             "As native, but batch norm takes the statistics of each single picture.",
             PROTOCOLS["native_picture_statistics"],
         ),
-        Row(
+        NamedProtocol(
             "small_labels", "labels at 1024x512",
             "As native, but prediction and labels are compared at 1024x512.", Protocol(label_size=SMALL),
         ),
-        Row(
+        NamedProtocol(
             "released", "released",
             "The released evaluation script: picture at 1024x512 by bilinear, values 0 to 1 without a mean, statistics "
             "of each picture, compared at 1024x512.",
             released,
         ),
-        Row(
+        NamedProtocol(
             "released_running", "released, running statistics",
             "As released, but batch norm takes the running statistics of training.",
             dataclasses.replace(released, statistics="running"),
         ),
-        Row("mirror", "mirror", "As native, mean with the mirror image.", Ensemble(mirror=True)),
-        Row("multi_scale", "multi-scale", f"As native, mean over the scales {listed}.", Ensemble(scales)),
-        Row(
+        NamedProtocol("mirror", "mirror", "As native, mean with the mirror image.", Ensemble(mirror=True)),
+        NamedProtocol("multi_scale", "multi-scale", f"As native, mean over the scales {listed}.", Ensemble(scales)),
+        NamedProtocol(
             "multi_scale_mirror", "multi-scale, mirror",
             f"As native, mean over the scales {listed} and their mirror images.", Ensemble(scales, mirror=True),
         ),
-        Row(
+        NamedProtocol(
             "sliding_window", "sliding window",
             "Windows of the training size, cut from the native picture with an overlap of at least a third, averaged.",
             SlidingWindow(),
@@ -104,7 +104,7 @@ def matrix(scales: tuple[float, ...]) -> dict[str, Row]:
     return {row.name: row for row in rows}
 
 
-def at_native_size(row: Row) -> Row:
+def at_native_size(row: NamedProtocol) -> NamedProtocol:
     """The same protocol with predictions at the native size."""
     if row.label_size is None:
         return row

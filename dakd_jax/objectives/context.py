@@ -69,7 +69,7 @@ class Outputs(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class Context:
+class LossContext:
     """What a loss looks at, in one pass of a step; made inside the compiled step.
 
     Attributes:
@@ -108,4 +108,4 @@ def total(parts: Mapping[str, Part]) -> jax.Array:
     return first
 
 
-Loss = Callable[[Context], Mapping[str, Part]]
+Loss = Callable[[LossContext], Mapping[str, Part]]

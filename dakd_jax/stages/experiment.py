@@ -23,7 +23,7 @@ from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, weights
 from dakd_jax.training import checkpoint_files, train_state, train_step
 from dakd_jax.training.loop import train
-from dakd_jax.training.stage_job import Job, StageSettings
+from dakd_jax.training.stage_job import StageJob, StageSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +212,7 @@ class Experiment:
         unreadable = self.feed.unreadable(
             lambda line: self.console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
         )
-        job = Job(
+        job = StageJob(
             title=stage.title,
             stage=planned.name,
             folder=planned.folder,

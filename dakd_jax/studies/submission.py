@@ -163,7 +163,7 @@ class Submission:
         return path
 
 
-def _row(settings: SubmissionSettings) -> protocols.Row:
+def _row(settings: SubmissionSettings) -> protocols.NamedProtocol:
     """The protocol that predicts, at native size whatever size it compares at; UserError of an unknown one."""
     known = protocols.matrix(settings.scales)
     name = settings.protocol

@@ -18,12 +18,12 @@ from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
-from dakd_jax.training.stage_job import Job
+from dakd_jax.training.stage_job import StageJob
 from dakd_jax.training.train_step import FINITE, compiled_forward, learning_rates, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.energy import EnergyMeter
-from dakd_jax.training.watch.training_log import Row, TrainingLog
+from dakd_jax.training.watch.training_log import LoggedStep, TrainingLog
 
 _SKIPPED, _UNREADABLE = "skipped_steps", "unreadable"  # what a checkpoint tells beside the state
 
@@ -45,7 +45,7 @@ class Trained(NamedTuple):
     skipped: int
 
 
-def train(job: Job, console: Console) -> Trained:
+def train(job: StageJob, console: Console) -> Trained:
     """Trains a stage to its last step, from its newest checkpoint if there is one, and chooses the weights that count.
 
     Raises:
@@ -217,7 +217,7 @@ def _loop(job, state, checkpoints, log, console, stop):
             last = done == settings.steps
             if done % loop.log_every == 0 or last:
                 waited = wait.lap()
-                rows.add(Row(done, losses, rate, waited, len(job.unreadable)))
+                rows.add(LoggedStep(done, losses, rate, waited, len(job.unreadable)))
                 advice.add(waited)
                 if last:
                     rows.flush()  # for the line that stays

@@ -58,7 +58,7 @@ class LoopSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class StageJob:
     """One stage to train.
 
     Attributes:

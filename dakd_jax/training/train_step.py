@@ -19,7 +19,7 @@ from dakd_jax.models import segmenter
 from dakd_jax.models.precision import widened
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives.adaptation import Method, Tools
-from dakd_jax.objectives.context import SOURCE, TARGET, Context, Outputs, Part, total
+from dakd_jax.objectives.context import SOURCE, TARGET, LossContext, Outputs, Part, total
 from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
 from dakd_jax.objectives.terms import LossTerm
 from dakd_jax.training import train_state
@@ -150,7 +150,7 @@ class _Sum:
         self.terms |= {curve: part.value for curve, part in parts.items()}
 
 
-def _add_terms(found: _Sum, group: str, context: Context, term_params, weights, options) -> None:
+def _add_terms(found: _Sum, group: str, context: LossContext, term_params, weights, options) -> None:
     for term, values in options.terms:
         if term.group == group:
             mine = dataclasses.replace(context, options=dict(values), params=term_params.get(term.name, {}))
@@ -166,7 +166,7 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     images = batch[f"{domain}_image"]
     variables = {"params": trained["params"], "batch_stats": batch_stats}
     outputs, batch_stats = outputs_of(models.segmenter, variables, images, "batch", options.precision)
-    context = Context(
+    context = LossContext(
         domain, images, batch.get(f"{domain}_label"), batch, step, outputs,
         auxiliary_weight=weights.seg_auxiliary, precision=options.precision,
     )  # fmt: skip

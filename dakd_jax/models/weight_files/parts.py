@@ -19,7 +19,7 @@ TOP = "."  # picks the names that stand in the file without any prefix
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class NetworkNames:
     """The names that a network wants.
 
     Attributes:
@@ -45,7 +45,7 @@ class Network:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class FilePart:
     """Names of a file that are, or might have been, those of a network.
 
     Attributes:
@@ -55,7 +55,7 @@ class Part:
       unknown: in the file, beside them; missing: as wanted.
     """
 
-    network: Network
+    network: NetworkNames
     prefix: str
     names: Mapping[str, str]
     unknown: tuple[str, ...]
@@ -79,13 +79,13 @@ class Part:
 
 def choose(
     names: Mapping[str, str],
-    networks: Sequence[Network],
+    networks: Sequence[NetworkNames],
     *,
     file: str,
     key: str = "",
-    shapes_fit: Callable[[Part], bool],
+    shapes_fit: Callable[[FilePart], bool],
     first_alone: bool = False,
-) -> Part:
+) -> FilePart:
     """The part of a file whose names fit one of the networks; of several the only one whose shapes fit too.
 
     Where none fits, the part that comes nearest, for the message.
@@ -118,7 +118,7 @@ def choose(
         )
     if fits:
         return fits[0]
-    nothing = [Part(network, "", {}, tuple(names), tuple(sorted(network.required))) for network in networks][:1]
+    nothing = [FilePart(network, "", {}, tuple(names), tuple(sorted(network.required))) for network in networks][:1]
     return max([*found, *nothing], key=lambda part: (len(part.names), -len(part.unknown)))
 
 
@@ -151,7 +151,7 @@ def _keys(names: Mapping[str, str]) -> Iterator[str]:
             yield ".".join(filter(None, (where, inner.split(".")[0])))
 
 
-def _parts(names: Mapping[str, str], network: Network) -> list[Part]:
+def _parts(names: Mapping[str, str], network: NetworkNames) -> list[FilePart]:
     """A part for each prefix behind which a name of the network stands; those inside a larger network left out."""
     matched: dict[str, dict[str, str]] = {}
     for name in names:
@@ -165,7 +165,7 @@ def _parts(names: Mapping[str, str], network: Network) -> list[Part]:
     return [_part(network, prefix, matched[prefix], names, ordered, whole) for prefix in dict.fromkeys([*whole, *best])]
 
 
-def _part(network, prefix, found, names, ordered, whole) -> Part:
+def _part(network, prefix, found, names, ordered, whole) -> FilePart:
     first = bisect.bisect_left(ordered, prefix)
     taken, wheres = set(found.values()), {names[name] for name in found.values()}
     others = tuple(one for one in whole if one != prefix and one.startswith(prefix))  # copies, as teacher. or ema.
@@ -178,10 +178,10 @@ def _part(network, prefix, found, names, ordered, whole) -> Part:
             unknown.append(name)
     missing = tuple(name for name in sorted(network.required) if name not in found)
     order = {name: i for i, name in enumerate(names)} if len(unknown) > 1 else {}
-    return Part(network, prefix, found, tuple(sorted(unknown, key=lambda name: order.get(name, 0))), missing)
+    return FilePart(network, prefix, found, tuple(sorted(unknown, key=lambda name: order.get(name, 0))), missing)
 
 
-def _inside(prefix: str, names: Mapping[str, str], network: Network) -> bool:
+def _inside(prefix: str, names: Mapping[str, str], network: NetworkNames) -> bool:
     for inner, sign in network.inside.items():
         segments = prefix.split(".")[:-1]
         while segments and segments[-1] in _WRAPPERS:

@@ -15,7 +15,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
 from dakd_jax.models.backbones import Published
 from dakd_jax.models.weight_files import torch_files
-from dakd_jax.models.weight_files.parts import Network, Part, name_shown, names_shown
+from dakd_jax.models.weight_files.parts import FilePart, NetworkNames, name_shown, names_shown
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 
 TRUNK, HEADS = "base.", "seg"  # how the names of a segmenter begin: of its backbone, of its heads
@@ -76,17 +76,17 @@ def from_state_dict(
     network = _network("network", template, optional, published)
     unknown = tuple(n for n in state_dict if n not in network and not network.unused.match(n))
     missing = tuple(n for n in _flatten(template) if n in network.required and n not in state_dict)
-    part = Part(network, "", {n: n for n in _flatten(template) if n in state_dict}, unknown, missing)
+    part = FilePart(network, "", {n: n for n in _flatten(template) if n in state_dict}, unknown, missing)
     return _filled(part, state_dict, template, name=name)
 
 
-def _network(kind: str, template: dict, optional=None, published: Published = OURS) -> Network:
+def _network(kind: str, template: dict, optional=None, published: Published = OURS) -> NetworkNames:
     names = list(_flatten(template))
     may_be_missing = {n for n in names if n.endswith(STATISTICS["count"]) or (optional and optional(n))}
-    return Network(kind, frozenset(names) - may_be_missing, frozenset(may_be_missing), published.unused)
+    return NetworkNames(kind, frozenset(names) - may_be_missing, frozenset(may_be_missing), published.unused)
 
 
-def _filled(part: Part, tensors: Mapping, template: dict, *, name: str, source: str = "") -> dict:
+def _filled(part: FilePart, tensors: Mapping, template: dict, *, name: str, source: str = "") -> dict:
     """`template` with the tensors of a part in it; none is loaded before all fit. Raises UserError.
 
     source: where weights of the architecture are published, for the message.
@@ -119,7 +119,7 @@ def _torch_shapes(template: dict) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _wrong_shapes(part: Part, tensors: Mapping, template: dict) -> dict[str, tuple]:
+def _wrong_shapes(part: FilePart, tensors: Mapping, template: dict) -> dict[str, tuple]:
     """{wanted name: (the file's shape, the network's)} where they differ."""
     shapes = _torch_shapes(template)
     found = {n: (_shape(tensors[theirs]), shapes[n]) for n, theirs in part.names.items() if n in shapes}
@@ -133,7 +133,7 @@ def _shape(tensor) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
-def _misfit(part: Part, wrong: dict[str, tuple]) -> str:
+def _misfit(part: FilePart, wrong: dict[str, tuple]) -> str:
     """What is wrong with a part that comes nearest, names as they stand in the file beside names as wanted."""
     shapes = [
         f"{name_shown(part.names[n])} {str(theirs)[:80]} instead of {ours}" for n, (theirs, ours) in wrong.items()
@@ -208,7 +208,7 @@ def load_segmenter(
     """
     segmenter = _network("segmenter", template, published=published)
     full_names = _names_of_trunk(segmenter, published)
-    trunk = Network(
+    trunk = NetworkNames(
         "trunk",
         frozenset(name for name, full in full_names.items() if full in segmenter.required),
         frozenset(name for name, full in full_names.items() if full in segmenter.optional),
@@ -218,14 +218,14 @@ def load_segmenter(
     return _load(path, template, [segmenter, trunk], full_names, first_alone=whole, source=published.source)
 
 
-def _names_of_trunk(segmenter: Network, published: Published) -> dict[str, str]:
+def _names_of_trunk(segmenter: NetworkNames, published: Published) -> dict[str, str]:
     """{name in a published trunk: name in a segmenter}."""
     ours = [name for name in segmenter.required | segmenter.optional if name.startswith(TRUNK)]
     return {published.name(name.removeprefix(TRUNK)): name for name in ours}
 
 
 def _load(
-    path, template: dict, networks: list[Network], full_names: Mapping[str, str], *, first_alone: bool, source: str
+    path, template: dict, networks: list[NetworkNames], full_names: Mapping[str, str], *, first_alone: bool, source: str
 ) -> tuple[dict, str]:
     place = weight_files.place(path)
     with one_line(place.path):
@@ -235,7 +235,7 @@ def _load(
         if not names:
             raise UserError(f"{place.path} holds no tensors that have names; save model.state_dict()")
 
-        def as_segmenter(part: Part) -> Part:
+        def as_segmenter(part: FilePart) -> FilePart:
             """A trunk's part by the names that it has in a segmenter."""
             if part.network.kind != "trunk":
                 return part

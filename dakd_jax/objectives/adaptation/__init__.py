@@ -8,7 +8,7 @@ import jax
 
 from dakd_jax.basics.plugs import Registry
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives.context import TARGET, Context, Option, Outputs, Part
+from dakd_jax.objectives.context import TARGET, LossContext, Option, Outputs, Part
 
 Variables = dict  # {'params', 'batch_stats'} of a network
 
@@ -96,7 +96,7 @@ class Method:
         """The batch as the losses are to see it: mixed or translated pictures, pseudo-labels. No gradient flows."""
         return batch
 
-    def terms(self, state: Any, context: Context, weights: Mapping[str, Any]) -> Mapping[str, Part]:
+    def terms(self, state: Any, context: LossContext, weights: Mapping[str, Any]) -> Mapping[str, Part]:
         """{curve: part} in one pass of PASSES; {} for none there. `state` is a constant here."""
         return {}
 

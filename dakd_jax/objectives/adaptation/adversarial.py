@@ -20,7 +20,7 @@ import optax
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.precision import computing_params, widened
 from dakd_jax.objectives.adaptation import Method, Tools, register
-from dakd_jax.objectives.context import SOURCE, TARGET, Context, Option, Outputs, Part
+from dakd_jax.objectives.context import SOURCE, TARGET, LossContext, Option, Outputs, Part
 from dakd_jax.objectives.optimizers import DiscriminatorOptimizer, descend
 
 LEVELS = {"multi": ("auxiliary", "main"), "single": ("main",)}
@@ -104,7 +104,7 @@ class Adversarial(Method):
         opt_state = {level: tx.init(params) for level, params in discriminators.items()}
         return {"discriminators": discriminators, "opt_state": opt_state}
 
-    def terms(self, state, context: Context, weights) -> dict[str, Part]:
+    def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
         if context.domain != TARGET:
             return {}
         found = generator_terms(

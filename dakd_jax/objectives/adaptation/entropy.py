@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dakd_jax.objectives.adaptation import Method, register
-from dakd_jax.objectives.context import LEVELS, TARGET, Context, Option, Part
+from dakd_jax.objectives.context import LEVELS, TARGET, LossContext, Option, Part
 
 
 def normalised_entropy(log_probs: jax.Array) -> jax.Array:
@@ -28,7 +28,7 @@ class Entropy(Method):
     }
     CURVES = {"entropy": ("entropy_",)}
 
-    def terms(self, state, context: Context, weights) -> dict[str, Part]:
+    def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
         if context.domain != TARGET:
             return {}
         found = {level: normalised_entropy(context.student.log_probs[level]) for level in LEVELS}

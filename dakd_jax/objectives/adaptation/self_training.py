@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dakd_jax.objectives.adaptation import Method, Tools, register
-from dakd_jax.objectives.context import LEVELS, Context, Option, Part
+from dakd_jax.objectives.context import LEVELS, LossContext, Option, Part
 from dakd_jax.objectives.cross_entropy import IGNORE_LABEL, pick
 
 MIXED = "mixed"
@@ -87,7 +87,7 @@ class SelfTraining(Method):
             "sure_share": weight,
         }
 
-    def terms(self, state, context: Context, weights) -> dict[str, Part]:
+    def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
         if context.domain != MIXED:
             return {}
         weight, pixel_weights = weights["weight"], context.batch["mixed_weight"]

@@ -18,8 +18,8 @@ class LossTerm:
       name: config.loss.<name> is its weight.
       group: when it is there: 'source' on labelled pictures; 'target' on unlabelled ones, where a stage sees the
         target; 'distillation' on each domain that a stage distils on.
-      fn: from a Context to {curve: Part}. Curves are logged as loss/<domain>/<curve>, unweighted; the term is the sum
-        of its parts.
+      fn: from a LossContext to {curve: Part}. Curves are logged as loss/<domain>/<curve>, unweighted; the term is the
+        sum of its parts.
       weight: default of config.loss.<name>; 0 = a term that is asked for by giving it a weight.
       title: what people call it.
       curves: names of the parts.

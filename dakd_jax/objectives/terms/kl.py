@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.objectives.context import Context, Option, Part
+from dakd_jax.objectives.context import LossContext, Option, Part
 from dakd_jax.objectives.terms import LossTerm, register
 
 REDUCTIONS = ("mean", "pixel_mean", "batch_mean", "sum", "off")
@@ -30,7 +30,7 @@ def kl_divergence(student: jax.Array, teacher: jax.Array, *, reduction: str = "m
     return total / divisor
 
 
-def kl(c: Context) -> dict[str, Part]:
+def kl(c: LossContext) -> dict[str, Part]:
     """At the main head, and at the auxiliary one times its weight."""
     main, auxiliary = (
         kl_divergence(c.student.log_probs[level], c.teacher.log_probs[level], reduction=c.options["reduction"])

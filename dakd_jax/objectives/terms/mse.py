@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.objectives.context import Context, Option, Part
+from dakd_jax.objectives.context import LossContext, Option, Part
 from dakd_jax.objectives.terms import LossTerm, register
 
 ON = ("log_probabilities", "features")
@@ -14,7 +14,7 @@ def mean_squared_error(student: jax.Array, teacher: jax.Array) -> jax.Array:
     return jnp.mean(jnp.square(student - teacher))
 
 
-def mse(c: Context) -> dict[str, Part]:
+def mse(c: LossContext) -> dict[str, Part]:
     """Of the auxiliary head's log-probabilities, or of the features under it."""
     if c.options["on"] == "features":
         pair = c.student.features[c.student.tap], c.teacher.features[c.teacher.tap]

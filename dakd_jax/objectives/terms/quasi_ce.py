@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.objectives.context import Context, Part
+from dakd_jax.objectives.context import LossContext, Part
 from dakd_jax.objectives.cross_entropy import IGNORE_LABEL, pick
 from dakd_jax.objectives.terms import LossTerm, register
 
@@ -21,7 +21,7 @@ def quasi_teacher_cross_entropy(student: jax.Array, teacher: jax.Array, known: j
     return -jnp.mean(pick(student, labels))
 
 
-def quasi_ce(c: Context) -> dict[str, Part]:
+def quasi_ce(c: LossContext) -> dict[str, Part]:
     """Of the main heads; what is known of the target (data.class_mix) takes the place of the teacher's classes."""
     known = c.labels if c.domain == "target" else None
     student, teacher = c.student.log_probs["main"], c.teacher.log_probs["main"]

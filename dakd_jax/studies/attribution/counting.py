@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from dakd_jax.studies.attribution import NetworkCounts
-from dakd_jax.studies.attribution.objects import Objects, find_objects, recall_counts
+from dakd_jax.studies.attribution.objects import LabelledObjects, find_objects, recall_counts
 
 BINS = 10  # of the teacher's confidence, equally wide over 0 to 1
 
@@ -37,7 +37,7 @@ class Truth:
     teacher: np.ndarray
     reference: np.ndarray
     bins: np.ndarray
-    objects: Objects
+    objects: LabelledObjects
 
 
 def truth(label, teacher, confidence, reference, num_classes: int, instances=None) -> Truth:

@@ -13,7 +13,7 @@ SIZES = ("tiny", "small", "medium", "large")
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
-class Objects(NamedTuple):
+class LabelledObjects(NamedTuple):
     """N objects over a picture's P labelled pixels.
 
     Attributes:
@@ -27,7 +27,7 @@ class Objects(NamedTuple):
     areas: np.ndarray
 
 
-def find_objects(label: np.ndarray, num_classes: int, instances: np.ndarray | None = None) -> Objects:
+def find_objects(label: np.ndarray, num_classes: int, instances: np.ndarray | None = None) -> LabelledObjects:
     """The objects of a label map: instances where they are known, else connected pixels of one class.
 
     Args:
@@ -49,7 +49,7 @@ def find_objects(label: np.ndarray, num_classes: int, instances: np.ndarray | No
         classes += [int(c)] * found
     of_pixel = number[counted]
     areas = np.bincount(of_pixel, minlength=len(classes))
-    return Objects(of_pixel, np.array(classes, np.int64), size_index(areas / max(label.size, 1)), areas)
+    return LabelledObjects(of_pixel, np.array(classes, np.int64), size_index(areas / max(label.size, 1)), areas)
 
 
 def size_index(share: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def size_index(share: np.ndarray) -> np.ndarray:
     return np.searchsorted(SIZE_EDGES, share, side="right")
 
 
-def recall_counts(objects: Objects, right: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def recall_counts(objects: LabelledObjects, right: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """How much of the objects is right.
 
     Args:

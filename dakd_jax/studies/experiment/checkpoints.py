@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from dakd_jax.studies.experiment.curves import curve
 from dakd_jax.studies.experiment.seeds import Spread
-from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment, StageResult
+from dakd_jax.studies.kit.result_types import METRIC_NAMES, ExperimentResults, StageResult
 from dakd_jax.studies.kit.text_table import Cell, TextTable, number
 
 HEADERS = ("network", "last", "chosen without target labels", "oracle best", "oracle − chosen")
@@ -53,13 +53,13 @@ def checkpoint_row(result: StageResult, metric: str) -> CheckpointRow | None:
     return CheckpointRow(result.name, result.title, last, chosen, oracle)
 
 
-def checkpoint_rows(experiment: Experiment) -> list[CheckpointRow]:
+def checkpoint_rows(experiment: ExperimentResults) -> list[CheckpointRow]:
     """One for every stage that had a choice."""
     rows = (checkpoint_row(result, experiment.metric) for result in experiment.ordered())
     return [row for row in rows if row is not None]
 
 
-def checkpoint_table(experiment: Experiment) -> TextTable | None:
+def checkpoint_table(experiment: ExperimentResults) -> TextTable | None:
     """Networks x (last, chosen, oracle), each "mIoU @ step"; None where no stage had a choice."""
     rows = checkpoint_rows(experiment)
     if not rows:
@@ -72,7 +72,7 @@ def checkpoint_table(experiment: Experiment) -> TextTable | None:
     return TextTable("", HEADERS, body, caption)
 
 
-def checkpoint_seeds_table(experiments: Sequence[Experiment]) -> TextTable | None:
+def checkpoint_seeds_table(experiments: Sequence[ExperimentResults]) -> TextTable | None:
     """The same as mean ± deviation over seeds; None where no stage had a choice."""
     found: dict[str, list[CheckpointRow]] = {}
     for experiment in experiments:

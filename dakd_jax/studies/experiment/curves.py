@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from dakd_jax.objectives.adaptation import METHODS
 from dakd_jax.objectives.context import SOURCE
 from dakd_jax.objectives.terms import TERMS
-from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment
+from dakd_jax.studies.kit.result_types import METRIC_NAMES, ExperimentResults
 from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
 _OTHER = "other"
@@ -37,7 +37,7 @@ def curve(rows: Sequence[Mapping], key: str, kind: str) -> tuple[np.ndarray, np.
     return points[:, 0], points[:, 1]
 
 
-def loss_groups(experiment: Experiment) -> dict[str, list[str]]:
+def loss_groups(experiment: ExperimentResults) -> dict[str, list[str]]:
     """Group -> sorted keys "loss/..." that any network logged in training; empty groups are left out."""
     keys = {
         key
@@ -77,7 +77,7 @@ def _panel_title(group: str, key: str) -> str:
     return f"{group}: {', '.join(parts).replace('_', ' ')}"
 
 
-def validation_curves(experiment: Experiment) -> Figure | None:
+def validation_curves(experiment: ExperimentResults) -> Figure | None:
     """The benchmark's number on the validation pictures for each network; None where nothing was logged.
 
     A star marks the checkpoint that counts.
@@ -98,7 +98,7 @@ def validation_curves(experiment: Experiment) -> Figure | None:
     return figure
 
 
-def loss_curves(experiment: Experiment) -> Figure | None:
+def loss_curves(experiment: ExperimentResults) -> Figure | None:
     """One panel per loss term, terms of a group in a row, one colour per network; None without any.
 
     Terms have a panel each because they are weighted differently: their sum would show only the largest.
@@ -119,7 +119,7 @@ def loss_curves(experiment: Experiment) -> Figure | None:
     return figure
 
 
-def _plot_loss(axis, experiment: Experiment, key: str) -> dict:
+def _plot_loss(axis, experiment: ExperimentResults, key: str) -> dict:
     """Draws a term of every network that has it; returns legend text -> line."""
     lines = {}
     for result in experiment.ordered():

@@ -7,15 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dakd_jax.basics.palette import colourise
-from dakd_jax.studies.kit.picture_grid import SCREEN, Row, draw, palette_handles
-from dakd_jax.studies.kit.result_types import PICTURE_ORDER, Experiment, Picture, StageResult
+from dakd_jax.studies.kit.picture_grid import SCREEN, GridRow, draw, palette_handles
+from dakd_jax.studies.kit.result_types import PICTURE_ORDER, ExperimentResults, Picture, StageResult
 from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
 _CLASSES_PER_LINE = 10
 _TEXT_FROM = 0.5  # per cent; smaller shares would print as 0
 
 
-def class_iou_bars(experiment: Experiment) -> Figure:
+def class_iou_bars(experiment: ExperimentResults) -> Figure:
     """IoU of each class as one bar per network; classes that no network has a number for are left out."""
     results = experiment.ordered()
     ious = 100 * np.array([result.scores.iou for result in results]).reshape(len(results), -1)
@@ -67,7 +67,7 @@ def confusion_figure(result: StageResult, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def picture_grid(experiment: Experiment, pictures: Sequence[Picture]) -> Figure:
+def picture_grid(experiment: ExperimentResults, pictures: Sequence[Picture]) -> Figure:
     """Pictures as columns; as rows the supplement's order: image, ground truth, teacher, student, (a) to (d).
 
     The source-only student comes before the teacher where there is one. Ignored pixels of the ground truth
@@ -81,9 +81,9 @@ def picture_grid(experiment: Experiment, pictures: Sequence[Picture]) -> Figure:
     networks = [result for result in networks if any(p.name in result.predictions for p in pictures)]
     maps = {"ground truth": [picture.label for picture in pictures]}
     maps |= {result.short_name: [result.predictions.get(p.name) for p in pictures] for result in networks}
-    rows = [Row("image", [picture.image for picture in pictures], photographs=True)]
+    rows = [GridRow("image", [picture.image for picture in pictures], photographs=True)]
     for name, of_all in maps.items():
-        rows.append(Row(name, [None if m is None else colourise(m, experiment.palette) for m in of_all]))
+        rows.append(GridRow(name, [None if m is None else colourise(m, experiment.palette) for m in of_all]))
     there = [m for of_all in maps.values() for m in of_all if m is not None]
     handles = palette_handles(experiment.class_names, experiment.palette, there)
     ratio = max(picture.label.shape[0] / picture.label.shape[1] for picture in pictures)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from dakd_jax.evaluation import metrics
-from dakd_jax.studies.kit.result_types import CASES, METRIC_NAMES, NOT_COMPARED, Experiment, StageResult
+from dakd_jax.studies.kit.result_types import CASES, METRIC_NAMES, NOT_COMPARED, ExperimentResults, StageResult
 
 # Two seeds of one small benchmark differ by about this much, so one run cannot tell smaller gaps from chance.
 NOISE_POINTS = 1.0
@@ -28,7 +28,7 @@ class Headline:
     tiles: tuple[Tile, ...]
 
 
-def headline(experiment: Experiment) -> Headline:
+def headline(experiment: ExperimentResults) -> Headline:
     """Reads an experiment as source-only -> adapted -> distilled, with whichever of them it has."""
     cases = [result for result in experiment.ordered(CASES) if result.name in CASES]
     best_case = _best(experiment, cases)
@@ -46,7 +46,7 @@ def headline(experiment: Experiment) -> Headline:
     return Headline(verdict, sentences, _tiles(experiment, best_case))
 
 
-def _best(experiment: Experiment, results) -> StageResult | None:
+def _best(experiment: ExperimentResults, results) -> StageResult | None:
     scored = [result for result in results if experiment.percent(result.name) is not None]
     return max(scored, key=lambda result: experiment.percent(result.name), default=None)
 

@@ -13,13 +13,13 @@ from dakd_jax.studies.experiment import checkpoints, curves, figures, seeds, tab
 from dakd_jax.studies.experiment.headline import headline
 from dakd_jax.studies.kit.more_pages import more_pages
 from dakd_jax.studies.kit.page_parts import PageImage, page_image, template
-from dakd_jax.studies.kit.result_types import METRIC_NAMES, Experiment, Picture
+from dakd_jax.studies.kit.result_types import METRIC_NAMES, ExperimentResults, Picture
 
 _PICTURES_PER_GRID = 4
 _VALIDATION = "Validation score over steps; a star marks the checkpoint that counts"
 
 
-def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
+def write_report(experiment: ExperimentResults, folder: str | os.PathLike) -> Path:
     """Writes folder/index.html (self-contained), results.csv, results.md and figures/*.png.
 
     Each file is replaced as a whole, and index.html last, so a reader never finds a torn one. Writing again
@@ -53,7 +53,7 @@ def write_report(experiment: Experiment, folder: str | os.PathLike) -> Path:
     return folder / "index.html"
 
 
-def draw(experiment: Experiment) -> dict[str, list[PageImage]]:
+def draw(experiment: ExperimentResults) -> dict[str, list[PageImage]]:
     """All figures by the part of the page they belong to; a part without data has none."""
     grids = [figures.picture_grid(experiment, group) for group in _groups(experiment.pictures)]
     alt = "Pictures, their labels, and what each network predicts, in the colours of the classes"
@@ -81,7 +81,7 @@ def _groups(pictures: Sequence[Picture]) -> list[Sequence[Picture]]:
 
 
 def write_seeds_report(
-    experiments: Sequence[Experiment], folder: str | os.PathLike, *, command: str, pages: Mapping[int, Path]
+    experiments: Sequence[ExperimentResults], folder: str | os.PathLike, *, command: str, pages: Mapping[int, Path]
 ) -> Path:
     """Writes folder/index.html, seeds.csv and seeds.md: one experiment over its seeds.
 
@@ -117,7 +117,7 @@ def write_seeds_report(
     return folder / "index.html"
 
 
-def render(experiment: Experiment, images: Mapping[str, list[PageImage]], more: str = "") -> str:
+def render(experiment: ExperimentResults, images: Mapping[str, list[PageImage]], more: str = "") -> str:
     """The page as text. All texts of the experiment are escaped; `more` is HTML, see more_pages.py."""
     return template("page.html.j2", __file__).render(
         experiment=experiment,

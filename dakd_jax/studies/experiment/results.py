@@ -12,10 +12,10 @@ from dakd_jax.evaluation.logs import METRICS, read_rows
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.stages.weights import start_text
 from dakd_jax.studies.kit import paper_numbers
-from dakd_jax.studies.kit.result_types import Experiment, Picture, StageResult
+from dakd_jax.studies.kit.result_types import ExperimentResults, Picture, StageResult
 
 
-def collect(experiment, name: str, command: str) -> Experiment:
+def collect(experiment, name: str, command: str) -> ExperimentResults:
     """Everything that the report of a finished stages.Experiment shows.
 
     Args:
@@ -23,7 +23,7 @@ def collect(experiment, name: str, command: str) -> Experiment:
       command: that makes the same again.
     """
     config, feed = experiment.config, experiment.feed
-    return Experiment(
+    return ExperimentResults(
         title=config.title or f"{name}: {feed.benchmark}",
         command=command,
         benchmark=feed.benchmark,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.studies.kit.result_types import METRIC_NAMES, NOT_COMPARED, Experiment
+from dakd_jax.studies.kit.result_types import METRIC_NAMES, NOT_COMPARED, ExperimentResults
 from dakd_jax.studies.kit.style import new_figure, stage_colour
 from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
 
@@ -65,7 +65,7 @@ class SeedRow:
     compared: bool
 
 
-def compare_seeds(experiments: Sequence[Experiment], *, reference: str = "student") -> list[SeedRow]:
+def compare_seeds(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> list[SeedRow]:
     """Rows in the order of the tables, one for every stage that any seed has.
 
     Args:
@@ -90,7 +90,7 @@ def compare_seeds(experiments: Sequence[Experiment], *, reference: str = "studen
     return rows
 
 
-def _check(experiments: Sequence[Experiment]) -> None:
+def _check(experiments: Sequence[ExperimentResults]) -> None:
     if not experiments:
         raise UserError("no experiment to compare: name at least one finished run")
     first = experiments[0]
@@ -107,7 +107,7 @@ def _check(experiments: Sequence[Experiment]) -> None:
         raise UserError(f"seed {twice[0]} comes twice, which would count one run as two; name each seed once")
 
 
-def seeds_table(experiments: Sequence[Experiment], *, reference: str = "student") -> TextTable:
+def seeds_table(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> TextTable:
     """Networks x metrics as "mean ± deviation"; `to_rich()` and `to_markdown()` show it."""
     rows = compare_seeds(experiments, reference=reference)
     columns = [_spread_cells(rows, metric) for metric in METRICS[:3]]  # all four are in the CSV
@@ -141,7 +141,7 @@ def _interval_text(gain: Spread | None) -> str:
     return f"{number(gain.low, 1, signed=True)} to {number(gain.high, 1, signed=True)}"
 
 
-def seeds_figure(experiments: Sequence[Experiment]):
+def seeds_figure(experiments: Sequence[ExperimentResults]):
     """The benchmark's number of every network: a dot for each seed, a bar for the mean."""
     rows = compare_seeds(experiments)
     metric = experiments[0].metric
@@ -157,7 +157,7 @@ def seeds_figure(experiments: Sequence[Experiment]):
     return figure
 
 
-def seeds_csv(experiments: Sequence[Experiment], *, reference: str = "student") -> str:
+def seeds_csv(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> str:
     """One line per network: seeds, then mean and deviation of each metric and of the gain, in per cent."""
     headers = ["stage", "seeds"]
     parts = ("mean", "std", "low", "high")

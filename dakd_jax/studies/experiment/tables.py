@@ -6,7 +6,7 @@ import rich.table
 
 from dakd_jax.evaluation.metrics import Scores
 from dakd_jax.studies.kit.paper_numbers import SECOND_HAND
-from dakd_jax.studies.kit.result_types import NOT_COMPARED, Experiment
+from dakd_jax.studies.kit.result_types import NOT_COMPARED, ExperimentResults
 from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number, number_cells
 
 BEST_CAPTION = "Per cent. Bold: best student that saw no target labels."
@@ -32,7 +32,7 @@ class NetworkRow:
     compared: bool
 
 
-def network_rows(experiment: Experiment) -> list[NetworkRow]:
+def network_rows(experiment: ExperimentResults) -> list[NetworkRow]:
     """One row per network, each after the networks it builds on."""
     rows = []
     for result in experiment.ordered():
@@ -45,7 +45,7 @@ def network_rows(experiment: Experiment) -> list[NetworkRow]:
     return rows
 
 
-def score_table(experiment: Experiment) -> TextTable:
+def score_table(experiment: ExperimentResults) -> TextTable:
     """Networks x (mIoU, mIoU of present classes, accuracies, the paper's numbers where there are any)."""
     rows = network_rows(experiment)
     compared = [row.compared for row in rows]
@@ -64,7 +64,7 @@ def score_table(experiment: Experiment) -> TextTable:
     return TextTable("", tuple(headers), tuple(zip(names, *columns, strict=True)), caption + _skipped(experiment))
 
 
-def _skipped(experiment: Experiment) -> str:
+def _skipped(experiment: ExperimentResults) -> str:
     """A sentence about the networks that were trained with less than all of their steps; '' without any."""
     counts = [
         f"{result.title} {result.info['skipped_steps']} of {result.info['steps']}"
@@ -87,7 +87,7 @@ def _paper_columns(rows: list[NetworkRow]) -> list[list[Cell]]:
     ]
 
 
-def class_table(experiment: Experiment) -> TextTable:
+def class_table(experiment: ExperimentResults) -> TextTable:
     """Classes x networks: IoU in per cent, a dash for a class that neither occurs nor is predicted."""
     rows = network_rows(experiment)
     compared = [row.compared for row in rows]
@@ -99,7 +99,7 @@ def class_table(experiment: Experiment) -> TextTable:
     return TextTable("", headers, tuple(body), BEST_CAPTION)
 
 
-def cost_table(experiment: Experiment) -> TextTable:
+def cost_table(experiment: ExperimentResults) -> TextTable:
     """Networks x whatever their `info` holds (steps, parameters, minutes, images per second)."""
     results = experiment.ordered()
     keys = list(dict.fromkeys(key for result in results for key in result.info))
@@ -117,22 +117,22 @@ def _info_text(value) -> str:
     return str(value)
 
 
-def console_table(experiment: Experiment) -> rich.table.Table:
+def console_table(experiment: ExperimentResults) -> rich.table.Table:
     """The main table for the terminal, at most 100 columns wide for titles of up to 30 letters."""
     return score_table(experiment).to_rich()
 
 
-def console_class_table(experiment: Experiment) -> rich.table.Table:
+def console_class_table(experiment: ExperimentResults) -> rich.table.Table:
     """IoU of each class for the terminal."""
     return class_table(experiment).to_rich()
 
 
-def markdown_table(experiment: Experiment) -> str:
+def markdown_table(experiment: ExperimentResults) -> str:
     """The main table and the class table in Markdown."""
     return f"{score_table(experiment).to_markdown()}\n{class_table(experiment).to_markdown()}"
 
 
-def csv_table(experiment: Experiment) -> str:
+def csv_table(experiment: ExperimentResults) -> str:
     """One line per network with everything, in per cent to four decimals; NaN and unknown are empty."""
     means = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
     headers = ["benchmark", "seed", "stage", *means]

@@ -56,7 +56,7 @@ PRINT = Look(
 )  # fmt: skip
 
 
-class Row(NamedTuple):
+class GridRow(NamedTuple):
     """One line of a grid: its name, and for every column a picture uint8 [H, W, 3] RGB, None for an empty place.
 
     `photographs` are smoothed when they are scaled; blended class colours would be other classes.
@@ -67,7 +67,9 @@ class Row(NamedTuple):
     photographs: bool = False
 
 
-def draw(rows: Sequence[Row], titles: Sequence[str], handles: Sequence[Patch], look: Look, *, ratio: float) -> Figure:
+def draw(
+    rows: Sequence[GridRow], titles: Sequence[str], handles: Sequence[Patch], look: Look, *, ratio: float
+) -> Figure:
     """Draws a grid.
 
     Args:

@@ -79,7 +79,7 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Experiment:
+class ExperimentResults:
     """Everything one report shows.
 
     Attributes:

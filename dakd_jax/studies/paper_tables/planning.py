@@ -13,7 +13,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight
 from dakd_jax.stages.experiment import Experiment, PlannedStage
-from dakd_jax.studies.paper_tables.rows import Row, Table
+from dakd_jax.studies.paper_tables.rows import Table, TableRow
 
 # Fields of a table's config that are none of its stages'.
 TABLE_FIELDS = ("table", "cluster")
@@ -91,7 +91,7 @@ class TablePlan:
 def make_plan(
     config: ConfigDict,
     table: Table,
-    chosen: Iterable[Row],
+    chosen: Iterable[TableRow],
     seeds: tuple[int, ...],
     open_feed: Callable[[ConfigDict], TrainingData],
     workdir: pathlib.Path,
@@ -129,7 +129,7 @@ def make_plan(
     return TablePlan(table, seeds, tasks, cells, tuple(ordered), missing, tuple(dict.fromkeys(notes)))
 
 
-def row_config(config: ConfigDict, row: Row, seed: int) -> ConfigDict:
+def row_config(config: ConfigDict, row: TableRow, seed: int) -> ConfigDict:
     """The config of an ordinary run that has a row's stage as its goal."""
     made = config.copy_and_resolve_references()
     with made.unlocked():
@@ -139,7 +139,7 @@ def row_config(config: ConfigDict, row: Row, seed: int) -> ConfigDict:
     return made
 
 
-def _add_tasks(tasks: dict[str, Task], experiment: Experiment, row: Row, seed: int) -> dict[str, str]:
+def _add_tasks(tasks: dict[str, Task], experiment: Experiment, row: TableRow, seed: int) -> dict[str, str]:
     """Adds the stages of a row's plan that are not there yet; returns the key of each by its name."""
     keys: dict[str, str] = {}
     for name, planned in experiment.plan.items():
@@ -153,7 +153,7 @@ def _add_tasks(tasks: dict[str, Task], experiment: Experiment, row: Row, seed: i
     return keys
 
 
-def _pair(row: Row) -> tuple:
+def _pair(row: TableRow) -> tuple:
     """What tells rows on one dataset from those on another."""
     return tuple(sorted((field, value) for field, value in row.changes.items() if field.startswith("data.")))
 

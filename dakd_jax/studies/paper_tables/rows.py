@@ -36,7 +36,7 @@ REFERENCES = {"": "student", "student": "student_continued"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row: a stage under settings of its own.
 
     Attributes:
@@ -74,7 +74,7 @@ class Table:
 
     title: str
     headers: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 def ablation(benchmark: str, init_from: str = "") -> Table:
@@ -93,8 +93,8 @@ def _references(others: Iterable[str], init_from: str) -> list[str]:
     return list(dict.fromkeys((*others, "student", REFERENCES[init_from])))
 
 
-def _reference(stage: str, paper: PaperNumber | None, benchmark: str, reference: str) -> Row:
-    return Row(
+def _reference(stage: str, paper: PaperNumber | None, benchmark: str, reference: str) -> TableRow:
+    return TableRow(
         labels=(stage, "", "", ""),
         name=stage,
         aliases=frozenset((stage,)),
@@ -107,10 +107,10 @@ def _reference(stage: str, paper: PaperNumber | None, benchmark: str, reference:
     )
 
 
-def _ablation_row(one: paper_numbers.Ablation, benchmark: str, reference: str) -> Row:
+def _ablation_row(one: paper_numbers.Ablation, benchmark: str, reference: str) -> TableRow:
     weights = dict(zip(LAMBDAS, one.weights, strict=True))
     losses = " ".join(f"{name} {weight:g}" for name, weight in weights.items() if weight is not None)
-    return Row(
+    return TableRow(
         labels=(one.section, *("" if weight is None else f"{weight:g}" for weight in one.weights)),
         name=f"{one.section} {losses}",
         aliases=frozenset((one.section, losses.lower())),
@@ -137,9 +137,9 @@ def main(benchmark: str, init_from: str = "") -> Table:
 
 def _main_row(
     stage: str, pair: str, alias: str, changes: Mapping, published: Mapping[str, PaperNumber], reference: str
-) -> Row:
+) -> TableRow:
     short = SHORT_NAMES[stage]
-    return Row(
+    return TableRow(
         labels=(pair, paradigms.STAGES[stage].title),
         name=f"{alias} {short}",
         aliases=frozenset((alias, pair.lower(), stage, short)),
@@ -168,7 +168,7 @@ def table(name: str, benchmark: str, init_from: str = "") -> Table:
     return TABLES[name](benchmark, init_from)
 
 
-def chosen(rows: Iterable[Row], wanted: Iterable[str]) -> list[Row]:
+def chosen(rows: Iterable[TableRow], wanted: Iterable[str]) -> list[TableRow]:
     """The rows that --rows names, by section, losses, stage, benchmark or their own name; all where it names none.
 
     Raises:
@@ -183,7 +183,7 @@ def chosen(rows: Iterable[Row], wanted: Iterable[str]) -> list[Row]:
     return [row for row in rows if not wanted or any(_fits(row, text) for text in wanted)]
 
 
-def _fits(row: Row, text: str) -> bool:
+def _fits(row: TableRow, text: str) -> bool:
     return text == row.name.lower() or text in row.aliases
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.kit import error_maps
-from dakd_jax.studies.kit.picture_grid import PRINT, Row, draw, palette_handles
+from dakd_jax.studies.kit.picture_grid import PRINT, GridRow, draw, palette_handles
 from dakd_jax.studies.kit.style import INK, new_figure
 from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number
 from dakd_jax.studies.pictures import Comparison, Shown
@@ -75,7 +75,7 @@ def method_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     rows = _first_rows(found, pictures)
     for network in found.networks:
         maps = [p.predictions[network] for p in pictures]
-        rows.append(Row(_name(found, network), [colourise(m, found.palette) for m in maps]))
+        rows.append(GridRow(_name(found, network), [colourise(m, found.palette) for m in maps]))
     maps = [m for p in pictures for m in (p.label, *(p.predictions[network] for network in found.networks))]
     handles = palette_handles(found.class_names, found.palette, maps)
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
@@ -86,7 +86,7 @@ def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     pictures, ratio = fitted(pictures)
     reference = [p.predictions[found.reference] for p in pictures]
     rows = _first_rows(found, pictures)
-    rows.append(Row(_name(found, found.reference), [colourise(m, found.palette) for m in reference]))
+    rows.append(GridRow(_name(found, found.reference), [colourise(m, found.palette) for m in reference]))
     all_maps: list[np.ndarray] = []
     for case in found.cases:
         maps = [
@@ -94,7 +94,7 @@ def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
             for p, before in zip(pictures, reference, strict=True)
         ]
         all_maps += maps
-        rows.append(Row(_name(found, case), maps))
+        rows.append(GridRow(_name(found, case), maps))
     classes = palette_handles(found.class_names, found.palette, [*(p.label for p in pictures), *reference], void="")
     handles = [handle for handle in classes if handle.get_label()]  # black is told by the error maps' own legend
     handles += [
@@ -105,9 +105,9 @@ def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
 
 
-def _first_rows(found: Comparison, pictures: Sequence[Shown]) -> list[Row]:
+def _first_rows(found: Comparison, pictures: Sequence[Shown]) -> list[GridRow]:
     truths = [colourise(p.label, found.palette) for p in pictures]
-    return [Row("Image", [p.image for p in pictures], photographs=True), Row("Ground truth", truths)]
+    return [GridRow("Image", [p.image for p in pictures], photographs=True), GridRow("Ground truth", truths)]
 
 
 def _titles(found: Comparison, pictures: Sequence[Shown]) -> list[str]:

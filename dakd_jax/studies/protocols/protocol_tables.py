@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dakd_jax.evaluation import cityscapes_scores, metrics
-from dakd_jax.evaluation.protocols import Row
+from dakd_jax.evaluation.protocols import NamedProtocol
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, NOT_COMPARED, SHORT_NAMES
 from dakd_jax.studies.kit.style import INK, new_figure
 from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number, number_cells
@@ -91,7 +91,7 @@ class ProtocolStudy:
     command: str
     benchmark: str
     metric: str
-    rows: Mapping[str, Row]
+    rows: Mapping[str, NamedProtocol]
     networks: Sequence[ScoredNetwork]
     notes: Sequence[str] = ()
     record: Mapping = dataclasses.field(default_factory=dict)
@@ -102,7 +102,7 @@ class ProtocolStudy:
 
 
 @dataclasses.dataclass(frozen=True)
-class Spread:
+class ProtocolRange:
     """How far the protocols of one network lie apart: the lowest and the highest value, per cent, and their names."""
 
     low: float
@@ -111,7 +111,7 @@ class Spread:
     highest: str
 
     @classmethod
-    def of(cls, values: Mapping[str, float]) -> "Spread":
+    def of(cls, values: Mapping[str, float]) -> "ProtocolRange":
         """Of {protocol: value}; NaN is left out, NaN of nothing."""
         there = {name: value for name, value in values.items() if not np.isnan(value)}
         if not there:
@@ -133,7 +133,7 @@ def matrix_table(study: ProtocolStudy) -> TextTable:
         (Cell(row.title), *number_cells([value[name] for value in values], compared))
         for name, row in study.rows.items()
     ]
-    spreads = [Spread.of(value) for value in values]
+    spreads = [ProtocolRange.of(value) for value in values]
     body.append((Cell("highest minus lowest"), *(Cell(number(spread.range)) for spread in spreads)))
     headers = ("protocol", *(network.short_name for network in study.networks))
     caption = (
@@ -148,7 +148,7 @@ def spread_table(study: ProtocolStudy) -> TextTable:
     body = []
     for network in study.networks:
         values = study.values(network)
-        spread = Spread.of(values)
+        spread = ProtocolRange.of(values)
         ends = [study.rows[name].title if name else "" for name in (spread.lowest, spread.highest)]
         cells = (number(values.get("native", math.nan)), number(spread.low), ends[0], number(spread.high), ends[1])
         body.append((Cell(network.title), *map(Cell, cells), Cell(number(spread.range))))
@@ -170,7 +170,7 @@ def meanings(study: ProtocolStudy) -> list[tuple[str, str, str]]:
 
 def sentences(study: ProtocolStudy) -> list[str]:
     """What the matrix says, the most important first."""
-    spreads = {network.title: Spread.of(study.values(network)) for network in study.networks}
+    spreads = {network.title: ProtocolRange.of(study.values(network)) for network in study.networks}
     spreads = {title: spread for title, spread in spreads.items() if spread.lowest}
     if not spreads:
         return ["Nothing was scored."]
@@ -207,7 +207,7 @@ def spread_figure(study: ProtocolStudy) -> Figure:
     axis = axes[0, 0]
     for place, network in enumerate(study.networks):
         values = study.values(network)
-        spread = Spread.of(values)
+        spread = ProtocolRange.of(values)
         axis.plot([spread.low, spread.high], [place, place], color="#dfe3e8", lw=9, solid_capstyle="round", zorder=2)
         for step, (name, value) in zip(_steps(len(values)), values.items(), strict=True):
             marker, colour = _MARKS[name]

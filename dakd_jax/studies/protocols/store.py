@@ -12,7 +12,7 @@ from dakd_jax.evaluation import predict
 from dakd_jax.evaluation.cityscapes_scores import Groups
 from dakd_jax.evaluation.evaluation_store import EvaluationSettings
 from dakd_jax.evaluation.protocol_predictions import Predictor
-from dakd_jax.evaluation.protocols import Row
+from dakd_jax.evaluation.protocols import NamedProtocol
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages.networks import Network
 from dakd_jax.studies.protocols import cost, matrix
@@ -37,7 +37,7 @@ class MatrixStore:
         self,
         settings: EvaluationSettings,
         feed: TrainingData,
-        rows: dict[str, Row],
+        rows: dict[str, NamedProtocol],
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ):

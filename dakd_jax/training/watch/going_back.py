@@ -15,7 +15,7 @@ from dakd_jax.basics import installation
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.training.runtime.device_prefetch import prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
-from dakd_jax.training.stage_job import Job
+from dakd_jax.training.stage_job import StageJob
 from dakd_jax.training.train_state import TrainState, copied
 from dakd_jax.training.train_step import FINITE
 from dakd_jax.training.watch import black_box
@@ -44,7 +44,7 @@ class Steps(NamedTuple):
     make: Callable[[TrainState, dict, int], tuple[TrainState, dict]]
 
 
-def explain(bad: BadStep, job: Job, steps: Steps, stop: StopRequest, console: Console) -> str:
+def explain(bad: BadStep, job: StageJob, steps: Steps, stop: StopRequest, console: Console) -> str:
     """Repeats the steps up to the bad one and keeps a bundle of it; returns what is to be said of it, in one line.
 
     Raises:

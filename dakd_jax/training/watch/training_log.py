@@ -16,7 +16,7 @@ TIMED_STEPS = 20  # at least, before it is said how long the rest should take
 WORTH_SAYING = 120  # seconds; of less the bar tells enough
 
 
-class Row(NamedTuple):
+class LoggedStep(NamedTuple):
     """What a step left to be logged.
 
     Attributes:
@@ -57,11 +57,11 @@ class TrainingLog:
     ):
         self._log, self._watch, self._watchers, self._say = log, watch, watchers, say
         self.clock = Throughput(pictures)
-        self._pending: Row | None = None
+        self._pending: LoggedStep | None = None
         self._steps, self._said_how_long = steps, False
         self._told = watch.skipped  # how many skipped steps were spoken of, or an earlier process had
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LoggedStep) -> None:
         """Writes the row before this one. Raises BadStep."""
         self.flush()
         self._pending = row
