@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections import defaultdict
 
 import pytest
 from PIL import Image
