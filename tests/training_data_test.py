@@ -6,11 +6,11 @@ import inspect
 import pytest
 from rooms import MODULES
 
-from dakd_jax.objectives.training_data import TrainingData, Unreadable
+from dakd_jax.objectives.training_data import TrainingData, UnreadablePictures
 from data_pipelines.feeding.feed import Feed
-from data_pipelines.reading.unreadable import Unreadable as Counted
+from data_pipelines.reading.unreadable import UnreadablePictures as Counted
 
-OF = {TrainingData: Feed, Unreadable: Counted}
+OF = {TrainingData: Feed, UnreadablePictures: Counted}
 WANTED = sorted(name for name in vars(TrainingData) if not name.startswith("_"))
 
 

@@ -26,7 +26,7 @@ class Pictures(Protocol):
     def fingerprint(self) -> str: ...
 
 
-class Unreadable(Protocol):
+class UnreadablePictures(Protocol):
     """The training pictures that could not be read and were replaced; its length is their number."""
 
     @property
@@ -99,7 +99,7 @@ class TrainingData(Protocol):
         with_target: bool,
         mix_classes: bool,
         extras: Mapping[str, Any] | None = None,
-        unreadable: Unreadable | None = None,
+        unreadable: UnreadablePictures | None = None,
     ) -> Iterator[dict]:
         """An endless iterator of batches, each a pure function of seed and step.
 
@@ -115,7 +115,7 @@ class TrainingData(Protocol):
           `mixed_image` and `mixed_label` of the target's size.
         """
 
-    def unreadable(self, report: Callable[[str], None]) -> Unreadable:
+    def unreadable(self, report: Callable[[str], None]) -> UnreadablePictures:
         """A new count for train_batches; `report` is told a line about each picture."""
 
     # To choose a checkpoint by, without a label of the target.

@@ -9,7 +9,7 @@ import numpy as np
 from dakd_jax.evaluation.checkpoint_choice import Selection
 from dakd_jax.evaluation.predict import Protocol
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
-from dakd_jax.objectives.training_data import Unreadable
+from dakd_jax.objectives.training_data import UnreadablePictures
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
 
 
@@ -94,4 +94,4 @@ class StageJob:
     config: dict
     identity: dict
     palette: np.ndarray
-    unreadable: Unreadable | tuple[()] = ()
+    unreadable: UnreadablePictures | tuple[()] = ()
