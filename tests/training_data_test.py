@@ -8,7 +8,7 @@ from rooms import MODULES
 
 from dakd_jax.objectives.training_data import TrainingData, UnreadablePictures
 from data_pipelines.feeding.feed import Feed
-from data_pipelines.reading.unreadable import UnreadablePictures as Counted
+from data_pipelines.reading.unreadable import Unreadable as Counted
 
 OF = {TrainingData: Feed, UnreadablePictures: Counted}
 WANTED = sorted(name for name in vars(TrainingData) if not name.startswith("_"))
