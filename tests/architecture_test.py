@@ -56,15 +56,6 @@ def test_the_halves_do_not_know_each_other(half):
     assert not known
 
 
-def test_a_class_name_stands_for_one_class():
-    found = defaultdict(list)
-    for module, path in MODULES.items():
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and module.split(".")[0] == "dakd_jax":
-                found[node.name].append(module)
-    assert not {name: modules for name, modules in found.items() if len(modules) > 1}
-
-
 def test_the_picture_of_the_rooms_is_of_todays_imports():
     drawn = json.loads(Image.open(PROJECT / "docs/rooms.png").text["Rooms"])
     assert drawn == picture(), "draw it anew: python docs/draw_rooms.py"
@@ -94,3 +85,12 @@ def test_a_whole_config_says_what_it_is():
         if node.arg == "config" and node.annotation is None
     ]
     assert not untyped
+
+
+def test_a_class_name_stands_for_one_class():
+    found = defaultdict(list)
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and module.split(".")[0] == "dakd_jax":
+                found[node.name].append(module)
+    assert not {name: modules for name, modules in found.items() if len(modules) > 1}
