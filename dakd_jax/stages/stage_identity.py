@@ -2,7 +2,7 @@
 
 A field that is not named in EXEMPT counts. One that is added to configs/base.py later goes into ADDED_LATER with the
 value under which everything is as before, so that finished stages are reused; one that is renamed, into
-older_configs.RENAMED: it counts under its name and value of then. tests/stage_identity_test.py walks all.
+older_configs.RENAMED: it counts under its name and value of then. tests/stages/stage_identity_test.py walks all.
 """
 
 from collections.abc import Callable

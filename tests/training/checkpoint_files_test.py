@@ -20,7 +20,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.training import checkpoint_files, checkpointing
 from dakd_jax.training.checkpoint_files import UnreadableCheckpoint
 
-FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 FULL = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."
 AS_TENSORSTORE_TELLS = "DATA_LOSS: Error reading local file \"/x\": Input/output error [os_error_code='5']"
 

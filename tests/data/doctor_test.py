@@ -20,7 +20,7 @@ from data_pipelines.doctor import auditing, fingerprints
 from data_pipelines.doctor.measuring import label_kinds
 from data_pipelines.reading import class_histogram, label_spaces, loading
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
