@@ -142,3 +142,22 @@ def test_the_example_swaps_low_amplitudes_and_keeps_phases(tmp_path):
 def test_mistakes_are_one_line(run_py, toy_city, workdir, methods, phrase):
     words = [*tiny_runs.arguments(toy_city, workdir, **CHANGES), f"--config.adaptation.methods={methods}"]
     tiny_runs.one_line(run_py(words), phrase)
+
+
+@pytest.mark.parametrize(
+    ("number", "right", "wrong", "phrase"),
+    [
+        (1, "    def update(", "    def updat(", "method 'adabn1': updat is no hook; did you mean update?"),
+        (2, '"loss/adabn/steps": state["steps"] + 1', '"x": state.steps', r"adabn.py:\d+: .* method 'adabn2' fails"),
+        (3, "    def update(", "    def prepare(self, state, batch, tools):\n        return {}\n\n    def update(",
+         "method 'adabn3': prepare gave a batch without source_image"),
+    ],
+)  # fmt: skip
+def test_a_method_that_does_not_keep_to_the_contract_is_one_line_before_any_work(
+    run_py, toy_city, tmp_path, number, right, wrong, phrase
+):
+    plugin, name = tmp_path / "adabn.py", f"adabn{number}"
+    assert right in ADABN
+    plugin.write_text(ADABN.replace(right, wrong).replace('NAME = "adabn"', f'NAME = "{name}"'))  # the process stays
+    words = [*tiny_runs.arguments(toy_city, tmp_path / "workdir", **CHANGES), f"--config.plugins={plugin}"]
+    tiny_runs.one_line(run_py([*words, f"--config.adaptation.methods={name}", "--mode=plan"]), phrase)

@@ -242,9 +242,9 @@ def broken(x):
 @pytest.mark.parametrize(
     ("made", "line"),
     [
-        (spec(lambda x: x), "gives no tuple of backbones.Feature"),
-        (spec(lambda x: ()), "gives no tuple of backbones.Feature"),
-        (spec(lambda x: (x,)), "gives no tuple of backbones.Feature"),
+        (spec(lambda x: x), "expected a tuple of backbones.Feature"),
+        (spec(lambda x: ()), "expected a tuple of backbones.Feature"),
+        (spec(lambda x: (x,)), "expected a tuple of backbones.Feature"),
         (spec(broken), "its module fails: KeyError: 'no such thing'"),
         (spec(lambda x: (Feature(x[:, :64:2, :96:2], 2, "a"),)), r"'a' of stride 2 has the shape \(1, 32, 48, 3\)"),
         (spec(lambda x: even(x) * 2), "have one name: a, a"),

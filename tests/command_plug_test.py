@@ -124,8 +124,8 @@ def test_its_mistakes(run_py, counts, words, told):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"counts",\n', '"train",\n', r"line 27: command 'train' of dakd_plugin_counts.* is registered by .*\.train"),
-        ('"counts",\n', '"doctor",\n', "command 'doctor' of .* is registered by dakd_jax.commands"),
+        ('"counts",\n', '"train",\n', r"line 27: command 'train' is registered by .*\.train"),
+        ('"counts",\n', '"doctor",\n', "command 'doctor' is registered by dakd_jax.commands"),
         ("Command(__doc__, run", "Command(None, run", "a command has no help"),
         ("Command(__doc__, run", "Command(__doc__, 3", "run is 3; expected a function"),
         ("flags=FLAGS", "flags=FLAGS[0]", "expected a tuple of Flag"),

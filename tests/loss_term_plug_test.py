@@ -132,7 +132,7 @@ def test_a_term_of_a_group_adds_its_parts_in_that_pass_alone(group):
 def test_two_files_cannot_register_one_name(plugin):
     with plug_tools.forgotten(TERMS):
         plugs.load([str(plugin)])
-        with pytest.raises(UserError, match="'hints' of .* is registered by .*my_hints"):
+        with pytest.raises(UserError, match="'hints' is registered by .*my_hints.py already"):
             register(LossTerm("hints", "source", lambda c: {}, 1.0, "", ()))
 
 
@@ -150,3 +150,23 @@ def test_its_parameters_are_trained_and_saved(whole_run, plugin, toy_city):
         checkpoints.close()
     student, teacher = one.shape
     assert student == 2 * teacher and np.abs(np.asarray(one) - np.asarray(two)).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("number", "right", "wrong", "phrase"),
+    [
+        (1, '{"hints": Part(jnp.mean(gap ** c.options["p"]))}', "gap", "'hints1' gave .*Tracer; expected {curve: Part"),
+        (2, '{"hints": Part(jnp.mean', '{"other": Part(jnp.mean', "'hints2' gave the curve 'other'; expected hints2"),
+        (3, "Part(jnp.mean", "(jnp.mean", "'hints3' gave hints3: .*Tracer; expected {curve: Part"),
+        (4, "(c.student, c.teacher)", "(c.student, c.teachr)", r"hints.py:\d+: .* 'hints4' fails: AttributeError"),
+    ],
+)  # fmt: skip
+def test_a_term_that_does_not_keep_to_the_contract_is_one_line_before_any_work(
+    run_py, toy_city, tmp_path, number, right, wrong, phrase
+):
+    text = plug_tools.example("A loss term")
+    assert right in text
+    plugin = tmp_path / "hints.py"
+    plugin.write_text(text.replace(right, wrong).replace('"hints"', f'"hints{number}"'))  # the process stays
+    words = [*tiny_runs.arguments(toy_city, tmp_path / "workdir", **CHANGES), f"--config.plugins={plugin}"]
+    tiny_runs.one_line(run_py([*words, f"--config.loss.hints{number}=0.3", "--mode=plan"]), phrase)

@@ -1,5 +1,6 @@
 """What one file can add: registries of named things, and plugins, files of the user's own (docs/EXTENDING.md)."""
 
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -52,7 +53,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             raise UserError(f"{self.kind} {name!r} is a {type(thing).__name__}; expected a {self._types[0].__name__}")
         if self._origins.setdefault(name, origin) != origin:
             raise UserError(
-                f"{self.kind} {name!r} of {origin} is registered by {self._origins[name]} already; rename it"
+                f"{self.kind} {name!r} is registered by {_place(self._origins[name])} already; rename yours"
             )
         self._things[name] = thing
         return thing
@@ -70,6 +71,22 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"config.{field}={name!r}: {hint}expected one of {', '.join(self)}, or one of a file of "
                         "your own that config.plugins names (docs/EXTENDING.md)")  # fmt: skip
+
+    @contextlib.contextmanager
+    def blamed(self, name: str) -> Iterator[None]:
+        """Within it what a plugin's code raises is a mistake of who wrote it: a UserError with its file and line."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            module = sys.modules.get(self._origins.get(name, ""))
+            if module is None or not self.source_hash(name):
+                raise
+            lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == module.__file__]
+            where = f"{module.__file__}{f':{lines[-1]}' if lines else ''}"
+            what = " ".join(str(error).split())[:300]
+            raise UserError(f"{where}: {self.kind} {name!r} fails: {type(error).__name__}: {what}") from error
 
     def __getitem__(self, name: str) -> Thing:
         self._discover()
@@ -89,6 +106,12 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._discovered = True  # before: a module of the package may look into the registry itself
         for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             importlib.import_module(f"{self._package}.{module.name}")
+
+
+def _place(module: str) -> str:
+    """A module as people know it: a plugin's file, or its name."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file if module.startswith("dakd_plugin_") and file else module
 
 
 def load(names: Sequence[str]) -> None:
@@ -127,14 +150,15 @@ def _load(name: str) -> None:
         raise _failed(name, error) from error
     except ModuleNotFoundError as error:
         if error.name and name.startswith(error.name):
+            folder = " (it is a folder: name the file in it)" if pathlib.Path(name).expanduser().is_dir() else ""
             raise UserError(
-                f"config.plugins: there is no module {error.name!r}; expected an installed one, "
+                f"config.plugins: there is no module {error.name!r}{folder}; expected an installed one, "
                 "or a file, as my_loss.py"
             ) from error
         raise _failed(name, error) from error
     except (Exception, SystemExit) as error:  # whatever a hand-written file may raise
         raise _failed(name, error) from error
-    _loaded.setdefault(module.__name__, _hash_of(module))
+    _loaded[module.__name__] = _hash_of(module)
 
 
 def _from_file(name: str):
@@ -143,8 +167,8 @@ def _from_file(name: str):
         raise UserError(f"config.plugins: there is no file {name}; give its path from the folder you are in")
     # The same name in every process: what is sent from one to the other is found by it.
     known = f"dakd_plugin_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
-    if known in sys.modules:
-        return sys.modules[known]
+    if known in sys.modules and _loaded.get(known) == _hash_of(sys.modules[known]):
+        return sys.modules[known]  # else a notebook's user has changed the file
     spec = importlib.util.spec_from_file_location(known, file)
     module = sys.modules[known] = importlib.util.module_from_spec(spec)
     try:

@@ -138,6 +138,7 @@ class Experiment:
         """
         num_classes, planned = len(self.feed.class_names), self.plan.values()
         preflight.check_files(self.config, planned, num_classes)
+        preflight.check_plugins(self.config, planned, num_classes)
         preflight.check_disk(self.config, planned, self.workdir, num_classes)
         durations = preflight.Durations(self.workdir)
         to_come = [one for one in planned if not one.finished]

@@ -52,6 +52,13 @@ def _open(path: str, content_hash: str, model: Segmenter, *, whole: bool) -> Non
         weights.read_start(path, model, blank_segmenter(model))
 
 
+def check_plugins(config: ConfigDict, planned: Iterable, num_classes: int) -> None:
+    """Whether what plugins bring goes through a step of the stages to come. Raises UserError."""
+    for stage in planned:
+        if stage.identity.get("plugins") and not stage.finished:
+            train_step.trace(settings.stage_settings(config, stage.stage, num_classes))
+
+
 def check_disk(config: ConfigDict, planned: Iterable, workdir: pathlib.Path, num_classes: int) -> None:
     """Whether the disk has room for the checkpoints and weights to come.
 

@@ -15,13 +15,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dakd_jax.basics.errors import UserError
+from dakd_jax.basics.plugs import Registry
 from dakd_jax.models import segmenter
 from dakd_jax.models.precision import widened
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives.adaptation import Method, Tools
+from dakd_jax.objectives.adaptation import METHODS, Method, Tools
 from dakd_jax.objectives.context import SOURCE, TARGET, LossContext, Outputs, Part, total
 from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
-from dakd_jax.objectives.terms import LossTerm
+from dakd_jax.objectives.terms import TERMS, LossTerm
 from dakd_jax.training import train_state
 from dakd_jax.training.train_state import TrainState
 
@@ -150,11 +152,26 @@ class _Sum:
         self.terms |= {curve: part.value for curve, part in parts.items()}
 
 
+def _parts(registry: Registry, name: str, give: Callable, curves: tuple[str, ...] = ()) -> Mapping[str, Part]:
+    """What a term or method gives, if it is {curve: Part}; `curves` are those that it may give, () = any."""
+    with registry.blamed(name):
+        parts = give()
+        if not isinstance(parts, Mapping) or not all(isinstance(part, Part) for part in parts.values()):
+            kinds = type(parts).__name__
+            if isinstance(parts, Mapping):
+                kinds = ", ".join(f"{curve}: {type(part).__name__}" for curve, part in parts.items())
+            raise UserError(f"{registry.kind} {name!r} gave {kinds}; expected {{curve: Part(value, factor)}}")
+        if others := [curve for curve in parts if curves and curve not in curves]:
+            raise UserError(f"{registry.kind} {name!r} gave the curve {others[0]!r}; expected {', '.join(curves)}")
+    return parts
+
+
 def _add_terms(found: _Sum, group: str, context: LossContext, term_params, weights, options) -> None:
     for term, values in options.terms:
         if term.group == group:
             mine = dataclasses.replace(context, options=dict(values), params=term_params.get(term.name, {}))
-            found.add(term.fn(mine), weights.terms[term.name])
+            parts = _parts(TERMS, term.name, functools.partial(term.fn, mine), term.curves)
+            found.add(parts, weights.terms[term.name])
 
 
 def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *, domain, models, options):
@@ -173,7 +190,9 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     found = _Sum()
     _add_terms(found, domain, context, trained["terms"], weights, options)
     for method in options.methods:
-        found.add(method.terms(adaptation[method.NAME], context, weights.methods.get(method.NAME, {})))
+        if domain in method.PASSES:
+            given = (adaptation[method.NAME], context, weights.methods.get(method.NAME, {}))
+            found.add(_parts(METHODS, method.NAME, functools.partial(method.terms, *given)))
     if models.teacher is not None and domain in (SOURCE, TARGET):
         weight = getattr(weights, f"distil_{domain}")
         guide = _teacher_outputs(teacher, images, weight, weights, model=models.teacher, options=options)
@@ -202,7 +221,14 @@ def losses_and_gradients(state, teacher, batch, weights, *, models, options) -> 
     for method in options.methods:
         if type(method).prepare is not Method.prepare:
             tools = _tools(state, models, options, student, {})
-            batch = jax.lax.stop_gradient(method.prepare(state.adaptation[method.NAME], batch, tools))
+            with METHODS.blamed(method.NAME):
+                prepared = method.prepare(state.adaptation[method.NAME], batch, tools)
+                if missing := [name for name in batch if name not in prepared]:
+                    there = ", ".join(prepared)
+                    raise UserError(
+                        f"adaptation method {method.NAME!r}: prepare gave a batch without {missing[0]}; it has {there}"
+                    )
+            batch = jax.lax.stop_gradient(prepared)
     trained, stats = {"params": state.params, "terms": state.terms}, state.batch_stats
     grads, losses, outputs = None, {}, {}
     for domain in options.passes:
@@ -247,7 +273,10 @@ def train_step(
     tools = _tools(state, models, options, {"params": after.params, "batch_stats": after.batch_stats}, rates)
     adaptation = {}
     for method in options.methods:
-        adaptation[method.NAME], more = method.update(state.adaptation[method.NAME], found.outputs, found.batch, tools)
+        with METHODS.blamed(method.NAME):
+            adaptation[method.NAME], more = method.update(
+                state.adaptation[method.NAME], found.outputs, found.batch, tools
+            )
         watched |= more
     after = after.replace(adaptation=adaptation)
     finite = jnp.all(jnp.isfinite(jnp.stack([jnp.asarray(value, jnp.float32) for value in watched.values()])))
@@ -316,6 +345,23 @@ def init_terms(options: StepOptions, models: StepModels, key: Callable, size: tu
 def blank(chosen) -> TrainState:
     """A state of shapes alone for stage_job.StageSettings, to be filled from a file; compiles nothing."""
     return _blank(chosen.models, chosen.options, chosen.optimizer, chosen.size)
+
+
+def trace(chosen) -> None:
+    """Traces a step of stage_job.StageSettings; computes and compiles nothing.
+
+    Raises:
+      UserError: a plugin's term or method does not keep to its contract.
+    """
+    models, options, (height, width) = chosen.models, chosen.options, chosen.size
+    picture = jax.ShapeDtypeStruct((2, height, width, 3), jnp.uint8)
+    label = jax.ShapeDtypeStruct((2, height, width), jnp.uint8)
+    batch = {"source_image": picture, "source_label": label, "target_image": picture}
+    for name in data_wanted(options):
+        batch |= {f"{name}_image": picture, f"{name}_label": label}
+    teacher = segmenter.blank_segmenter(models.teacher) if models.teacher else None
+    step = functools.partial(train_step, models=models, options=options, optimizer=chosen.optimizer)
+    jax.eval_shape(step, blank(chosen), teacher, batch, chosen.weights, learning_rates(options, 1.0))
 
 
 @functools.cache  # of all stages of a plan, most have one kind of state

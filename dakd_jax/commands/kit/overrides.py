@@ -106,6 +106,8 @@ def _require(field: str, fields: dict, config: ConfigDict) -> None:
         return
     near = difflib.get_close_matches(field, list(fields), n=1)
     hint = f"did you mean --config.{near[0]}?" if near else f"there is {', '.join(config)}"
+    if field.startswith(("loss.", "adaptation.")):
+        hint += " Or is a file missing in --config.plugins?"
     raise UserError(f"--config.{field} is unknown: {hint} {_ALL}")
 
 

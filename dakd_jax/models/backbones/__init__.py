@@ -115,7 +115,7 @@ def outlines(spec: Backbone, width: float, output_stride: int) -> dict[str, Outl
     except Exception as error:  # whatever a hand-written module may raise
         raise UserError(f"its module fails: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(features, tuple) or not features or not all(isinstance(one, Feature) for one in features):
-        raise UserError("its module gives no tuple of backbones.Feature")
+        raise UserError(f"its module gives a {type(features).__name__}; expected a tuple of backbones.Feature")
     for one in features:
         _check(one)
     found = {one.name: Outline(one.stride, one.array.shape[-1]) for one in features}

@@ -1,11 +1,13 @@
 """Methods that adapt the student to the unlabelled target: one file each. The contract: docs/EXTENDING.md."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 import jax
 
+from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.plugs import Registry
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives.context import TARGET, LossContext, Option, Outputs, Part
@@ -52,7 +54,7 @@ class Method:
         `of`.
       PASSES: passes of the step that it has terms on; one besides 'source' and 'target' is made by the student on
         batch['<pass>_image'], which `prepare` or the data provides.
-      CURVES: {group: beginnings of the names that it logs}, for the report's rows of curves.
+      CURVES: {group: beginnings of the names that it logs}, for the report's rows of curves; {} = its NAME's.
     """
 
     NAME: ClassVar[str]
@@ -97,7 +99,7 @@ class Method:
         return batch
 
     def terms(self, state: Any, context: LossContext, weights: Mapping[str, Any]) -> Mapping[str, Part]:
-        """{curve: part} in one pass of PASSES; {} for none there. `state` is a constant here."""
+        """{curve: part} in a pass of PASSES, which context.domain names; {} for none. `state` is a constant here."""
         return {}
 
     def update(self, state: Any, outputs: Mapping[str, Outputs], batch: dict, tools: Tools) -> tuple[Any, dict]:
@@ -134,6 +136,17 @@ class Method:
 METHODS: Registry[type[Method]] = Registry("adaptation method", __name__)
 
 
+_HOOKS = [name for name in vars(Method) if not name.startswith("_")]
+
+
 def register(method: type[Method]) -> type[Method]:
-    """Adds a method under its NAME; a decorator of the class, at the top level of its file."""
+    """Adds a method under its NAME; a decorator of the class, at the top level of its file.
+
+    Raises:
+      UserError: what it defines looks like a misspelt hook.
+    """
+    for name, value in vars(method).items():
+        near = difflib.get_close_matches(name, _HOOKS, n=1, cutoff=0.8)
+        if near and name not in _HOOKS and callable(value):
+            raise UserError(f"adaptation method {method.NAME!r}: {name} is no hook; did you mean {near[0]}?")
     return METHODS.register(method.NAME, method, depth=2)

@@ -105,8 +105,6 @@ class Adversarial(Method):
         return {"discriminators": discriminators, "opt_state": opt_state}
 
     def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
-        if context.domain != TARGET:
-            return {}
         found = generator_terms(
             self.discriminator,
             state["discriminators"],

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dakd_jax.objectives.adaptation import Method, register
-from dakd_jax.objectives.context import LEVELS, TARGET, LossContext, Option, Part
+from dakd_jax.objectives.context import LEVELS, LossContext, Option, Part
 
 
 def normalised_entropy(log_probs: jax.Array) -> jax.Array:
@@ -29,7 +29,5 @@ class Entropy(Method):
     CURVES = {"entropy": ("entropy_",)}
 
     def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
-        if context.domain != TARGET:
-            return {}
         found = {level: normalised_entropy(context.student.log_probs[level]) for level in LEVELS}
         return {f"entropy_{level}": Part(value, weights[level]) for level, value in found.items()}

@@ -88,8 +88,6 @@ class SelfTraining(Method):
         }
 
     def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
-        if context.domain != MIXED:
-            return {}
         weight, pixel_weights = weights["weight"], context.batch["mixed_weight"]
         main, auxiliary = (
             weighted_cross_entropy(context.student.log_probs[level], context.labels, pixel_weights)

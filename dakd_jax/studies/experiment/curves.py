@@ -56,7 +56,9 @@ def loss_groups(experiment: ExperimentResults) -> dict[str, list[str]]:
 def curve_groups() -> dict[str, tuple[str, ...]]:
     """Group -> beginnings of a part of the name after "loss/", of all loss terms and methods that are registered."""
     of_terms = {name: "segmentation" if term.group == SOURCE else term.group for name, term in TERMS.items()}
-    groups = {"segmentation": ()} | {group: curves for m in METHODS.values() for group, curves in m.CURVES.items()}
+    groups = {"segmentation": ()}
+    for name, method in METHODS.items():
+        groups |= method.CURVES or {name.replace("_", " "): (name,)}
     for name, group in of_terms.items():
         groups[group] = groups.get(group, ()) + TERMS[name].curves
     return groups
