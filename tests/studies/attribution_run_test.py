@@ -133,7 +133,7 @@ def test_one_pass_counts_each_network_and_checkpoint_under_its_own_name(monkeypa
         {"image": np.array([0, 1]), "label": np.stack(labels[:2]), "mask": np.array([True, True])},
         {"image": np.array([2, 0]), "label": np.stack([labels[2], labels[2]]), "mask": np.array([True, False])},
     ]
-    rules = types.SimpleNamespace(label_size=None, normaliser="n", statistics="s")
+    rules = types.SimpleNamespace(label_size=None, how={"normaliser": "n", "statistics": "s"})
     collector = collection.Collector.__new__(collection.Collector)
     collector.roles, collector._rules, collector._num_classes = collection.Roles("student", ()), rules, C
     collector._experiment = types.SimpleNamespace(
@@ -206,10 +206,10 @@ def test_labelled_instances_are_used_where_labels_keep_their_size():
         evaluator=types.SimpleNamespace(
             rules=rules,
             image_size=(3, 2),
+            settings=types.SimpleNamespace(batch_size=1),
             batches=lambda: [{"image": "padded", "label": np.stack([label[0]] * 2), "mask": np.array([True, False])}],
         ),
         feed=types.SimpleNamespace(protocol_batches=protocol_batches, instances_problem=lambda: ""),
-        config=types.SimpleNamespace(eval=types.SimpleNamespace(batch_size=1)),
     )
     (one,) = collection._labelled_pictures(experiment)
     assert (one.images, one.instances) == ("pictures", ["instances"]) and np.array_equal(one.labels, label)

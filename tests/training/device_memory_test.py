@@ -16,7 +16,8 @@ def test_a_step_that_does_not_fit(toy_city, workdir, monkeypatch):
     def full(*arguments):
         raise jax.errors.JaxRuntimeError(FULL)
 
-    monkeypatch.setattr(loop, "_step", full)
+    plain = loop._bound
+    monkeypatch.setattr(loop, "_bound", lambda job, step: full if step is loop.train_step else plain(job, step))
     with pytest.raises(
         UserError, match=r"out of memory on \S+: a step needs about [\d.]+ GiB \(state [\d.]+, .*data.batch"
     ):
