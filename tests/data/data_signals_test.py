@@ -21,7 +21,8 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 def handlers():
     """Those of the tests' own process are put back."""
     before = {number: signal.getsignal(number) for number in CODES}
-    signal.signal(signal.SIGHUP, signal.default_int_handler)  # neither ignored nor the tests' own end
+    for number in (signal.SIGHUP, signal.SIGINT):  # neither ignored, as in a background job, nor the tests' own end
+        signal.signal(number, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
