@@ -111,14 +111,11 @@ def test_methods_options_and_source_count_and_nothing_else_does(adabn, run_py, t
 def test_the_documented_example_composes_with_another(run_py, toy_city, tmp_path):
     plugin = tmp_path / "my_fda.py"
     plugin.write_text(plug_tools.example("An adaptation method"))
-    more = ("--config.goal=student,case_b", "--config.train.teacher_steps=2", "--config.adaptation.my_fda.beta=0.2")
-    words, folder = run(run_py, toy_city, tmp_path / "workdir", plugin, "my_fda,entropy", *more)
+    more = ("--config.adaptation.my_fda.beta=0.2",)
+    _, folder = run(run_py, toy_city, tmp_path / "workdir", plugin, "my_fda,entropy", *more)
     rows = [row for row in tiny_runs.metric_rows(folder) if row["kind"] == "train"]
     assert all(0 < row["loss/target/entropy_main"] <= 1 for row in rows)
-    ended = run_py([*words, "--mode=attribution"])
-    assert ended.code == 0, ended.stderr
-    terms = "".join(path.read_text() for path in (tmp_path / "workdir").glob("attribution_*/*.csv"))
-    assert "entropy" in terms and "target KL" in terms and "adversarial" not in terms
+    assert not any("adversarial" in name or "discriminator" in name for row in rows for name in row)
 
 
 def test_the_example_swaps_low_amplitudes_and_keeps_phases(tmp_path):

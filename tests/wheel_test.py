@@ -13,6 +13,7 @@ from dakd_jax import __version__
 
 PROJECT = tiny_runs.PROJECT
 TRAVELS = ("dakd_jax", "data_pipelines", "configs")
+pytestmark = pytest.mark.long  # as the last file it would keep one worker waiting for the other
 FILES = ("run.py", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
