@@ -137,8 +137,9 @@ def plugins(config: ConfigDict, stage: Stage) -> dict[str, str]:
     used = [(TERMS, name) for name, term in TERMS.items() if not _exempt_of_term(f"loss.{name}", config, stage)]
     used += [(METHODS, name) for name in config.adaptation.methods if stage.adapt]
     found = {f"{registry.kind} {name}": registry.source_hash(name) for registry, name in used}
+    groups = older_configs.modernise(records.plain(config))
     for network in (stage.network, *["teacher"] * stage.distils):
-        found |= weights.plugins(older_configs.modernise(records.plain(config))[network])
+        found |= weights.plugins(groups[network])
     return {name: digest for name, digest in found.items() if digest}
 
 
