@@ -1,5 +1,6 @@
 """A backbone that is added by one file, the worked example of docs/EXTENDING.md, goes through a whole run."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -52,7 +53,7 @@ def whole_run(run_py, plugin, toy_city, tmp_path_factory):
 
 def test_two_steps_of_a_whole_run_with_plan_curves_and_report(whole_run):
     workdir, _, said = whole_run
-    assert re.search(r"teacher +plain4 x0.5 ", said) and re.search(r"case_a +plain4 x1 ", said)
+    assert re.search(r"teacher +plain4 x0.5, stride 16 ", said) and re.search(r"case_a +plain4 x1 ", said)
     assert {folder.name.split("-")[0] for folder in (workdir / "stages").iterdir()} == {"teacher", "student", "case_a"}
     rows = tiny_runs.metric_rows(tiny_runs.stage_folder(workdir, "case_a"))
     losses = [row for row in rows if "loss/source/kl_main" in row]
@@ -190,6 +191,20 @@ def test_momentum_and_epsilon_of_batch_norm_are_the_spec_s(plugin):
 
 def test_defaults_of_batch_norm_are_pytorch_s():
     assert (BatchNorm().momentum, BatchNorm().epsilon) == (0.1, 1e-5)
+
+
+def test_a_backbone_that_is_registered_anew_is_compiled_anew(plugin, monkeypatch):
+    """As by a notebook's cell that is changed and executed again; the function is compiled once for a module."""
+    images = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(1, 32, 32, 3)
+    variables = segmenter.init_segmenter(Segmenter(ARCH, 5), 0, "student")
+    compiled = jax.jit(lambda model: segmenter.forward(model, variables, images)[0].main, static_argnums=0)
+
+    before = compiled(Segmenter(ARCH, 5))
+    monkeypatch.setitem(BACKBONES._things, ARCH, dataclasses.replace(BACKBONES[ARCH], epsilon=10.0))
+    assert np.abs(compiled(Segmenter(ARCH, 5)) - before).max() > 1e-6
+    monkeypatch.undo()
+    np.testing.assert_array_equal(compiled(Segmenter(ARCH, 5)), before)
+    assert compiled._cache_size() == 2
 
 
 def test_a_published_trunk_is_read_by_its_own_names(plugin, tmp_path):

@@ -181,7 +181,7 @@ def test_the_example_of_the_docs(run_py, toy_city, chain, tmp_path):
         (["compare", "--help"], 0, "--[no]full"),
         (["replay", "--help"], 0, "blackbox"),
         (["plan", "--full"], 2, "--full goes with --mode=compare"),
-        (["plan", "--speed=3"], 2, "Unknown command line flag"),
+        (["plan", "--speed=3"], 2, "(all flags: --mode=plan --help)"),
         (["--mode=fly"], 2, "value should be one of"),
         (["fly"], 2, "dakd fly: unknown"),
         (["plan", "--config=configs/base.py", "--jobs=0", "--config.seed", "3"], 2, "--jobs=0"),

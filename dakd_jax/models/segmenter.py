@@ -10,7 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from dakd_jax.models import resizing
-from dakd_jax.models.backbones import BACKBONES
+from dakd_jax.models.backbones import BACKBONES, Backbone
 from dakd_jax.models.precision import computing_params, in_dtype_of_kernel, widened
 from dakd_jax.models.preprocessing import NORMALISERS
 
@@ -52,6 +52,8 @@ class Segmenter(nn.Module):
       auxiliary_tap, main_tap: names of the features under the two heads.
       normaliser: a key of preprocessing.NORMALISERS: that of the trunk's weights.
       output_stride: one that the backbone offers.
+      spec: the backbone that `arch` names now, and no argument: a module whose backbone has been registered anew since
+        (a notebook's cell) is another one, for which jax compiles anew.
     """
 
     arch: str
@@ -61,16 +63,18 @@ class Segmenter(nn.Module):
     normaliser: str = ""
     main_tap: str = ""
     output_stride: int = 0
+    spec: Backbone | None = None
 
     def __post_init__(self):
-        spec = BACKBONES[self.arch]
+        spec = self.spec or BACKBONES[self.arch]
+        object.__setattr__(self, "spec", spec)
         own = {name: getattr(spec, name) for name in ("auxiliary_tap", "main_tap", "normaliser")}
         for name, value in {**own, "output_stride": spec.output_strides[0]}.items():
             object.__setattr__(self, name, getattr(self, name) or value)
         super().__post_init__()
 
     def setup(self):
-        self.base = BACKBONES[self.arch].build(self.width, self.output_stride)
+        self.base = self.spec.build(self.width, self.output_stride)
         self.seg1, self.seg2, self.seg1_skip = (self._head() for _ in range(3))
 
     def __call__(self, images: jax.Array, *, train: bool, normaliser: str = "", dtype=jnp.float32) -> Heads:
@@ -92,7 +96,7 @@ class Segmenter(nn.Module):
 
     def _with_skip(self, logits, stride, features):
         """(main logits, their stride): those of the skip added at its own stride, where the backbone has one."""
-        name = BACKBONES[self.arch].skip_tap
+        name = self.spec.skip_tap
         if not name:
             return logits, stride
         skip = features[name]

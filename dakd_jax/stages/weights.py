@@ -169,7 +169,7 @@ def _refuse_another(path: str | pathlib.Path, model: Segmenter) -> None:
 
 def published(model: Segmenter) -> Published:
     """What is known of published weights of a segmenter's backbone."""
-    return BACKBONES[model.arch].published
+    return model.spec.published
 
 
 def save(path: pathlib.Path, variables: dict, model: Segmenter | None = None) -> None:

@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str]) -> Invocation:
     mode, words, argv = _take_mode(overrides.settle(argv, config))
     command = _command(mode)
     values = _define(command)
-    rest = (*words, *_parsed(values, argv, config))
+    rest = (*words, *_parsed(values, argv, mode, config))
     _refuse_misuse(values, mode, rest)
     given = config_flags.get_override_values(values["config"])
     _refuse_groups(given)
@@ -108,7 +108,7 @@ def _check_flags(argv: Sequence[str]) -> None:
     mode, words, argv = _take_mode(argv)
     values = _define(_command(mode))
     argv, certain = overrides.without(argv)
-    rest = (*words, *_parsed(values, argv))
+    rest = (*words, *_parsed(values, argv, mode))
     _refuse_misuse(values, mode, rest if certain else None)
 
 
@@ -121,7 +121,7 @@ def _command(mode: str) -> Command:
     return COMMANDS[mode]
 
 
-def _parsed(values: flags.FlagValues, argv: Sequence[str], config: ConfigDict | None = None) -> list[str]:
+def _parsed(values: flags.FlagValues, argv: Sequence[str], mode: str, config: ConfigDict | None = None) -> list[str]:
     """The words that are no flags; `values` takes the others, those for fields where there is a config."""
     # Of the words only those that are overrides: a stray --config, as another flag's value, would be taken for a file.
     fields = [word for word in argv if overrides.is_override(word)]
@@ -132,7 +132,9 @@ def _parsed(values: flags.FlagValues, argv: Sequence[str], config: ConfigDict | 
     except UserError:
         raise
     except Exception as error:  # whatever absl and the config flag may raise
-        raise UserError(f"command line: {_one_line(error)} (all fields: configs/base.py)") from error
+        said = _one_line(error)
+        lists = "all fields: configs/base.py" if "config" in said else f"all flags: --mode={mode} --help"
+        raise UserError(f"command line: {said} ({lists})") from error
 
 
 def _with_flag_files(arguments: Sequence[str]) -> list[str]:
