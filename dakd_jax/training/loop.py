@@ -19,7 +19,8 @@ from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import StageJob
-from dakd_jax.training.train_step import FINITE, compiled_forward, learning_rates, train_step
+from dakd_jax.training.step_setup import learning_rates
+from dakd_jax.training.train_step import FINITE, compiled_forward, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.energy import EnergyMeter
