@@ -129,11 +129,10 @@ def scores(confusion: np.ndarray, counts: InstanceCounts | None, groups: Groups)
     coarse = members @ confusion @ members.T
     wrong = confusion.sum(axis=0) - np.diag(confusion)
     coarse_wrong = coarse.sum(axis=0) - np.diag(coarse)
-    nothing = np.full(len(confusion), np.nan), np.full(len(coarse), np.nan)
-    class_iiou, category_iiou = nothing
+    class_iiou, category_iiou = np.full(len(confusion), np.nan), np.full(len(coarse), np.nan)
     if counts is not None:
-        class_iiou = np.where(groups.class_has_instances, _iou(*counts.classes, wrong), nothing[0])
-        category_iiou = np.where(groups.category_has_instances, _iou(*counts.categories, coarse_wrong), nothing[1])
+        class_iiou = np.where(groups.class_has_instances, _iou(*counts.classes, wrong), np.nan)
+        category_iiou = np.where(groups.category_has_instances, _iou(*counts.categories, coarse_wrong), np.nan)
     return CityscapesScores(
         class_iou=_iou(np.diag(confusion), confusion.sum(axis=1) - np.diag(confusion), wrong),
         class_iiou=class_iiou,
