@@ -1,6 +1,7 @@
 """The loop of one stage: state, data, step, evaluation, checkpoints, logs."""
 
 import contextlib
+import functools
 from typing import NamedTuple
 
 import jax
@@ -65,7 +66,7 @@ def _train(job, console):
         keep=job.loop.keep_checkpoints,
         keep_every=job.loop.keep_every,
         identity=job.identity,
-        report=lambda line: console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True),
+        report=functools.partial(job.say, console),
     )
     try:
         if (restored := checkpoints.restore(state)) is not None:
@@ -177,10 +178,7 @@ class _Abandoned(Exception):
 def _loop(job, state, checkpoints, log, console, stop):
     """(state of the last step, timing, how many steps were left out) of the steps from `state` on."""
     settings, loop, first = job.settings, job.loop, int(state.step)
-
-    def say(line):
-        console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
-
+    say = functools.partial(job.say, console)
     make, rates, wait, losses = _bound(job, train_step), _learning_rates(job), DataWait(), {}
     watch = _watch(job, checkpoints)
     rows = TrainingLog(

@@ -141,18 +141,17 @@ def load(folder: str | pathlib.Path) -> Bundle:
     about = records.read_json(folder / ABOUT)
     if about is None:
         raise UserError(f"--replay={folder}: no {ABOUT} in it; name a blackbox-* folder of a stage")
+    state, batch = (_read(folder / f"{name}.npz") for name in ("state", "batch"))
+    teacher = folder / "teacher.npz"
+    return Bundle(about, state, batch, _read(teacher) if teacher.exists() else {})
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        arrays = []
-        for name in ("state", "batch", "teacher"):
-            path = folder / f"{name}.npz"
-            if name == "teacher" and not path.exists():
-                arrays.append({})
-                continue
-            with np.load(path, allow_pickle=False) as stored:
-                arrays.append({key: stored[key] for key in stored.files})
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); the bundle is damaged") from None
-    return Bundle(about, *arrays)
 
 
 def flatten(tree) -> dict[str, np.ndarray]:
@@ -168,7 +167,6 @@ def fill(like, arrays: dict[str, np.ndarray]):
     """A tree of the structure of `like` with the arrays of `flatten`. Raises UserError when they do not fit."""
     wanted = named_leaves(like)
     arrays = {_OLD_NAMES.sub(_new_name, name): array for name, array in arrays.items()}
-    wrong = [name for name, leaf in wanted.items() if arrays.get(name, np.empty(0)).shape != leaf.shape]
-    if wrong:
+    if wrong := [name for name, leaf in wanted.items() if arrays.get(name, np.empty(0)).shape != leaf.shape]:
         raise UserError(f"the bundle does not fit its own settings, first at {wrong[0]}; it is damaged")
     return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(arrays[name]) for name in wanted])
