@@ -1,9 +1,10 @@
 """Files of the safetensors format, by the package of that name: a JSON header and raw tensors."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import safetensors
@@ -49,27 +50,14 @@ class _Tensor:
             raise Unreadable(f"holds {shown(self.name)} as {self.dtype}, which is not supported; save it as F32")
 
 
-class _package:
+@contextlib.contextmanager
+def _package(path: pathlib.Path) -> Iterator[safetensors.safe_open]:
     """The package's view of a file; what it finds wrong is Unreadable."""
-
-    def __init__(self, path: pathlib.Path):
-        self._path = path
-
-    def __enter__(self):
-        try:
-            self._file = safetensors.safe_open(self._path, framework="np")
-            return self._file.__enter__()
-        except safetensors.SafetensorError as error:
-            raise _fault(error) from error
-
-    def __exit__(self, kind, error, trace):
-        self._file.__exit__(kind, error, trace)
-        if isinstance(error, safetensors.SafetensorError):
-            raise _fault(error) from error
-
-
-def _fault(error: Exception) -> Unreadable:
-    return damaged(f"no whole safetensors file: {' '.join(str(error).split())[:200]}")
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise damaged(f"no whole safetensors file: {' '.join(str(error).split())[:200]}") from error
 
 
 def scan(path: pathlib.Path) -> list[Entry]:

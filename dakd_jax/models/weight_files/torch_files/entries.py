@@ -26,6 +26,11 @@ class Entry(NamedTuple):
     name: str
     tensor: Tensor | UnsupportedTensor
 
+    @property
+    def full_name(self) -> str:
+        """Dotted, from the top."""
+        return f"{self.where}.{self.name}" if self.where else self.name
+
 
 def entries(tree: object) -> list[Entry]:
     """Return all tensors that have a name, in the order of the file.
