@@ -14,8 +14,8 @@ import numpy as np
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
 from dakd_jax.models.backbones import Published
-from dakd_jax.models.weight_files import torch_files
-from dakd_jax.models.weight_files.parts import FilePart, NetworkNames, name_shown, names_shown
+from dakd_jax.models.weight_files import safetensors_files, torch_files
+from dakd_jax.models.weight_files.parts import FilePart, NetworkNames, choose, name_shown, names_shown
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 
 TRUNK, HEADS = "base.", "seg"  # how the names of a segmenter begin: of its backbone, of its heads
@@ -212,7 +212,7 @@ def load_segmenter(
         def shapes_fit(part):
             return not _wrong_shapes(as_segmenter(part), tensors, template)
 
-        part = weight_files.choose(
+        part = choose(
             names, [segmenter, trunk], file=str(place.path), key=place.key, shapes_fit=shapes_fit, first_alone=whole
         )
         variables = _filled(as_segmenter(part), tensors, template, name=str(place), source=published.source)
@@ -241,5 +241,5 @@ def save_segmenter(path: str | pathlib.Path, variables: dict, published: Publish
     """
     state_dict = to_state_dict(variables)
     state_dict |= published.beside(state_dict[f"{HEADS}1.bias"].shape[0])
-    write = weight_files.write_safetensors if pathlib.Path(path).suffix == ".safetensors" else torch_files.write
-    write(path, state_dict)
+    files = safetensors_files if pathlib.Path(path).suffix == ".safetensors" else torch_files
+    files.write(path, state_dict)

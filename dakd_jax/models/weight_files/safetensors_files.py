@@ -14,6 +14,7 @@ from dakd_jax.basics import atomic_files
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.weight_files.torch_files.entries import Entry
 from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.tensors import unsupported
 
 _LONGEST_HEADER = 16 * 2**20  # bytes; a network of 1,000 tensors has a tenth of one MiB
 _READ = {
@@ -32,22 +33,11 @@ class _Tensor:
 
     path: pathlib.Path
     name: str
-    dtype: str
-    dimensions: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        self._refuse_other_kinds()
-        return self.dimensions
+    shape: tuple[int, ...]
 
     def to_array(self) -> np.ndarray:
-        self._refuse_other_kinds()
         with _package(self.path) as file:
             return file.get_tensor(self.name)
-
-    def _refuse_other_kinds(self) -> None:
-        if self.dtype not in _READ:
-            raise Unreadable(f"holds {shown(self.name)} as {self.dtype}, which is not supported; save it as F32")
 
 
 @contextlib.contextmanager
@@ -77,12 +67,15 @@ def scan(path: pathlib.Path) -> list[Entry]:
         header = file.read(length)
     with _package(path) as opened:  # has checked the header
         slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  no dictionary
-        found = [
-            Entry("", name, _Tensor(path, name, one.get_dtype(), tuple(one.get_shape())))
-            for name, one in slices.items()
-        ]
+        found = [_entry(path, name, one.get_dtype(), one.get_shape()) for name, one in slices.items()]
     json.loads(header, object_pairs_hook=_refuse_twins)
     return found
+
+
+def _entry(path: pathlib.Path, name: str, dtype: str, shape: list[int]) -> Entry:
+    if dtype not in _READ:
+        return Entry("", name, unsupported(name, dtype, "save it as F32"))
+    return Entry("", name, _Tensor(path, name, tuple(shape)))
 
 
 def _refuse_twins(pairs: list) -> dict:

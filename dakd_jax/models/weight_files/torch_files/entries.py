@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
 from dakd_jax.models.weight_files.torch_files.objects import Opaque
-from dakd_jax.models.weight_files.torch_files.tensors import Tensor, UnsupportedTensor, is_unsupported
+from dakd_jax.models.weight_files.torch_files.tensors import Tensor, UnreadableTensor, is_unsupported, unsupported
 
 _DEEPEST = 50
 _DEEPEST_CONTAINER = 8
@@ -19,12 +19,12 @@ class Entry(NamedTuple):
     Attributes:
       where: dotted path of the dictionary or module that it lies in, '' for the top.
       name: in there.
-      tensor: has .shape, .nbytes, .to_array(); what is read of an UnsupportedTensor is an Unreadable.
+      tensor: has .shape, .nbytes, .to_array(); what is read of an UnreadableTensor is an Unreadable.
     """
 
     where: str
     name: str
-    tensor: Tensor | UnsupportedTensor
+    tensor: Tensor | UnreadableTensor
 
     @property
     def full_name(self) -> str:
@@ -102,5 +102,6 @@ class _Walk:
             raise damaged("a name of no sensible length")
         if len(self._found) == _MOST_TENSORS:
             raise Unreadable(f"holds more than {_MOST_TENSORS} tensors; save model.state_dict() alone")
-        tensor = value if isinstance(value, Tensor) else UnsupportedTensor(name, value)
-        self._found[where, name] = Entry(where, name, tensor)
+        if not isinstance(value, Tensor):
+            value = unsupported(name, shown(value.kind_name if isinstance(value, Opaque) else value))
+        self._found[where, name] = Entry(where, name, value)
