@@ -4,7 +4,6 @@ A bundle is a folder: `about.json`, `state.npz`, `batch.npz` and, where the stag
 """
 
 import pathlib
-import re
 import shutil
 import zipfile
 from collections import deque
@@ -16,14 +15,10 @@ import numpy as np
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.training.train_state import named_leaves
+from dakd_jax.training.train_state import TrainState, as_format_3, from_format_3, named_leaves
 
 ABOUT = "about.json"
 MOST_NAMES = 6  # of values in one line
-
-
-# Of states up to checkpoint format 3: 'discriminators.main....', 'discriminators_opt_state.main....'.
-_OLD_NAMES = re.compile(r"^discriminators(_opt_state)?\.")
 
 
 class BadStep(Exception):
@@ -159,14 +154,12 @@ def flatten(tree) -> dict[str, np.ndarray]:
     return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
 
 
-def _new_name(old: re.Match) -> str:
-    return "adaptation.adversarial.opt_state." if old[1] else "adaptation.adversarial.discriminators."
-
-
 def fill(like, arrays: dict[str, np.ndarray]):
     """A tree of the structure of `like` with the arrays of `flatten`. Raises UserError when they do not fit."""
+    older = any(name.startswith("discriminators.") for name in arrays)  # of a state up to checkpoint format 3
+    if older and isinstance(like, TrainState):
+        return from_format_3(fill(as_format_3(like), arrays), like)
     wanted = named_leaves(like)
-    arrays = {_OLD_NAMES.sub(_new_name, name): array for name, array in arrays.items()}
     if wrong := [name for name, leaf in wanted.items() if arrays.get(name, np.empty(0)).shape != leaf.shape]:
         raise UserError(f"the bundle does not fit its own settings, first at {wrong[0]}; it is damaged")
     return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(arrays[name]) for name in wanted])
