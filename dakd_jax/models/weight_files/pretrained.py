@@ -14,7 +14,7 @@ import numpy as np
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
 from dakd_jax.models.backbones import Published
-from dakd_jax.models.weight_files import safetensors_files, torch_files
+from dakd_jax.models.weight_files import torch_files
 from dakd_jax.models.weight_files.parts import FilePart, NetworkNames, choose, name_shown, names_shown
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 
@@ -241,5 +241,5 @@ def save_segmenter(path: str | pathlib.Path, variables: dict, published: Publish
     """
     state_dict = to_state_dict(variables)
     state_dict |= published.beside(state_dict[f"{HEADS}1.bias"].shape[0])
-    files = safetensors_files if pathlib.Path(path).suffix == ".safetensors" else torch_files
-    files.write(path, state_dict)
+    write = weight_files.write_safetensors if pathlib.Path(path).suffix == ".safetensors" else torch_files.write
+    write(path, state_dict)

@@ -62,12 +62,11 @@ class _Walk:
                 self._container(f"{where}.{name}" if where else str(name), part, depth + 1)
 
     def _parts(self, value: object) -> list[tuple[object, object]]:
-        if isinstance(value, Opaque):
-            named = {**value.attributes, **value.entries}
-        else:
-            named = value if isinstance(value, dict) else {}
         if isinstance(value, (list, tuple)):
             return list(enumerate(self._count(value)))
+        if isinstance(value, Opaque):
+            value = {**value.attributes, **value.entries}
+        named = value if isinstance(value, dict) else {}
         return [(name, part) for name, part in self._count(named).items() if isinstance(name, str)]
 
     def _count(self, parts):
@@ -92,8 +91,7 @@ class _Walk:
 
     def _group(self, module: Opaque, group: str) -> list[tuple[str, object]]:
         found = module.attributes.get(group)
-        found = self._count(found) if isinstance(found, dict) else {}
-        return [(name, value) for name, value in found.items() if isinstance(name, str)]
+        return self._parts(found) if isinstance(found, dict) else []
 
     def _add(self, where: str, name: str, value: object) -> None:
         if (where, name) in self._found:
