@@ -118,10 +118,9 @@ def save(folder: pathlib.Path, about: dict, rates: dict, state, batch: dict, tea
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(parents=True)
-        np.savez(unfinished / "state.npz", **flatten(state))
-        np.savez(unfinished / "batch.npz", **{name: np.asarray(array) for name, array in batch.items()})
-        if teacher is not None:
-            np.savez(unfinished / "teacher.npz", **flatten(teacher))
+        for name, tree in {"state": state, "batch": batch, "teacher": teacher}.items():
+            if tree is not None:
+                np.savez(unfinished / f"{name}.npz", **flatten(tree))
         told = about | {"rates": {name: float(rate) for name, rate in rates.items()}}
         records.write_json(unfinished / ABOUT, records.plain(told))
         shutil.rmtree(folder, ignore_errors=True)
