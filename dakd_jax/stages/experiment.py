@@ -21,7 +21,7 @@ from dakd_jax.models.segmenter import init_key
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, weights
-from dakd_jax.training import checkpoint_files, train_state, train_step
+from dakd_jax.training import checkpoint_files, step_setup, train_state
 from dakd_jax.training.loop import train
 from dakd_jax.training.stage_job import StageJob, StageSettings
 
@@ -223,7 +223,7 @@ class Experiment:
             adaptation=train_state.init_methods(
                 chosen.options.methods, self.config.seed, start, chosen.models.segmenter
             ),
-            terms=train_step.init_terms(
+            terms=step_setup.init_terms(
                 chosen.options, chosen.models, functools.partial(init_key, self.config.seed), chosen.size
             ),
             teacher=teacher,
@@ -233,7 +233,7 @@ class Experiment:
                 labelled=stage.labelled,
                 with_target=stage.adapt,
                 mix_classes=stage.distil_target,
-                extras=train_step.data_wanted(chosen.options),
+                extras=step_setup.data_wanted(chosen.options),
                 unreadable=unreadable,
             ),
             eval_batches=self.evaluator.batches if self.evaluator else None,

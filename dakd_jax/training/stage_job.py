@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
+from rich.console import Console
 
 from dakd_jax.evaluation.checkpoint_choice import Selection
 from dakd_jax.evaluation.predict import Protocol
@@ -95,3 +96,7 @@ class StageJob:
     identity: dict
     palette: np.ndarray
     unreadable: UnreadablePictures | tuple[()] = ()
+
+    def say(self, console: Console, line: str) -> None:
+        """Prints one line that begins with the title."""
+        console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from dakd_jax.models.segmenter import Segmenter, init_key
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.studies.attribution.gradients import align
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import step_setup, train_state
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.stage_job import StageSettings
 
@@ -96,7 +96,7 @@ def snapshots(experiment, planned, chosen: StageSettings) -> Snapshots:
     checkpoints = Checkpoints(folder, keep=1, identity=planned.identity)
     found, adaptation = {}, None
     try:
-        like = train_step.blank(chosen)
+        like = step_setup.blank(chosen)
         for step in checkpoints.steps():
             if (state := checkpoints.read(step, like)) is None:
                 continue
@@ -199,7 +199,7 @@ class Collector:
         models = dataclasses.replace(chosen.models, teacher=self._settings(TEACHER).models.segmenter)
         options = dataclasses.replace(chosen.options, terms=self._all_terms(chosen.options))
         key = functools.partial(init_key, e.config.seed)
-        terms = train_step.init_terms(options, models, key, chosen.size)
+        terms = step_setup.init_terms(options, models, key, chosen.size)
         state = train_state.create(e.variables(name), adaptation, terms, optimizer=chosen.optimizer)
         batches = e.feed.train_batches(
             seed=e.config.seed,
@@ -207,7 +207,7 @@ class Collector:
             labelled=stage.labelled,
             with_target=stage.adapt,
             mix_classes=stage.distil_target,
-            extras=train_step.data_wanted(chosen.options),
+            extras=step_setup.data_wanted(chosen.options),
         )
         try:
             few = itertools.islice(batches, GRADIENT_BATCHES)
