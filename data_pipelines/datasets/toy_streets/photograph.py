@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from data_pipelines.datasets.toy_streets.drawing.colours import GROUND_ROLES, MAX_TINTS, colour_table, roughness_table
-from data_pipelines.datasets.toy_streets.drawing.materials import SKY, Role
+from data_pipelines.datasets.toy_streets.drawing.materials import Label, Role
 from data_pipelines.datasets.toy_streets.drawing.painting import Raster
 from data_pipelines.datasets.toy_streets.looks import Look, Photo
 from data_pipelines.datasets.toy_streets.scene import Scene
@@ -36,7 +36,7 @@ def develop(raster: Raster, scene: Scene, look: Look, rand: Random, noise: np.ra
     light *= _house_shadow(roles, depth, across, scene, rand, rand.uniform(*photo.shadow))[..., None]
     haze = 1 - np.exp(-rand.uniform(*photo.haze) * depth)[..., None]
     light += haze * (haze_colour - light)
-    is_sky = raster.labels[seen] == SKY
+    is_sky = raster.labels[seen] == Label.SKY
     light = np.where(is_sky[..., None], _sky(seen.shape, zenith, haze_colour, scene, photo.clouds, noise), light)
     if dusk:
         light *= np.array([0.42, 0.42, 0.55], np.float32)

@@ -3,15 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import (
-    BUILDING,
-    IGNORE,
-    TERRAIN,
-    VEGETATION,
-    Face,
-    Role,
-    SceneObject,
-)
+from data_pipelines.datasets.toy_streets.drawing.materials import IGNORE, Face, Label, Role, SceneObject
 from data_pipelines.datasets.toy_streets.drawing.painting import Camera
 from data_pipelines.datasets.toy_streets.drawing.shapes import blob, box, facing, panel
 from data_pipelines.datasets.toy_streets.looks import StreetLayout
@@ -65,15 +57,15 @@ def _backdrop(rand: Random, layout: StreetLayout) -> list[Face]:
     for _ in range(7):
         s, size = rand.uniform(-110, 110), rand.uniform(14, 40)
         outline = blob(rand, s, 0, size * 1.6, size * rand.uniform(0.5, 1.0))
-        faces.append(panel(VEGETATION, Role.FAR_HILL, rand.randrange(8), 1.0, plane, outline))
+        faces.append(panel(Label.VEGETATION, plane, Role.FAR_HILL, outline, rand.randrange(8)))
     for _ in range(rand.randint(*layout.far_houses)):
         s, width = rand.uniform(-80, 80), rand.uniform(8, 20)
         height = rand.uniform(*layout.floors) * 3.2 + rand.uniform(0, 6)
         corners = box(s, s + width, 0, height)
-        faces.append(panel(BUILDING, Role.FACADE, rand.randrange(8), 0.85, plane, corners))
-    faces.append(panel(VEGETATION, Role.FAR_HILL, 0, 0.9, plane, box(-160, 160, -0.5, 3.0)))
+        faces.append(panel(Label.BUILDING, plane, Role.FACADE, corners, rand.randrange(8), 0.85))
+    faces.append(panel(Label.VEGETATION, plane, Role.FAR_HILL, box(-160, 160, -0.5, 3.0), shade=0.9))
     earth = [(-400.0, 0.0, 0.3), (400.0, 0.0, 0.3), (400.0, 0.0, 109.0), (-400.0, 0.0, 109.0)]
-    faces.append(Face(TERRAIN, Role.GRASS, 0, 1.0, earth))
+    faces.append(Face(Label.TERRAIN, Role.GRASS, 0, 1.0, earth))
     return faces
 
 
@@ -141,14 +133,12 @@ def _pavement_things(rand: Random, layout: StreetLayout, street: Street, side: i
     for _ in range(rand.randint(*layout.walkers)):
         x, z = rand.uniform(*walk), rand.uniform(6, 24)
         things.append(people.person(rand, x, z, kerb_y if not in_junction(z) else 0.0))
-    for kind, chance in (
-        (people.bicycle, layout.parked_bicycle),
-        (people.motorcycle, layout.parked_motorcycle),
-    ):
+    for machine, chance in ((people.bicycle, layout.parked_bicycle), (people.motorcycle, layout.parked_motorcycle)):
         if rand.random() < chance:
             z = rand.uniform(6.0, 13)
             for i in range(rand.choice((1, 2, 3))):
-                things.append(kind(rand, walk[0] + side * rand.uniform(0.2, 1.0), z + i * 1.3, kerb_y, street.eye_x))
+                x = walk[0] + side * rand.uniform(0.2, 1.0)
+                things.append(people.parked(machine, rand, x, z + i * 1.3, kerb_y, street.eye_x))
     return things
 
 
