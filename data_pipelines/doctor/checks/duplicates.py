@@ -31,9 +31,7 @@ def check(audited: AuditedSplit, others: Sequence[AuditedSplit]) -> Outcome:
     where = " and ".join(other.inventory.split for other in others)
     if not pairs:
         return Outcome(f"none in {where}")
-    files = tuple(image for image, _ in pairs)
+    files = [image for image, _ in pairs]
     message = f"{amount(len(files), 'picture')} also in {where}: {named(files)}; first: {pairs[0][0]} = {pairs[0][1]}"
-    finding = Finding(
-        ERROR, NAME, audited.inventory.split, message, "remove them from one of the two", len(files), files
-    )
+    finding = Finding(ERROR, message, "remove them from one of the two", files)
     return Outcome(f"{len(files):,} in {where}", (finding,))

@@ -20,7 +20,7 @@ def as_json(audit: Audit) -> dict:
                 "split": finding.split,
                 "message": finding.message,
                 "advice": finding.advice,
-                "count": finding.count,
+                "count": len(finding.files),
                 "files": [str(path) for path in finding.files],
             }
             for finding in audit.findings
