@@ -28,6 +28,11 @@ class Finding:
     check: str = ""
     split: str = ""
 
+    @property
+    def count(self) -> int:
+        """How many files it is about, 0 where it is about the split as a whole."""
+        return len(self.files)
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:

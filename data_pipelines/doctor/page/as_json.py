@@ -20,7 +20,7 @@ def as_json(audit: Audit) -> dict:
                 "split": finding.split,
                 "message": finding.message,
                 "advice": finding.advice,
-                "count": len(finding.files),
+                "count": finding.count,
                 "files": [str(path) for path in finding.files],
             }
             for finding in audit.findings
