@@ -110,8 +110,7 @@ class Description:
             content = json.loads(text)
             if content.pop("format") != FORMAT:
                 raise ValueError(f"not of format {FORMAT}")
-            pairs = ("label_sizes",)
-            content |= {k: tuple(tuple(v) for v in content[k]) for k in pairs}
+            content["label_sizes"] = tuple(map(tuple, content["label_sizes"]))
             content |= {k: tuple(v) for k, v in content.items() if isinstance(v, list)}
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
