@@ -28,7 +28,7 @@ def develop(raster: Raster, scene: Scene, look: Look, rand: Random, noise: np.ra
     """Returns the picture, uint8 [H,W,3], at 1/SUPERSAMPLE of the raster's size."""
     photo, seen = look.photo, native(raster)
     dusk = rand.random() < photo.dusk
-    zenith, haze_colour = (np.array(c, np.float32) / 255 for c in rand.choice(photo.skies))
+    zenith, haze_colour = (np.array([*bytes.fromhex(c)], np.float32) / 255 for c in rand.choice(photo.skies))
     light = _surface_colours(raster, look, rand, dusk)
     on_ground = np.isin(raster.roles, GROUND_ROLES)[seen]
     depth, across = _positions(raster.depths[seen], on_ground, scene.camera)

@@ -7,6 +7,7 @@ from random import Random
 
 from data_pipelines.datasets.toy_streets.drawing.materials import Face, Label, Role, SceneObject
 from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, bar, box, disc, facing, panel, symmetric, turned
+from data_pipelines.datasets.toy_streets.things.ground_plan import KERB
 
 Machine = Callable[[Plane, int], list[Face]]  # draws a bicycle or a motorcycle in a plane and a tint
 
@@ -31,9 +32,9 @@ def person(rand: Random, x: float, z: float, ground_y: float) -> SceneObject:
     return SceneObject(z, faces)
 
 
-def parked(machine: Machine, rand: Random, x: float, z: float, ground_y: float, eye_x: float) -> SceneObject:
-    """A parked bicycle or motorcycle, seen by a camera at eye_x from the side or obliquely, never edge-on."""
-    plane = turned(x, z, _side_on(x, z, eye_x) + rand.uniform(-0.9, 0.9), ground_y)
+def parked(machine: Machine, rand: Random, x: float, z: float, eye_x: float) -> SceneObject:
+    """A two-wheeler parked on the pavement, seen by a camera at eye_x from the side or obliquely, never edge-on."""
+    plane = turned(x, z, _side_on(x, z, eye_x) + rand.uniform(-0.9, 0.9), KERB)
     return SceneObject(z, machine(plane, rand.randrange(8)))
 
 
