@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import IGNORE, Face, Label, Role, SceneObject
+from data_pipelines.datasets.toy_streets.drawing.materials import Face, Label, Role, SceneObject
 from data_pipelines.datasets.toy_streets.drawing.painting import Camera
 from data_pipelines.datasets.toy_streets.drawing.shapes import blob, box, facing, panel
 from data_pipelines.datasets.toy_streets.looks import StreetLayout
@@ -11,6 +11,7 @@ from data_pipelines.datasets.toy_streets.things import people, street_furniture
 from data_pipelines.datasets.toy_streets.things.ground_plan import KERB, Street, plan_street, surface_faces
 from data_pipelines.datasets.toy_streets.things.houses import raise_house, random_house
 from data_pipelines.datasets.toy_streets.things.traffic import traffic
+from data_pipelines.reading.label_spaces import IGNORE_LABEL
 
 DEPTH = 70.0  # metres of street that are built up
 SIDES = (-1, 1)
@@ -150,4 +151,4 @@ def _bonnet(rand: Random, camera: Camera, aspect: float) -> Face:
         return (camera.x + share * half * 1.1, low + up / camera.focal * aspect, z)
 
     crown = [at(s, rise * (1.0 - s * s * 0.8)) for s in (-1.0, -0.8, -0.5, 0.0, 0.5, 0.8, 1.0)]
-    return Face(IGNORE, Role.BONNET, 0, 1.0, [*crown, at(1.0, -0.2), at(-1.0, -0.2)])
+    return Face(IGNORE_LABEL, Role.BONNET, 0, 1.0, [*crown, at(1.0, -0.2), at(-1.0, -0.2)])

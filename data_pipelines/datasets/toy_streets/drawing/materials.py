@@ -3,11 +3,10 @@
 import enum
 from typing import NamedTuple
 
-from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, IGNORE_LABEL
+from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES
 
 # Train ids: ROAD is 0.
 Label = enum.IntEnum("Label", [name.upper().replace(" ", "_") for name in CITYSCAPES_CLASSES], start=0)
-IGNORE = IGNORE_LABEL
 
 # What a surface is made of; a look gives each role its colours (see colours.py).
 Role = enum.IntEnum(
