@@ -2,11 +2,10 @@
 
 import codecs
 import os
-import pathlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data_pipelines.basics import data_files
@@ -192,7 +191,8 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
 def _named_by(dataset: str, list_file: str | Path, line: str, by_alias: dict[str, list[Example]]) -> Example | None:
     """The example that a line names, None for none. Raises a DataError where several joined data sets have the name."""
     path = line.replace("\\", "/")
-    there = by_alias.get(data_files.lower_extension(path)) or by_alias.get(_alias(line), [])
+    name = data_files.lower_extension(PurePosixPath(path).name)
+    there = by_alias.get(data_files.lower_extension(path)) or by_alias.get(name, [])
     matching = [example for example in there if example.image.as_posix() == path] or there
     if "+" in dataset and len(matching) > 1:
         names = " and ".join(example.name for example in matching[:2])
@@ -207,7 +207,3 @@ def _text(dataset: str, list_file: str | Path) -> str:
         return content.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{dataset}: cannot read the list file {list_file} ({error}); name a text file") from None
-
-
-def _alias(line: str) -> str:
-    return data_files.lower_extension(pathlib.PurePosixPath(line.replace("\\", "/")).name)
