@@ -123,7 +123,8 @@ class Experiment:
             )
             table.add_row(
                 name,
-                f"{network.arch} x{network.width:g}" + f", stride {network.output_stride}" * bool(network.output_stride),
+                f"{network.arch} x{network.width:g}"
+                + f", stride {network.output_stride}" * bool(network.output_stride),
                 *(("", "", "") if planned.replaced_by else trained_here),
                 planned.status,
                 planned.hash.removeprefix("file:")[:8],

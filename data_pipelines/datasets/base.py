@@ -69,10 +69,14 @@ class OnDisk(NamedTuple):
 
     def passed_over(self) -> list[Path]:
         """Files that look like pictures, in the folder and those below it, and are none of the split's, in order."""
-        taken = set(self.images)
+        taken = set(self.files())
         # In an archive nothing lies around that its makers did not put there.
         found = _picture_like(self.folder) if isinstance(self.folder, Path) else ()
         return [path for path in found if path not in taken]
+
+    def files(self) -> list[Path]:
+        """Its pictures and the labels that are read for them, there or not."""
+        return [*self.images, *(self.label(image)[0] for image in self.images if self.label)]
 
     def repeated(self) -> list[list[Path]]:
         """Picture files that stand for one and the same picture: in several folders, or with several extensions."""

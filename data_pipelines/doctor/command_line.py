@@ -123,7 +123,9 @@ def _parse(arguments: Sequence[str], define_flags: Callable[[flags.FlagValues], 
         define_flags(values)
         rest = values(list(arguments))[1:]
     except flags.Error as error:
-        raise DataError(f"command line: {' '.join(str(error).split())} (--help shows all flags)") from None
+        said = " ".join(str(error).split())
+        hint = ", or one that a file of --plugins brings" if "--dataset=" in said else ""
+        raise DataError(f"command line: {said}{hint} (--help shows all flags)") from None
     if rest:
         raise DataError(f"unexpected argument {rest[0]!r}: settings are given as --FLAG=VALUE")
     return values

@@ -85,7 +85,7 @@ def of_split_on_disk(dataset: str, root: Path, split: str, recursive: bool = Fal
     on_disk = LAYOUTS[dataset].look(root, split, recursive)
     around = {
         "repeated": tuple(image for images in on_disk.repeated() for image in images),
-        "passed_over": tuple(on_disk.passed_over()),
+        "passed_over": tuple(LAYOUTS[dataset].passed_over(root, split, on_disk, recursive)),
         "wanted": on_disk.wanted,
     }
     names = [on_disk.name(image) for image in on_disk.images]
