@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dakd_jax.basics import atomic_files, records
-from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.basics import records
+from dakd_jax.studies.kit.page_parts import page_image, template, write_files
 from dakd_jax.studies.kit.result_types import METRIC_NAMES
 from dakd_jax.studies.kit.style import INK, new_figure
 from dakd_jax.studies.paper_tables import tables
@@ -21,7 +21,6 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
     Returns:
       Path of index.html, which is written last.
     """
-    folder = Path(folder)
     images = {
         "dots": page_image("scores", scores_figure(table), "Score of each row under each seed"),
         "against": page_image("against_the_paper", against_figure(table), "Our score of each row over the paper's"),
@@ -33,19 +32,16 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
         classes=tables.class_table(table),
         published=tables.paper_class_table(table),
         images=images,
-        record=[(name, str(value)) for name, value in records.flatten(table.record).items()],
+        record=records.flatten(table.record),
     )
-    for image in filter(None, images.values()):
-        atomic_files.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
-    texts = {
+    files = {f"figures/{image.name}.png": image.png for image in images.values() if image}
+    files |= {
         "table.csv": tables.csv_table(table),
         "table.md": tables.markdown(table),
         "table.tex": tables.latex(table),
         "index.html": page,
     }
-    for name, text in texts.items():
-        atomic_files.write_bytes(folder / name, text.encode())
-    return folder / "index.html"
+    return write_files(folder, files)
 
 
 def verdict(table: PaperTable) -> str:
