@@ -106,7 +106,7 @@ def csv_table(experiment: ExperimentResults) -> str:
     headers += ["paper_miou", "paper_pixel_accuracy", "paper_certainty", "difference"]
     lines = [headers + [f"iou/{name}" for name in experiment.class_names]]
     for row in network_rows(experiment):
-        miou, accuracy, certainty = row.paper or (None, None, "")
+        miou, accuracy, certainty, *_ = row.paper or (None, None, "")
         ours = [100 * getattr(row.scores, name) for name in MEANS]
         line = [experiment.benchmark, experiment.seed, row.name, *map(exact, (*ours, miou, accuracy)), certainty]
         lines.append([*line, *map(exact, (row.difference, *100 * row.scores.iou))])
