@@ -23,7 +23,6 @@ def write_protocols_report(study: protocol_tables.ProtocolStudy, folder: str | o
         spread=protocol_tables.spread_table(study),
         matrix=protocol_tables.matrix_table(study),
         networks=[protocol_tables.network_table(study, network) for network in study.networks],
-        meanings=protocol_tables.meanings(study),
         record=records.flatten(study.record),
     )
     files = {
