@@ -7,10 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dakd_jax.studies.attribution import SEGMENTATION, TEACHER, Attribution, rates
-from dakd_jax.studies.attribution.attribution_tables import SMALL_THINGS, ordered, relative_norms, short_name
+from dakd_jax.studies.attribution.attribution_tables import SMALL_THINGS, ordered, relative_norms
 from dakd_jax.studies.attribution.counting import BINS
 from dakd_jax.studies.attribution.objects import SIZES
 from dakd_jax.studies.kit.error_maps import BROKEN, REPAIRED
+from dakd_jax.studies.kit.result_types import short_name
 from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
 
 # Repaired and broken as in the error maps; the lighter shades are what the teacher had no part in.
