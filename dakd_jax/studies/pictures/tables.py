@@ -12,7 +12,7 @@ from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.kit import error_maps
 from dakd_jax.studies.kit.picture_grid import PRINT, GridRow, draw, palette_handles
 from dakd_jax.studies.kit.style import INK, new_figure
-from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number
+from dakd_jax.studies.kit.text_table import TextTable, csv_text, exact, number
 from dakd_jax.studies.pictures import Comparison, Shown
 
 # As the supplement's figures call the networks, in two lines at most.
@@ -72,12 +72,11 @@ def method_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     Over each picture: its own mIoU in per cent, of the undistilled student and of the case.
     """
     pictures, ratio = fitted(pictures)
+    maps = {network: [p.predictions[network] for p in pictures] for network in found.networks}
     rows = _first_rows(found, pictures)
-    for network in found.networks:
-        maps = [p.predictions[network] for p in pictures]
-        rows.append(GridRow(_name(found, network), [colourise(m, found.palette) for m in maps]))
-    maps = [m for p in pictures for m in (p.label, *(p.predictions[network] for network in found.networks))]
-    handles = palette_handles(found.class_names, found.palette, maps)
+    rows += [_class_row(found, network, of_all) for network, of_all in maps.items()]
+    all_maps = [p.label for p in pictures] + [m for of_all in maps.values() for m in of_all]
+    handles = palette_handles(found.class_names, found.palette, all_maps)
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
 
 
@@ -86,7 +85,7 @@ def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     pictures, ratio = fitted(pictures)
     reference = [p.predictions[found.reference] for p in pictures]
     rows = _first_rows(found, pictures)
-    rows.append(GridRow(_name(found, found.reference), [colourise(m, found.palette) for m in reference]))
+    rows.append(_class_row(found, found.reference, reference))
     all_maps: list[np.ndarray] = []
     for case in found.cases:
         maps = [
@@ -110,6 +109,10 @@ def _first_rows(found: Comparison, pictures: Sequence[Shown]) -> list[GridRow]:
     return [GridRow("Image", [p.image for p in pictures], photographs=True), GridRow("Ground truth", truths)]
 
 
+def _class_row(found: Comparison, network: str, maps: Sequence[np.ndarray]) -> GridRow:
+    return GridRow(_name(found, network), [colourise(m, found.palette) for m in maps])
+
+
 def _titles(found: Comparison, pictures: Sequence[Shown]) -> list[str]:
     return [f"{before} \N{RIGHTWARDS ARROW} {after}" for before, after in (_mious(found, p.name) for p in pictures)]
 
@@ -120,10 +123,15 @@ def _mious(found: Comparison, name: str) -> tuple[str, str]:
     return number(before, 1), number(after, 1)
 
 
+def _labelled_changes(found: Comparison) -> np.ndarray:
+    """The change of each picture that has a label, in points."""
+    changes = 100 * found.changes()
+    return changes[~np.isnan(changes)]
+
+
 def changes_figure(found: Comparison) -> Figure | None:
     """The change of every picture, the largest first; None where no picture has a label."""
-    changes = 100 * found.changes()
-    changes = np.sort(changes[~np.isnan(changes)])[::-1]
+    changes = np.sort(_labelled_changes(found))[::-1]
     if not len(changes):
         return None
     figure, axes = new_figure(9, 2.2)
@@ -141,16 +149,14 @@ def pictures_table(found: Comparison, selection: str) -> TextTable:
     by_name = dict(zip(found.scores.names, 100 * found.changes(), strict=True))
     rows = []
     for name in found.selections[selection]:
-        texts = (name, *_mious(found, name), number(by_name[name], 1, signed=True))
-        rows.append(tuple(Cell(text) for text in texts))
+        rows.append((name, *_mious(found, name), number(by_name[name], 1, signed=True)))
     headers = ("picture", found.titles[found.reference], found.titles[found.case], "change")
-    return TextTable(TITLES[selection], headers, tuple(rows), "Per cent: mIoU of a picture's own pixels and classes.")
+    return TextTable(TITLES[selection], headers, rows, "Per cent: mIoU of a picture's own pixels and classes.")
 
 
 def verdict(found: Comparison) -> str:
     """How many pictures the case improved, in a sentence."""
-    changes = 100 * found.changes()
-    changes = changes[~np.isnan(changes)]
+    changes = _labelled_changes(found)
     title, better, worse = found.titles[found.case], int((changes > 0).sum()), int((changes < 0).sum())
     if not len(changes):
         return f"{title}: no picture of target val has a label."
@@ -167,6 +173,6 @@ def scores_csv(found: Comparison) -> str:
     columns = [100 * found.scores.miou(network) for network in networks] + [100 * found.changes()]
     lines = [["picture", *(f"miou_{network}" for network in networks), "change", "figures"]]
     for index, name in enumerate(found.scores.names):
-        numbers = ["" if np.isnan(column[index]) else f"{column[index]:.4f}" for column in columns]
+        numbers = [exact(column[index]) for column in columns]
         lines.append([name, *numbers, " ".join(s for s, names in found.selections.items() if name in names)])
     return csv_text(lines)
