@@ -12,7 +12,7 @@ from dakd_jax.studies.attribution.counting import BINS
 from dakd_jax.studies.attribution.objects import SIZES
 from dakd_jax.studies.kit.error_maps import BROKEN, REPAIRED
 from dakd_jax.studies.kit.result_types import short_name
-from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
+from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour, write_percentages
 
 # Repaired and broken as in the error maps; the lighter shades are what the teacher had no part in.
 _FLOW = {
@@ -72,7 +72,7 @@ def agreement_figure(found: Attribution) -> Figure:
     return figure
 
 
-def _heat_map(axis, values: np.ndarray, rows: list[str], columns: list[str], fontsize: float = 8) -> None:
+def _heat_map(axis, values: np.ndarray, rows: list[str], columns: list[str]) -> None:
     """Percentages [rows, columns] as numbers on shades of blue; NaN is grey. Without columns no names."""
     axis.grid(False)
     axis.set_facecolor(_NOTHING)
@@ -83,10 +83,7 @@ def _heat_map(axis, values: np.ndarray, rows: list[str], columns: list[str], fon
     )
     axis.set_xticks(range(len(columns)), columns, **slanted)
     axis.tick_params(length=0)
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            colour = "white" if value > 55 else INK
-            axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=fontsize, color=colour)
+    write_percentages(axis, values, fontsize=8)
 
 
 def reliability_figure(found: Attribution) -> Figure:

@@ -169,7 +169,8 @@ class Collector:
         tally = _Tally(self._num_classes, self.roles.reference)
         with StageProgress(e.console, "Attribution", len(e.feed.evaluation_names()), unit="picture") as progress:
             for batch in _labelled_pictures(e):
-                maps = jax.device_get({key: self._predict(key[0], of, batch) for key, of in variables.items()})
+                found = jax.device_get([self._predict(name, of, batch) for (name, _), of in variables.items()])
+                maps = dict(zip(variables, found, strict=True))
                 maps[TEACHER, None], confidence = maps[TEACHER, None]
                 for i, label in enumerate(batch.labels):
                     predictions = {key: of_all[i] for key, of_all in maps.items()}

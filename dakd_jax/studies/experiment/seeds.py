@@ -7,7 +7,7 @@ import numpy as np
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.studies.kit.result_types import MEANS, METRIC_NAMES, NOT_COMPARED, ExperimentResults
-from dakd_jax.studies.kit.style import new_figure, stage_colour
+from dakd_jax.studies.kit.style import new_figure, score_dots, stage_colour
 from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, exact, number, number_cells
 
 BOOTSTRAP_DRAWS = 10_000
@@ -145,17 +145,13 @@ def _spread_cells(rows: list[SeedRow], metric: str) -> list[Cell]:
 
 def seeds_figure(experiments: Sequence[ExperimentResults]):
     """The benchmark's number of every network: a dot for each seed, a bar for the mean."""
-    rows = compare_seeds(experiments)
-    metric = experiments[0].metric
+    metric, rows = experiments[0].metric, []
+    for row in compare_seeds(experiments):
+        scores = [score for e in experiments if (score := e.percent(row.name)) is not None]
+        rows.append((row.title, stage_colour(row.name), scores, row.values[metric].mean))
     figure, axes = new_figure(9, 0.42 * len(rows) + 1.1)
-    axis = axes[0, 0]
-    for place, row in enumerate(rows):
-        scores = [e.percent(row.name) for e in experiments if e.percent(row.name) is not None]
-        axis.scatter(scores, [place] * len(scores), color=stage_colour(row.name), s=28, zorder=3)
-        axis.plot([row.values[metric].mean] * 2, [place - 0.3, place + 0.3], color=stage_colour(row.name), lw=3)
-    axis.set_yticks(range(len(rows)), [row.title for row in rows])
-    axis.invert_yaxis()
-    axis.set_xlabel(f"{METRIC_NAMES[metric]} (%)")
+    score_dots(axes[0, 0], rows, size=28)
+    axes[0, 0].set_xlabel(f"{METRIC_NAMES[metric]} (%)")
     return figure
 
 

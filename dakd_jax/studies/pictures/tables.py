@@ -8,9 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.kit import error_maps
-from dakd_jax.studies.kit.picture_grid import PRINT, GridRow, draw, palette_handles
+from dakd_jax.studies.kit.picture_grid import PRINT, GridRow, class_rows, draw, palette_handles
 from dakd_jax.studies.kit.style import INK, new_figure
 from dakd_jax.studies.kit.text_table import TextTable, csv_text, exact, number
 from dakd_jax.studies.pictures import Comparison, Shown
@@ -72,29 +71,27 @@ def method_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     Over each picture: its own mIoU in per cent, of the undistilled student and of the case.
     """
     pictures, ratio = fitted(pictures)
-    maps = {network: [p.predictions[network] for p in pictures] for network in found.networks}
-    rows = _first_rows(found, pictures)
-    rows += [_class_row(found, network, of_all) for network, of_all in maps.items()]
-    all_maps = [p.label for p in pictures] + [m for of_all in maps.values() for m in of_all]
-    handles = palette_handles(found.class_names, found.palette, all_maps)
+    maps = _maps(found, pictures, found.networks)
+    handles = palette_handles(found.class_names, found.palette, [m for _, of_all in maps for m in of_all])
+    rows = [_images(pictures), *class_rows(maps, found.palette)]
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
 
 
 def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     """Pictures as columns; as rows image, ground truth, undistilled student, then each case's error map beside it."""
     pictures, ratio = fitted(pictures)
-    reference = [p.predictions[found.reference] for p in pictures]
-    rows = _first_rows(found, pictures)
-    rows.append(_class_row(found, found.reference, reference))
+    truth_and_reference = _maps(found, pictures, [found.reference])
+    rows = [_images(pictures), *class_rows(truth_and_reference, found.palette)]
     all_maps: list[np.ndarray] = []
     for case in found.cases:
         maps = [
-            error_maps.error_map(p.label, before, p.predictions[case], len(found.class_names))
-            for p, before in zip(pictures, reference, strict=True)
+            error_maps.error_map(p.label, p.predictions[found.reference], p.predictions[case], len(found.class_names))
+            for p in pictures
         ]
         all_maps += maps
         rows.append(GridRow(_name(found, case), maps))
-    classes = palette_handles(found.class_names, found.palette, [*(p.label for p in pictures), *reference], void="")
+    shown = [m for _, of_all in truth_and_reference for m in of_all]
+    classes = palette_handles(found.class_names, found.palette, shown, void="")
     handles = [handle for handle in classes if handle.get_label()]  # black is told by the error maps' own legend
     handles += [
         Patch(facecolor=np.array(kind.rgb) / 255, edgecolor="#888888", lw=0.6, label=kind.name)
@@ -104,13 +101,14 @@ def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
 
 
-def _first_rows(found: Comparison, pictures: Sequence[Shown]) -> list[GridRow]:
-    truths = [colourise(p.label, found.palette) for p in pictures]
-    return [GridRow("Image", [p.image for p in pictures], photographs=True), GridRow("Ground truth", truths)]
+def _images(pictures: Sequence[Shown]) -> GridRow:
+    return GridRow("Image", [p.image for p in pictures], photographs=True)
 
 
-def _class_row(found: Comparison, network: str, maps: Sequence[np.ndarray]) -> GridRow:
-    return GridRow(_name(found, network), [colourise(m, found.palette) for m in maps])
+def _maps(found: Comparison, pictures: Sequence[Shown], networks: Sequence[str]) -> list[tuple[str, list[np.ndarray]]]:
+    """(name of the row, maps of classes): the labels, and what networks predict."""
+    of_networks = [(_name(found, network), [p.predictions[network] for p in pictures]) for network in networks]
+    return [("Ground truth", [p.label for p in pictures]), *of_networks]
 
 
 def _titles(found: Comparison, pictures: Sequence[Shown]) -> list[str]:
