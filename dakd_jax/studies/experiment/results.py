@@ -74,11 +74,11 @@ def _stage_result(experiment, planned) -> StageResult:
 
 
 def _notes(experiment) -> list[str]:
-    config = experiment.config
-    student, teacher = start_text(config.student), start_text(config.teacher)
+    student, teacher = start_text(experiment.config.student), start_text(experiment.config.teacher)
+    protocol = experiment.evaluator.settings.protocol
     notes = [
         f"The student starts from {student}, the teacher from {teacher}.",
-        f"Evaluated on target val under the protocol '{config.eval.protocol}'. {_which_checkpoint(experiment)}",
+        f"Evaluated on target val under the protocol '{protocol}'. {_which_checkpoint(experiment)}",
     ]
     labelled = experiment.evaluator.confusion(next(iter(experiment.plan.values()))).sum(axis=1)
     empty = [name for name, pixels in zip(experiment.feed.class_names, labelled, strict=True) if not pixels]

@@ -11,6 +11,7 @@ from dakd_jax.studies.kit.style import new_figure, score_dots, stage_colour
 from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, exact, number, number_cells
 
 BOOTSTRAP_DRAWS = 10_000
+REFERENCE = "student"  # that gains are measured from
 SPREAD_PARTS = ("mean", "std", "low", "high")  # of a CSV file
 
 
@@ -75,7 +76,7 @@ class SeedRow:
     compared: bool
 
 
-def compare_seeds(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> list[SeedRow]:
+def compare_seeds(experiments: Sequence[ExperimentResults], *, reference: str = REFERENCE) -> list[SeedRow]:
     """Rows in the order of the tables, one for every stage that any seed has.
 
     Args:
@@ -117,13 +118,13 @@ def _check(experiments: Sequence[ExperimentResults]) -> None:
         raise UserError(f"seed {twice[0]} comes twice, which would count one run as two; name each seed once")
 
 
-def seeds_table(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> TextTable:
+def seeds_table(experiments: Sequence[ExperimentResults]) -> TextTable:
     """Networks x metrics as "mean ± deviation"; `to_rich()` and `to_markdown()` show it."""
-    rows = compare_seeds(experiments, reference=reference)
+    rows = compare_seeds(experiments)
     gains = [row.gain or Spread.of([]) for row in rows]
     caption = (
         "Per cent: mean ± sample standard deviation over seeds. Bold: best student that saw no target "
-        f"labels. vs {reference}: difference within each seed, then its mean ± deviation, and the bootstrap interval "
+        f"labels. vs {REFERENCE}: difference within each seed, then its mean ± deviation, and the bootstrap interval "
         "of that mean over seeds (too narrow where seeds are few)."
     )
     columns = [
@@ -132,7 +133,7 @@ def seeds_table(experiments: Sequence[ExperimentResults], *, reference: str = "s
         ("mIoU", _spread_cells(rows, "miou")),
         ("present mIoU", _spread_cells(rows, "miou_present")),
         ("pixel acc.", _spread_cells(rows, "pixel_accuracy")),  # the class accuracy is in the CSV alone
-        (f"vs {reference}", [gain.text(signed=True) for gain in gains]),
+        (f"vs {REFERENCE}", [gain.text(signed=True) for gain in gains]),
         ("95 %", [gain.interval() for gain in gains]),
     ]
     return TextTable.of_columns(columns, caption)
@@ -155,11 +156,11 @@ def seeds_figure(experiments: Sequence[ExperimentResults]):
     return figure
 
 
-def seeds_csv(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> str:
+def seeds_csv(experiments: Sequence[ExperimentResults]) -> str:
     """One line per network: seeds, then mean and deviation of each metric and of the gain, in per cent."""
-    names = (*MEANS, f"vs_{reference}")
+    names = (*MEANS, f"vs_{REFERENCE}")
     lines = [["stage", "seeds", *(f"{name}_{part}" for name in names for part in SPREAD_PARTS)]]
-    for row in compare_seeds(experiments, reference=reference):
+    for row in compare_seeds(experiments):
         spreads = [*row.values.values(), row.gain or Spread.of([])]
         lines.append([row.name, " ".join(map(str, row.seeds)), *(text for one in spreads for text in one.csv_cells())])
     return csv_text(lines)
