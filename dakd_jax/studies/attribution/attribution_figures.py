@@ -97,8 +97,8 @@ def reliability_figure(found: Attribution) -> Figure:
     middle = (np.arange(BINS) + 0.5) / BINS
     axis.bar(middle, 100 * whole / max(whole.sum(), 1), 0.092, color="#d5dbe1", label="share of the pixels")
     axis.plot([0, 1], [0, 100], color="#888888", lw=1, ls="--", label="as sure as right")
-    means = np.divide(confidence.sum(axis=0), whole, out=np.zeros(BINS), where=filled)
-    precision = 100 * np.divide(right, whole, out=np.zeros(BINS), where=filled)
+    means = rates.Share(confidence.sum(axis=0), whole).value
+    precision = 100 * rates.Share(right, whole).value
     axis.plot(means[filled], precision[filled], "o-", color=stage_colour(TEACHER), lw=1.8, label="precision")
     axis.set(xlabel="confidence of the teacher", ylabel="%", xlim=(0, 1), ylim=(0, 101))
     error = 100 * rates.calibration_error(quasi, confidence)

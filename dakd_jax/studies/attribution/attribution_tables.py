@@ -132,7 +132,7 @@ def gradient_table(found: Attribution) -> TextTable:
         alignment, relative = found.alignments[name], relative_norms(found.alignments[name])
         for term, cosine, norm in zip(alignment.terms, alignment.cosine, relative, strict=True):
             if term != SEGMENTATION:
-                cells = Spread.of(cosine).text(2, signed=True), Spread.of(norm).text(3)
+                cells = _spread(cosine).text(2, signed=True), _spread(norm).text(3)
                 rows.append((f"{short_name(name)}, {term}", *cells))
     batches = max((alignment.cosine.shape[1] for alignment in found.alignments.values()), default=0)
     caption = (
@@ -140,6 +140,10 @@ def gradient_table(found: Attribution) -> TextTable:
         f"{batches} fixed training batches: mean ± standard deviation. A cosine above 0 pulls the same way."
     )
     return TextTable("Gradients", ("network, term", "cosine", "norm / segmentation's"), rows, caption)
+
+
+def _spread(values: np.ndarray) -> Spread:
+    return Spread.of(values[np.isfinite(values)])
 
 
 def relative_norms(alignment) -> np.ndarray:
