@@ -164,26 +164,17 @@ class Collector:
     def _count(self, over_training: dict[str, dict[int, dict]]):
         """One pass: (counts of the networks, confidence sums, counts over training, number of pictures)."""
         e = self._experiment
-        variables = {name: jax.device_put(e.variables(name)) for name in e.plan}
+        variables = {(name, None): jax.device_put(e.variables(name)) for name in e.plan}
+        variables |= {(name, step): then for name, steps in over_training.items() for step, then in steps.items()}
         tally = _Tally(self._num_classes, self.roles.reference)
         with StageProgress(e.console, "Attribution", len(e.feed.evaluation_names()), unit="picture") as progress:
             for batch in _labelled_pictures(e):
-                classes, confidence = jax.device_get(self._predict(TEACHER, variables[TEACHER], batch))
-                others = {name: self._predict(name, variables[name], batch) for name in e.plan if name != TEACHER}
-                earlier = {
-                    (name, step): self._predict(name, then, batch)
-                    for name, steps in over_training.items()
-                    for step, then in steps.items()
-                }
-                maps, earlier = jax.device_get(({TEACHER: classes, **others}, earlier))
+                found = jax.device_get([self._predict(name, of, batch) for (name, _), of in variables.items()])
+                maps = dict(zip(variables, found, strict=True))
+                maps[TEACHER, None], confidence = maps[TEACHER, None]
                 for i, label in enumerate(batch.labels):
-                    tally.add(
-                        label,
-                        {name: of_all[i] for name, of_all in maps.items()},
-                        {key: of_all[i] for key, of_all in earlier.items()},
-                        confidence[i],
-                        batch.instances[i],
-                    )
+                    predictions = {key: of_all[i] for key, of_all in maps.items()}
+                    tally.add(label, predictions, confidence[i], batch.instances[i])
                 progress.update(tally.pictures)
         return tally.networks, tally.confidence, tally.over_training, tally.pictures
 
@@ -264,15 +255,16 @@ class _Tally:
         self.confidence = np.zeros((num_classes, counting.BINS))
         self.pictures = 0
 
-    def add(self, label, predictions: dict, earlier: dict, confidence, instances=None) -> None:
-        """Adds a picture: {network: [H, W]}, {(network, step): [H, W]} and the teacher's confidence [H, W]."""
-        n = self._num_classes
-        picture = counting.truth(label, predictions[TEACHER], confidence, predictions[self._reference], n, instances)
-        for name, prediction in predictions.items():
-            counts = counting.count(picture, prediction, n)
-            self.networks[name] = self.networks[name] + counts if name in self.networks else counts
-        for (name, step), prediction in earlier.items():
-            steps = self.over_training.setdefault(name, {})
-            steps[step] = steps.get(step, 0) + counting.quasi_counts(picture, prediction, n)
+    def add(self, label, predictions: dict, confidence, instances=None) -> None:
+        """Adds a picture: {(network, step, None for the finished one): [H, W]}, the teacher's confidence [H, W]."""
+        n, teacher, reference = self._num_classes, predictions[TEACHER, None], predictions[self._reference, None]
+        picture = counting.truth(label, teacher, confidence, reference, n, instances)
+        for (name, step), prediction in predictions.items():
+            if step is None:
+                counts = counting.count(picture, prediction, n)
+                self.networks[name] = self.networks[name] + counts if name in self.networks else counts
+            else:
+                steps = self.over_training.setdefault(name, {})
+                steps[step] = steps.get(step, 0) + counting.quasi_counts(picture, prediction, n)
         self.confidence += counting.confidence_sums(picture, confidence, n)
         self.pictures += 1
