@@ -111,7 +111,8 @@ class Schedule:
 
     def _end(self, started: _Started, ended: Ended) -> None:
         task, seconds = started.task, time.monotonic() - started.began
-        if ended.code or not task.done:
+        # A process that dies on its way out, with everything written, has done its job.
+        if not task.done:
             told = started.job.error()
             reason = "; ".join(filter(None, (ended.reason, told))) or f"exit code {ended.code}"
             self._fail(task, reason, started.job.log)
