@@ -9,7 +9,7 @@ import numpy as np
 from configs import base, demo
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
-from dakd_jax.training import train_state
+from dakd_jax.training import step_setup, train_state
 from dakd_jax.training.train_step import train_step
 
 NETWORKS = {"demo": demo.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38
@@ -38,11 +38,7 @@ def prepare(
     config.train.precision = precision
     chosen = settings.stage_settings(config, paradigms.stage(stage), NUM_CLASSES)
     start = weights.start(chosen.models.segmenter, config.student, 0, "student")
-    state = train_state.create(
-        start,
-        train_state.init_methods(chosen.options.methods, 0, start, chosen.models.segmenter),
-        optimizer=chosen.optimizer,
-    )
+    state = step_setup.first_state(chosen, 0, start)
     teacher = weights.start(chosen.models.teacher, config.teacher, 0, "teacher") if chosen.models.teacher else None
     batch = jax.device_put(_made_up_batch(batch_size, source, target))
     rates = {"segmenter": np.float32(1e-3), "discriminator": np.float32(1e-4)}

@@ -15,12 +15,11 @@ from dakd_jax.evaluation.checkpoint_choice import best_step
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
 from dakd_jax.objectives import optimizers
 from dakd_jax.objectives.adaptation import Method
-from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import StageJob
-from dakd_jax.training.step_setup import learning_rates
+from dakd_jax.training.step_setup import first_state, learning_rates
 from dakd_jax.training.train_step import FINITE, compiled_forward, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
@@ -119,7 +118,7 @@ def _best(job, checkpoints, *about_to_be_saved):
 
 
 def _first_state(job):
-    state = train_state.create(job.segmenter, job.adaptation, job.terms, optimizer=job.settings.optimizer)
+    state = first_state(job.settings, job.seed, job.segmenter)
     # The step donates its state: it must not eat the weights that other stages start from.
     return jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
 

@@ -67,7 +67,7 @@ class StageJob:
       settings: networks, losses, optimisers, steps.
       loop: learning rates, checkpoints, logs, evaluations.
       segmenter: weights that it starts from.
-      adaptation, terms: what adaptation methods and loss terms start from, see TrainState.
+      seed: of what adaptation methods and loss terms draw at the start.
       teacher: frozen {'params', 'batch_stats'}, or None.
       batches: start step -> endless iterator of training batches.
       eval_batches: () -> one pass over target val; None when there is none.
@@ -85,8 +85,7 @@ class StageJob:
     settings: StageSettings
     loop: LoopSettings
     segmenter: dict
-    adaptation: dict
-    terms: dict
+    seed: int
     teacher: dict | None
     batches: Callable
     eval_batches: Callable | None

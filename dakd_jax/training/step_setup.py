@@ -1,5 +1,6 @@
 """What sets a step up: what it asks of the data, its learning rates, the shapes of its state, and a trial of it."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -23,13 +24,23 @@ def learning_rates(options: StepOptions, segmenter: float) -> dict[str, float]:
     return {"segmenter": segmenter} | own
 
 
-def init_terms(options: StepOptions, models: StepModels, key: Callable, size: tuple[int, int]) -> dict:
-    """{loss term: trainable parameters} of the terms that have some.
+def first_state(chosen, seed: int, student: dict, adaptation: dict | None = None) -> TrainState:
+    """The state at step 0 of a stage with stage_job.StageSettings `chosen`.
 
     Args:
-      key: from a role, as 'term/kl', to a key.
-      size: (height, width) of the pictures that they are made for.
+      seed: of what methods and loss terms draw.
+      student: {'params', 'batch_stats'} that it starts from.
+      adaptation: {method: its state}, where they do not start anew.
     """
+    key = functools.partial(segmenter.init_key, seed)
+    if adaptation is None:
+        adaptation = train_state.init_methods(chosen.options.methods, seed, student, chosen.models.segmenter)
+    terms = _init_terms(chosen.options, chosen.models, key, chosen.size)
+    return train_state.create(student, adaptation, terms, optimizer=chosen.optimizer)
+
+
+def _init_terms(options: StepOptions, models: StepModels, key: Callable, size: tuple[int, int]) -> dict:
+    """{loss term: trainable parameters} of the terms that have some; `key` takes a role, as 'term/kl', to a key."""
     wanted = [term for term, _ in options.terms if term.init]
     if not wanted:
         return {}
@@ -45,7 +56,8 @@ def init_terms(options: StepOptions, models: StepModels, key: Callable, size: tu
 
 def blank(chosen) -> TrainState:
     """A state of shapes alone for stage_job.StageSettings, to be filled from a file; compiles nothing."""
-    return _blank(chosen.models, chosen.options, chosen.optimizer, chosen.size)
+    # Of all stages of a plan most have one kind of state; the weights of losses and the number of steps are none of it.
+    return _blank(dataclasses.replace(chosen, weights=None, steps=0))
 
 
 def trace(chosen) -> None:
@@ -65,12 +77,8 @@ def trace(chosen) -> None:
     jax.eval_shape(step, blank(chosen), teacher, batch, chosen.weights, learning_rates(options, 1.0))
 
 
-@functools.cache  # of all stages of a plan, most have one kind of state
-def _blank(models, options, optimizer, size):
-    def make():
-        variables = segmenter.init_variables(models.segmenter, jax.random.key(0))
-        adaptation = train_state.init_methods(options.methods, 0, variables, models.segmenter)
-        terms = init_terms(options, models, functools.partial(segmenter.init_key, 0), size)
-        return train_state.create(variables, adaptation, terms, optimizer=optimizer)
-
-    return jax.eval_shape(make)
+@functools.cache
+def _blank(chosen):
+    return jax.eval_shape(
+        lambda: first_state(chosen, 0, segmenter.init_variables(chosen.models.segmenter, jax.random.key(0)))
+    )

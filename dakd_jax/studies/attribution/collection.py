@@ -13,11 +13,11 @@ import numpy as np
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
-from dakd_jax.models.segmenter import Segmenter, init_key
+from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.studies.attribution.gradients import align
-from dakd_jax.training import step_setup, train_state
+from dakd_jax.training import step_setup
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.stage_job import StageSettings
 
@@ -183,15 +183,13 @@ class Collector:
         e, chosen, stage = self._experiment, self._settings(name), self._experiment.plan[name].stage
         factors, note, methods = chosen.weights, "", chosen.options.methods
         if adaptation is None:  # a new one, with new discriminators, would say nothing about the training
-            adaptation = train_state.init_methods(methods, e.config.seed, e.variables(name), chosen.models.segmenter)
             factors = factors.replace(methods={of: dict.fromkeys(w, 0.0) for of, w in factors.methods.items()})
             note = _left_out(stage.title, methods)
         # With a teacher for all, one compilation serves all; it is not run where nothing is distilled.
         models = dataclasses.replace(chosen.models, teacher=self._settings(TEACHER).models.segmenter)
         options = dataclasses.replace(chosen.options, terms=self._all_terms(chosen.options))
-        key = functools.partial(init_key, e.config.seed)
-        terms = step_setup.init_terms(options, models, key, chosen.size)
-        state = train_state.create(e.variables(name), adaptation, terms, optimizer=chosen.optimizer)
+        chosen = dataclasses.replace(chosen, models=models, options=options)
+        state = step_setup.first_state(chosen, e.config.seed, e.variables(name), adaptation)
         batches = e.feed.train_batches(
             seed=e.config.seed,
             start_step=0,
