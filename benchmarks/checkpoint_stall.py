@@ -52,7 +52,7 @@ def measure(network: str, size: tuple[int, int], folder: pathlib.Path, rounds: i
     """The numbers of one network; `folder` is where its checkpoints go."""
     state, step = steps.make(network, size, stage="student")
     checkpoints = Checkpoints(folder, keep=2)
-    state = _train(state, step, WARM_UP)
+    state = _timed([], state, step, WARM_UP)
     checkpoints.save(state)  # compiles the copy
     checkpoints.wait()
     times, wholes = defaultdict(list), []
@@ -74,12 +74,6 @@ def measure(network: str, size: tuple[int, int], folder: pathlib.Path, rounds: i
         "seconds_of_a_save": round(statistics.median(wholes), 3),
         "bytes_of_a_checkpoint": sum(path.stat().st_size for path in newest.rglob("*") if path.is_file()),
     }
-
-
-def _train(state, step, count):
-    for _ in range(count):
-        state = jax.block_until_ready(step(state))
-    return state
 
 
 def _timed(series, state, step, count, after=lambda state: None):

@@ -18,7 +18,6 @@ the made-up files).
 """
 
 import contextlib
-import functools
 import itertools
 import json
 import os
@@ -128,12 +127,9 @@ def make_records(folder: pathlib.Path, sizes: dict) -> dict:
             for job in plan.jobs():
                 preparation.write_shard(job)
             preparation.finish(plan)
-        found[f"mb_of_a_{dataset}_record"] = round(_folder_mb(plan.folder) / len(split), 2)
+        num_bytes = sum(path.stat().st_size for path in plan.folder.iterdir())
+        found[f"mb_of_a_{dataset}_record"] = round(num_bytes / 1e6 / len(split), 2)
     return found | {"prepared_in_seconds_one_process": round(time.monotonic() - start, 1)}
-
-
-def _folder_mb(folder: pathlib.Path) -> float:
-    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
 
 
 def _in_a_process(values: flags.FlagValues, folder: pathlib.Path, name: str, cores: int) -> dict:
@@ -173,8 +169,7 @@ def _measure(values: flags.FlagValues) -> dict:
 def _contender(name: str, folder: pathlib.Path, sizes: dict, cores: int):
     """A function from the first step to an iterator of batches."""
     if name in ("dataloader", "naive_tf"):
-        rival = {"dataloader": rival_loaders.dataloader, "naive_tf": rival_loaders.naive_tf}[name]
-        return lambda step: rival(folder, sizes["source"], sizes["target"], cores)
+        return lambda step: getattr(rival_loaders, name)(folder, sizes["source"], sizes["target"], cores)
     kind, loader = name.split("_")
     data = base.get_config().data
     data.update({"name": "gta5", "root": str(folder), "loader": loader, "num_parallel_calls": cores, "cache_mb": 0})
@@ -184,7 +179,7 @@ def _contender(name: str, folder: pathlib.Path, sizes: dict, cores: int):
     reads = [note for note in domains.notes if "reads" in note]
     if not all(("records" in note) == (kind == "records") for note in reads):
         raise RuntimeError(f"{name} would read something else: {reads}")
-    return functools.partial(_from_step, data, domains)
+    return lambda step: train_batches(data, domains, seed=0, start_step=step)
 
 
 @contextlib.contextmanager
@@ -213,10 +208,6 @@ def _pss_mb() -> float:
         with contextlib.suppress(psutil.Error):  # it has just ended
             total += process.memory_full_info().pss
     return total / 1e6
-
-
-def _from_step(data, domains, step: int):
-    return train_batches(data, domains, seed=0, start_step=step)
 
 
 def _ratios(results: list[dict]) -> list[dict]:

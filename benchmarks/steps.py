@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -10,35 +9,11 @@ import numpy as np
 from configs import base, demo
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
-from dakd_jax.training import train_state
+from dakd_jax.training import step_setup, train_state
 from dakd_jax.training.train_step import train_step
 
 NETWORKS = {"demo": demo.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38
 NUM_CLASSES = 19
-
-
-class Steps(NamedTuple):
-    """What is needed to train.
-
-    Attributes:
-      state: at step 0.
-      step: state to the next state; the one given is used up.
-    """
-
-    state: train_state.TrainState
-    step: Callable
-
-
-class Prepared(NamedTuple):
-    """The arguments of train_step.train_step.
-
-    Attributes:
-      given: state at step 0 (it is used up), teacher or None, batch, weights of the losses, learning rates.
-      fixed: what shapes the compiled step, by name.
-    """
-
-    given: tuple
-    fixed: dict
 
 
 def prepare(
@@ -49,28 +24,26 @@ def prepare(
     stage: str,
     precision: str = "float32",
     batch_size: int = 2,
-) -> Prepared:
-    """A stage (a key of paradigms.STAGES) of the networks of NETWORKS; `source`, `target`: width, height."""
+) -> tuple[tuple, dict]:
+    """The arguments of train_step for a stage (a key of paradigms.STAGES) of the networks of NETWORKS.
+
+    Args:
+      source, target: width, height.
+
+    Returns:
+      (state at step 0 (it is used up), teacher or None, batch, weights of the losses, learning rates), and what shapes
+      the compiled step, by name.
+    """
     config = NETWORKS[network]()
     config.train.precision = precision
     chosen = settings.stage_settings(config, paradigms.stage(stage), NUM_CLASSES)
     start = weights.start(chosen.models.segmenter, config.student, 0, "student")
-    state = train_state.create(
-        start,
-        train_state.init_methods(chosen.options.methods, 0, start, chosen.models.segmenter),
-        optimizer=chosen.optimizer,
-    )
+    state = step_setup.first_state(chosen, 0, start)
     teacher = weights.start(chosen.models.teacher, config.teacher, 0, "teacher") if chosen.models.teacher else None
     batch = jax.device_put(_made_up_batch(batch_size, source, target))
     rates = {"segmenter": np.float32(1e-3), "discriminator": np.float32(1e-4)}
-    return Prepared(
-        (state, teacher, batch, chosen.weights, rates),
-        {
-            "models": chosen.models,
-            "options": chosen.options,
-            "optimizer": chosen.optimizer,
-        },
-    )
+    fixed = {"models": chosen.models, "options": chosen.options, "optimizer": chosen.optimizer}
+    return (state, teacher, batch, chosen.weights, rates), fixed
 
 
 def _made_up_batch(batch_size, source, target):
@@ -83,10 +56,12 @@ def _made_up_batch(batch_size, source, target):
     }
 
 
-def make(network: str, size: tuple[int, int], *, stage: str, precision: str = "float32", batch_size: int = 2) -> Steps:
-    """`prepare` with pictures of one size in both domains, as steps from state to state."""
-    (state, *others), fixed = prepare(network, size, size, stage=stage, precision=precision, batch_size=batch_size)
-    return Steps(state, lambda state: train_step(state, *others, **fixed)[0])
+def make(
+    network: str, size: tuple[int, int], *, stage: str, precision: str = "float32"
+) -> tuple[train_state.TrainState, Callable]:
+    """(state at step 0, state to the next one; the one given is used up), with pictures of one size (width, height)."""
+    (state, *others), fixed = prepare(network, size, size, stage=stage, precision=precision)
+    return state, lambda state: train_step(state, *others, **fixed)[0]
 
 
 def machine() -> dict:

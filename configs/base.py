@@ -80,7 +80,10 @@ def get_config(preset: str = "") -> ConfigDict:
     # Weights (a stage folder, FILE or FILE#KEY: docs/weights.md) that take the place of a stage, by name.
     config.replace = ConfigDict(dict.fromkeys(("teacher", "student", "case_c"), ""))
     fill_defaults(config)
-    return _with_preset(config, preset)
+    if preset not in PRESETS:
+        raise UserError(f"config preset {preset!r} is unknown: expected one of {', '.join(filter(None, PRESETS))}")
+    PRESETS[preset](config)
+    return config
 
 
 def _data() -> ConfigDict:
@@ -145,10 +148,3 @@ def _released_code(config: ConfigDict) -> None:
 
 
 PRESETS = {"": lambda config: None, "released_code": _released_code}
-
-
-def _with_preset(config: ConfigDict, preset: str) -> ConfigDict:
-    if preset not in PRESETS:
-        raise UserError(f"config preset {preset!r} is unknown: expected one of {', '.join(filter(None, PRESETS))}")
-    PRESETS[preset](config)
-    return config

@@ -20,7 +20,6 @@ def get_config(preset: str = ""):
     config.optim.learning_rate = 1e-2
     config.train.steps = 3_000
     config.train.teacher_steps = 6_000
-    config.train.log_every = 50
     config.train.eval_every = 1_000
     config.eval.metric = "miou_present"
     return config

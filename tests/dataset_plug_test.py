@@ -14,7 +14,7 @@ from dataset_faults import street
 
 from data_pipelines.basics import parallel, plugins
 from data_pipelines.basics.errors import DataError
-from data_pipelines.datasets import LAYOUTS, list_examples
+from data_pipelines.datasets import LAYOUTS, Layout, base, list_examples
 from data_pipelines.doctor import __main__ as doctor
 from data_pipelines.doctor import command_line
 from data_pipelines.domains import benchmark, open_domains
@@ -197,7 +197,7 @@ def test_doctor_and_prepare_take_the_plugin(town, tmp_path, capsys):
     file, folder, meant = town
     with loaded():
         assert command(doctor, "--dataset=dusk_town", f"--source={folder}") == 2
-        assert "value should be one of" in capsys.readouterr().err
+        assert "or one that a file of --plugins brings" in capsys.readouterr().err
         code = command(doctor, "--plugins", file, "--dataset=dusk_town", f"--source={folder}", f"--output={tmp_path}")
         told = capsys.readouterr().out
         assert code == 0 and "Dusk Town ids" in told and "5 of 19" in told
@@ -316,6 +316,27 @@ def test_a_file_that_says_what_the_system_says_and_keeps_labels_elsewhere(town, 
         (tmp_path / "d").rename(tmp_path / "e")
         moved = config(tmp_path, tmp_path / "e" / "dusk_town", source=("dusk_town",), target="dusk_town")
         assert open_domains(moved).fingerprint("source_train") == before
+
+
+def test_splits_by_rule_in_one_folder_with_their_labels_leave_only_strays_out(tmp_path):
+    """Odd numbers are val's: what another split takes is not left out."""
+
+    def on_disk(root, split):
+        images = [image for image in base.pictures_in(root) if image.stem[1:].isdecimal()]
+        images = [image for image in images if int(image.stem[1:]) % 2 == (split == "val")]
+        return base.OnDisk(
+            images=images,
+            name=lambda image: image.stem,
+            label=lambda image: (image.with_name(f"{image.stem}_ids.png"), label_spaces.TRAIN_IDS),
+            folder=root,
+            wanted="f1.png, f2.png, ... with f1_ids.png",
+        )
+
+    for name in ("f0", "f1", "f2", "f3", "f0_ids", "f1_ids", "f2_ids", "f3_ids", "cover"):
+        tiny.save(tmp_path / f"{name}.png", np.zeros((4, 4), np.uint8))
+    layout = Layout(("train", "val"), on_disk)
+    for split in layout.splits:
+        assert layout.passed_over(tmp_path, split, layout.look(tmp_path, split)) == [tmp_path / "cover.png"]
 
 
 def test_a_package_counts_with_all_its_files_and_a_plugin_that_fails_is_one_line(tmp_path, monkeypatch):

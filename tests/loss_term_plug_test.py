@@ -18,7 +18,7 @@ from dakd_jax.objectives import optimizers, paradigms
 from dakd_jax.objectives.context import Option, Part
 from dakd_jax.objectives.terms import TERMS, LossTerm, register
 from dakd_jax.stages import settings
-from dakd_jax.training import train_step
+from dakd_jax.training import step_setup, train_step
 from dakd_jax.training.checkpointing import Checkpoints
 
 # The student's features are half as many: without the projection the term would not fit.
@@ -146,7 +146,7 @@ def test_its_parameters_are_trained_and_saved(whole_run, plugin, toy_city):
         config.loss.hints = 0.3
         chosen = settings.stage_settings(config, paradigms.stage("case_a"), 19)
         checkpoints = Checkpoints(folder / "checkpoints", keep=9, identity=identity)
-        one, two = (checkpoints.read(step, train_step.blank(chosen)).terms["hints"]["kernel"] for step in (1, 2))
+        one, two = (checkpoints.read(step, step_setup.blank(chosen)).terms["hints"]["kernel"] for step in (1, 2))
         checkpoints.close()
     student, teacher = one.shape
     assert student == 2 * teacher and np.abs(np.asarray(one) - np.asarray(two)).max() > 0

@@ -130,18 +130,6 @@ def test_a_masked_picture_counts_as_if_it_were_not_there():
     np.testing.assert_array_equal(masked, _confusion(labels[:1], predictions[:1], num_classes=19))
 
 
-def test_batches_merge_in_int64():
-    labels, predictions = _smooth_maps(seed=7)
-    whole = _confusion(labels, predictions, num_classes=19)
-    parts = [_confusion(labels[i : i + 1], predictions[i : i + 1], num_classes=19) for i in range(2)]
-    np.testing.assert_array_equal(metrics.merge(parts), whole)
-    huge = np.full((2, 2), 2**31 - 1, np.int32)
-    assert metrics.merge([huge, huge]).dtype == np.int64
-    assert metrics.merge(iter([huge, huge]))[0, 0] == 2**32 - 2
-    with pytest.raises(ValueError, match="no confusion matrix"):
-        metrics.merge([])
-
-
 def test_predicted_but_never_labelled_lowers_only_miou():
     found = metrics.scores(np.array([[6, 0, 2], [0, 0, 0], [0, 0, 0]]))
     np.testing.assert_array_equal(found.iou, [0.75, np.nan, 0.0])
@@ -163,9 +151,9 @@ def test_an_empty_confusion_gives_nan_without_warnings():
 def test_scores_survive_json():
     found = metrics.scores(np.array([[6, 1, 2], [1, 7, 0], [0, 0, 0]]))
     text = json.dumps(found.as_dict(), allow_nan=False)
-    back = metrics.Scores.from_dict(json.loads(text))
+    back = json.loads(text)
     for name, value in vars(found).items():
-        np.testing.assert_array_equal(getattr(back, name), value, err_msg=name)
+        np.testing.assert_array_equal(np.array(back[name], np.float64), value, err_msg=name)  # None is NaN
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (1, 2, 2)])

@@ -41,7 +41,7 @@ job = train.StageJob(
     title="made up", stage="source_only", identity={{}}, folder=pathlib.Path({folder!r}), settings=chosen,
     loop=settings.loop_settings(config),
     segmenter=weights.start(chosen.models.segmenter, config.student, 0, "student"), teacher=None,
-    adaptation={{}}, terms={{}},
+    seed=0,
     batches=batches, eval_batches=lambda: iter(()), selection=None, show=(), config={{}},
     palette=np.zeros((19, 3), np.uint8),
 )

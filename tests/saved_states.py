@@ -6,6 +6,7 @@ import shutil
 
 import jax
 import numpy as np
+import pytest
 import step_parts
 
 from dakd_jax.models import segmenter as segmenter_module
@@ -76,6 +77,19 @@ def save_two(folder):
         for one in made.values():
             checkpoints.save(one)
     return made
+
+
+@pytest.fixture
+def opened():
+    with opening() as open_:
+        yield open_
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    """(folder with the checkpoints of steps 1 and 2, the states by step); not to be changed."""
+    folder = tmp_path_factory.mktemp("saved") / "checkpoints"
+    return folder, save_two(folder)
 
 
 def largest(folder):

@@ -18,12 +18,12 @@ CONFIGS = ROOT / "configs"
 def provide_configs() -> None:
     """From now on `from configs import base` finds this project's configs, wherever they lie."""
     if "configs" not in sys.modules:
-        _load("configs", CONFIGS / "__init__.py", [str(CONFIGS)])
+        load_file("configs", CONFIGS / "__init__.py", [str(CONFIGS)])
 
 
 def load_program() -> types.ModuleType:
     """run.py as a module."""
-    return _load("dakd_jax.run", PROGRAM)
+    return load_file("dakd_jax.run", PROGRAM)
 
 
 def child_command(program: str | os.PathLike) -> list[str]:
@@ -43,8 +43,13 @@ def called() -> str:
     return shlex.join(["python", sys.argv[0] if name == "run.py" else "run.py"])
 
 
-def _load(name: str, file: pathlib.Path, folders: list[str] | None = None) -> types.ModuleType:
+def load_file(name: str, file: pathlib.Path, folders: list[str] | None = None) -> types.ModuleType:
+    """Runs a file as the module of that name, in sys.modules unless it fails; `folders`: of a package."""
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=folders)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

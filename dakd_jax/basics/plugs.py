@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import hashlib
 import importlib
-import importlib.util
 import pathlib
 import pkgutil
 import sys
@@ -12,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from dakd_jax.basics import installation
 from dakd_jax.basics.errors import UserError
 
 OURS = ("dakd_jax", "data_pipelines")
@@ -169,14 +169,7 @@ def _from_file(name: str):
     known = f"dakd_plugin_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
     if known in sys.modules and _loaded.get(known) == _hash_of(sys.modules[known]):
         return sys.modules[known]  # else a notebook's user has changed the file
-    spec = importlib.util.spec_from_file_location(known, file)
-    module = sys.modules[known] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[known]
-        raise
-    return module
+    return installation.load_file(known, file)
 
 
 def _hash_of(module) -> str:

@@ -46,11 +46,6 @@ def significant(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def titled(title: str, rest: str, width: int) -> str:
-    """`title rest` in one line of so many letters at most."""
-    return f"{_fitted(title, width - len(rest) - 1)} {rest}"[:width].rstrip()
-
-
 def _fitted(title: str, room: int) -> str:
     """A title padded where there is room, else cut, but not beyond what tells it from others."""
     if len(title) <= room:
@@ -142,7 +137,8 @@ class StageProgress:
         left = f"  {what} {duration(seconds)}" if seconds < math.inf else ""
         rest = f"{self._unit} {done}/{self._total}{left}" + (f"  {note}" if note else "")
         width = min(LINE_WIDTH, shutil.get_terminal_size().columns)
-        self._console.print(titled(self._title, rest, width), highlight=False, markup=False, soft_wrap=True)
+        line = f"{_fitted(self._title, width - len(rest) - 1)} {rest}"[:width].rstrip()
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def rendering(console: Console) -> Callable[[int, int], None]:

@@ -15,17 +15,7 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import atomic_files, installation
 
-PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "pillow",
-    "tensorflow-cpu",
-    "tensorflow",
-)
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow", "tensorflow-cpu", "tensorflow")
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

@@ -57,10 +57,10 @@ def replay(path: str, console: Console, plugins: tuple[str, ...] | None = None) 
 def _run_again(bundle, chosen) -> tuple[dict[str, float], list[str]]:
     """(losses and norms by name, places that are not finite in their order) of a bundle's step under its settings."""
     from dakd_jax.models import segmenter
-    from dakd_jax.training import train_step
+    from dakd_jax.training import step_setup, train_step
     from dakd_jax.training.watch import black_box, diagnosis
 
-    state = black_box.fill(train_step.blank(chosen), bundle.state)
+    state = black_box.fill(step_setup.blank(chosen), bundle.state)
     teacher = None
     if bundle.teacher:
         teacher = black_box.fill(segmenter.blank_segmenter(chosen.models.teacher), bundle.teacher)

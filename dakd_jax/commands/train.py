@@ -62,8 +62,8 @@ def _once(context: Context, name: str):
     if worked or not stamp.is_of(report, of):
         with stamp.writing(report, of):
             page.write_report(found, report.parent)
-    console.print(tables.console_table(found))
-    console.print(tables.console_class_table(found))
+    console.print(tables.score_table(found).to_rich())
+    console.print(tables.class_table(found).to_rich())
     if table_of_candidates := checkpoints.checkpoint_table(found):
         console.print(table_of_candidates.to_rich())
     console.print(headline.headline(found).verdict, highlight=False)

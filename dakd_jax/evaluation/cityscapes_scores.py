@@ -40,16 +40,6 @@ class Groups:
         """bool [K, C]: which classes are in a category."""
         return np.array([[own == name for own in self.class_categories] for name in self.names])
 
-    @functools.cached_property
-    def class_has_instances(self) -> np.ndarray:
-        """bool [C]."""
-        return np.array([name in self.mean_instance_sizes for name in self.class_names])
-
-    @functools.cached_property
-    def category_has_instances(self) -> np.ndarray:
-        """bool [K]: whether all classes of a category have instances."""
-        return np.array([self.class_has_instances[row].all() for row in self.members])
-
     def counts(self) -> "InstanceCounts":
         """Of no picture yet."""
         return InstanceCounts(np.zeros((2, len(self.class_names))), np.zeros((2, len(self.names))))
@@ -129,11 +119,13 @@ def scores(confusion: np.ndarray, counts: InstanceCounts | None, groups: Groups)
     coarse = members @ confusion @ members.T
     wrong = confusion.sum(axis=0) - np.diag(confusion)
     coarse_wrong = coarse.sum(axis=0) - np.diag(coarse)
-    nothing = np.full(len(confusion), np.nan), np.full(len(coarse), np.nan)
-    class_iiou, category_iiou = nothing
+    class_iiou, category_iiou = np.full(len(confusion), np.nan), np.full(len(coarse), np.nan)
     if counts is not None:
-        class_iiou = np.where(groups.class_has_instances, _iou(*counts.classes, wrong), nothing[0])
-        category_iiou = np.where(groups.category_has_instances, _iou(*counts.categories, coarse_wrong), nothing[1])
+        counted = np.array([name in groups.mean_instance_sizes for name in groups.class_names])
+        class_iiou = np.where(counted, _iou(*counts.classes, wrong), np.nan)
+        # A category where all its classes have instances.
+        counted = np.array([counted[row].all() for row in groups.members])
+        category_iiou = np.where(counted, _iou(*counts.categories, coarse_wrong), np.nan)
     return CityscapesScores(
         class_iou=_iou(np.diag(confusion), confusion.sum(axis=1) - np.diag(confusion), wrong),
         class_iiou=class_iiou,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import pathlib
 
 import numpy as np
 from rich.console import Console
@@ -49,7 +48,7 @@ class Evaluator:
     def __init__(self, settings: EvaluationSettings, feed: TrainingData, console: Console):
         self.rules = predict.protocol(settings.protocol)
         self.settings, self._feed, self._console = settings, feed, console
-        self._read: dict[pathlib.Path, tuple[tuple, np.ndarray]] = {}
+        self._read: dict[tuple, np.ndarray] = {}
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -75,8 +74,7 @@ class Evaluator:
         """(confusion int64 [C, C], predictions of picture_names()) of a network, with a progress bar."""
         total, keep = len(self._feed.evaluation_names()), frozenset(self.picture_names())
         with StageProgress(self._console, f"{title}: evaluation", total, unit="picture") as progress:
-            how = {"keep": keep, "on_batch": progress.advance}
-            return predict.evaluate(model, variables, self.batches(), self.rules, **how)
+            return predict.evaluate(model, variables, self.batches(), self.rules, keep=keep, on_batch=progress.advance)
 
     @functools.cached_property
     def identity(self) -> dict:
@@ -101,12 +99,12 @@ class Evaluator:
             status = kept.path.stat()
         except FileNotFoundError:
             return None
-        state = (status.st_size, status.st_mtime_ns)
-        if self._read.get(kept.path, (None,))[0] != state:
+        file = (kept.path, status.st_size, status.st_mtime_ns)
+        if file not in self._read:
             if (arrays := kept.read()) is None:
                 return None
-            self._read[kept.path] = state, arrays[CONFUSION]
-        return self._read[kept.path][1]
+            self._read[file] = arrays[CONFUSION]
+        return self._read[file]
 
     def _about(self, kept: Kept, confusion: np.ndarray) -> dict:
         """What the JSON file says, derived from the arrays."""

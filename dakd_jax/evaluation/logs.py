@@ -45,11 +45,7 @@ class MetricLog:
         scores = metrics.scores(confusion).as_dict()
         self.row(step, "eval", {name: scores[name] for name in SUMMARY} | (more or {}))
         for name, prediction in predictions.items():
-            self.picture(step, f"predictions/{name}", colourise(prediction, palette))
-
-    def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Adds a uint8 [H, W, 3] picture to TensorBoard."""
-        self._board.picture(step, name, image)
+            self._board.picture(step, f"predictions/{name}", colourise(prediction, palette))
 
     def close(self) -> None:
         """Flushes both."""

@@ -1,13 +1,12 @@
 """Confusion matrix, IoU and accuracy of semantic segmentation.
 
 A confusion matrix is a sum over pixels, so batches, hosts and pictures merge by addition. The count of one
-batch is made on the device in int32; the running sum belongs on the host in int64 (`merge`), since 500
-Cityscapes pictures alone hold 1e9 pixels.
+batch is made on the device in int32; the running sum belongs on the host in int64, since 500 Cityscapes
+pictures alone hold 1e9 pixels.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,6 @@ import numpy as np
 IGNORE_LABEL = 255
 # Said in place of scores that would all be NaN.
 NOTHING_TO_SCORE = "There is nothing to score on: every pixel of target val's labels is void. Are they the right files?"
-
-_ARRAYS = ("iou", "class_accuracy")
 
 
 def confusion_matrix(
@@ -60,24 +57,6 @@ def confusion_matrix(
     return histogram[:-1].reshape(num_classes, num_classes)
 
 
-def merge(confusions: Iterable[np.ndarray]) -> np.ndarray:
-    """Adds confusion matrices up on the host.
-
-    Args:
-      confusions: at least one integer [C, C], from any device.
-
-    Returns:
-      int64 [C, C].
-
-    Raises:
-      ValueError: there is none.
-    """
-    matrices = [np.asarray(confusion).astype(np.int64) for confusion in confusions]
-    if not matrices:
-        raise ValueError("no confusion matrix to merge")
-    return np.sum(matrices, axis=0, dtype=np.int64)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
     """What one confusion matrix says, as fractions in 0..1; NaN where nothing was counted.
@@ -102,23 +81,10 @@ class Scores:
 
     def as_dict(self) -> dict[str, float | None | list[float | None]]:
         """Plain numbers and lists for JSON, with None for NaN (JSON has no NaN)."""
-        values = dataclasses.asdict(self)
         return {
-            name: [_none_if_nan(v) for v in value] if name in _ARRAYS else _none_if_nan(value)
-            for name, value in values.items()
+            name: [_none_if_nan(v) for v in value] if np.ndim(value) else _none_if_nan(value)
+            for name, value in vars(self).items()
         }
-
-    @classmethod
-    def from_dict(cls, values: Mapping) -> "Scores":
-        """The inverse of `as_dict`; exact, since JSON keeps every digit of a float64."""
-        return cls(
-            **{
-                field.name: np.array([_nan_if_none(v) for v in values[field.name]], np.float64)
-                if field.name in _ARRAYS
-                else _nan_if_none(values[field.name])
-                for field in dataclasses.fields(cls)
-            }
-        )
 
 
 def scores(confusion: np.ndarray) -> Scores:
@@ -161,7 +127,3 @@ def _mean(values: np.ndarray) -> float:
 
 def _none_if_nan(value) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _nan_if_none(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -66,42 +66,27 @@ def matrix(scales: tuple[float, ...]) -> dict[str, NamedProtocol]:
     listed = ", ".join(f"{scale:g}" for scale in scales)
     released = PROTOCOLS["released"]
     rows = (
-        NamedProtocol(
-            "native", "native", "The picture at the training size, labels at their native size.", PROTOCOLS["native"],
-        ),
-        NamedProtocol(
-            "native_picture_statistics", "native, picture statistics",
-            "As native, but batch norm takes the statistics of each single picture.",
-            PROTOCOLS["native_picture_statistics"],
-        ),
-        NamedProtocol(
-            "small_labels", "labels at 1024x512",
-            "As native, but prediction and labels are compared at 1024x512.", Protocol(label_size=SMALL),
-        ),
-        NamedProtocol(
-            "released", "released",
-            "The released evaluation script: picture at 1024x512 by bilinear, values 0 to 1 without a mean, statistics "
-            "of each picture, compared at 1024x512.",
-            released,
-        ),
-        NamedProtocol(
-            "released_running", "released, running statistics",
-            "As released, but batch norm takes the running statistics of training.",
-            dataclasses.replace(released, statistics="running"),
-        ),
-        NamedProtocol("mirror", "mirror", "As native, mean with the mirror image.", Ensemble(mirror=True)),
-        NamedProtocol("multi_scale", "multi-scale", f"As native, mean over the scales {listed}.", Ensemble(scales)),
-        NamedProtocol(
-            "multi_scale_mirror", "multi-scale, mirror",
-            f"As native, mean over the scales {listed} and their mirror images.", Ensemble(scales, mirror=True),
-        ),
-        NamedProtocol(
-            "sliding_window", "sliding window",
-            "Windows of the training size, cut from the native picture with an overlap of at least a third, averaged.",
-            SlidingWindow(),
-        ),
+        ("native", "native", "The picture at the training size, labels at their native size.", PROTOCOLS["native"]),
+        ("native_picture_statistics", "native, picture statistics",
+         "As native, but batch norm takes the statistics of each single picture.",
+         PROTOCOLS["native_picture_statistics"]),
+        ("small_labels", "labels at 1024x512", "As native, but prediction and labels are compared at 1024x512.",
+         Protocol(label_size=SMALL)),
+        ("released", "released",
+         "The released evaluation script: picture at 1024x512 by bilinear, values 0 to 1 without a mean, statistics of "
+         "each picture, compared at 1024x512.", released),
+        ("released_running", "released, running statistics",
+         "As released, but batch norm takes the running statistics of training.",
+         dataclasses.replace(released, statistics="running")),
+        ("mirror", "mirror", "As native, mean with the mirror image.", Ensemble(mirror=True)),
+        ("multi_scale", "multi-scale", f"As native, mean over the scales {listed}.", Ensemble(scales)),
+        ("multi_scale_mirror", "multi-scale, mirror",
+         f"As native, mean over the scales {listed} and their mirror images.", Ensemble(scales, mirror=True)),
+        ("sliding_window", "sliding window",
+         "Windows of the training size, cut from the native picture with an overlap of at least a third, averaged.",
+         SlidingWindow()),
     )  # fmt: skip
-    return {row.name: row for row in rows}
+    return {row[0]: NamedProtocol(*row) for row in rows}
 
 
 def at_native_size(row: NamedProtocol) -> NamedProtocol:

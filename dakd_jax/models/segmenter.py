@@ -131,8 +131,7 @@ def forward(
       precision: what the network computes in, a key of precision.PRECISIONS.
       normaliser: takes the place of the network's own; '' for that.
     """
-    how = {"statistics": statistics, "precision": precision, "normaliser": normaliser}
-    heads, updates = apply(model, variables, images, **how)
+    heads, updates = apply(model, variables, images, statistics=statistics, precision=precision, normaliser=normaliser)
     return heads, updates.get("batch_stats", variables.get("batch_stats", {}))
 
 
@@ -171,12 +170,7 @@ def init_key(seed: int, role: str) -> jax.Array:
 
 def init_segmenter(model: Segmenter, seed: int, role: str) -> dict:
     """{'params', 'batch_stats'} of a segmenter; a pure function of (model, seed, role)."""
-    return _init_segmenter(init_key(seed, role), model=model)
-
-
-@functools.partial(jax.jit, static_argnames=("model",))
-def _init_segmenter(key, *, model):
-    return init_variables(model, key)
+    return _compiled_init(model, init_key(seed, role))
 
 
 def init_variables(model: Segmenter, key: jax.Array) -> dict:
@@ -185,7 +179,10 @@ def init_variables(model: Segmenter, key: jax.Array) -> dict:
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
+_compiled_init = jax.jit(init_variables, static_argnames=("model",))
+
+
 def blank_segmenter(model: Segmenter) -> dict:
     """{'params', 'batch_stats'} of zeros, to be filled from a file; compiles nothing."""
-    shapes = jax.eval_shape(functools.partial(_init_segmenter, model=model), init_key(0, ""))
+    shapes = jax.eval_shape(functools.partial(_compiled_init, model), init_key(0, ""))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)

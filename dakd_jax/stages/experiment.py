@@ -17,11 +17,10 @@ from dakd_jax.basics import records, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
-from dakd_jax.models.segmenter import init_key
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, weights
-from dakd_jax.training import checkpoint_files, train_state, train_step
+from dakd_jax.training import checkpoint_files, step_setup
 from dakd_jax.training.loop import train
 from dakd_jax.training.stage_job import StageJob, StageSettings
 
@@ -221,12 +220,7 @@ class Experiment:
             settings=chosen,
             loop=settings.loop_settings(self.config),
             segmenter=start,
-            adaptation=train_state.init_methods(
-                chosen.options.methods, self.config.seed, start, chosen.models.segmenter
-            ),
-            terms=train_step.init_terms(
-                chosen.options, chosen.models, functools.partial(init_key, self.config.seed), chosen.size
-            ),
+            seed=self.config.seed,
             teacher=teacher,
             batches=lambda step: self.feed.train_batches(
                 seed=self.config.seed,
@@ -234,7 +228,7 @@ class Experiment:
                 labelled=stage.labelled,
                 with_target=stage.adapt,
                 mix_classes=stage.distil_target,
-                extras=train_step.data_wanted(chosen.options),
+                extras=step_setup.data_wanted(chosen.options),
                 unreadable=unreadable,
             ),
             eval_batches=self.evaluator.batches if self.evaluator else None,

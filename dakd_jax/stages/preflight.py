@@ -17,7 +17,7 @@ from dakd_jax.basics.progress import duration
 from dakd_jax.models.segmenter import Segmenter, blank_segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import older_configs, settings, weights
-from dakd_jax.training import train_step
+from dakd_jax.training import step_setup
 
 GB = 1e9
 _SPARE = 1.02  # names, metadata and metrics beside the tensors
@@ -57,7 +57,7 @@ def check_plugins(config: ConfigDict, planned: Iterable, num_classes: int) -> No
     """Whether what plugins bring goes through a step of the stages to come. Raises UserError."""
     for stage in planned:
         if stage.identity.get("plugins") and not stage.finished:
-            train_step.trace(settings.stage_settings(config, stage.stage, num_classes))
+            step_setup.trace(settings.stage_settings(config, stage.stage, num_classes))
 
 
 def check_disk(config: ConfigDict, planned: Iterable, workdir: pathlib.Path, num_classes: int) -> None:
@@ -83,7 +83,7 @@ def check_disk(config: ConfigDict, planned: Iterable, workdir: pathlib.Path, num
 def _bytes_to_come(config: ConfigDict, one, num_classes: int) -> int:
     """Of one stage: the checkpoints that are kept, the one being written, and the files of finished weights."""
     chosen = settings.stage_settings(config, one.stage, num_classes)
-    state = train_step.blank(chosen)
+    state = step_setup.blank(chosen)
     sizes = {
         name: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
         for name, tree in {"state": state, "weights": (state.params, state.batch_stats)}.items()

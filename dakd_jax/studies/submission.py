@@ -1,7 +1,6 @@
 """Label files for the Cityscapes server: one PNG of label ids for each picture, and a zip of them."""
 
 import dataclasses
-import io
 import pathlib
 import re
 import zipfile
@@ -74,7 +73,7 @@ class Submission:
         self._predictor = Predictor({self._row.name: self._row}, settings.training_size)
         self._pictures = feed.target_pictures(settings.split)
         self._settings, self._feed, self._network, self._console = settings, feed, network, console
-        self.folder = folder
+        self.folder, self._archive = folder, folder.with_name(f"{folder.name}.zip")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,7 +98,9 @@ class Submission:
         if missing:
             self._archive.unlink(missing_ok=True)  # if this is stopped, no older zip may pass for its outcome
             self._predict(there)
-        return self._zip(), missing
+        if not self._archive.exists():
+            self._zip()
+        return self._archive, missing
 
     def _predict(self, there: frozenset[str]) -> None:
         """Writes the files of all pictures but those in `there`."""
@@ -113,7 +114,8 @@ class Submission:
             for batch in batches:
                 ((_, predictions),) = self._predictor.predictions(network.model, variables, batch)
                 for name, classes in zip(batch["names"], predictions, strict=True):
-                    atomic_files.write_bytes(self._file(name), png(label_ids[classes]))
+                    with atomic_files.replacing(self._file(name)) as temporary:
+                        Image.fromarray(label_ids[classes]).save(temporary, format="PNG", optimize=True)
                 progress.advance(len(batch["names"]))
 
     def _about(self) -> dict:
@@ -146,21 +148,13 @@ class Submission:
     def _file(self, name: str) -> pathlib.Path:
         return self.folder / f"{name}{ENDING}"
 
-    @property
-    def _archive(self) -> pathlib.Path:
-        return self.folder.with_name(f"{self.folder.name}.zip")
-
-    def _zip(self) -> pathlib.Path:
-        path = self._archive
-        if not path.exists():
-            with (
-                atomic_files.replacing(path) as temporary,
-                zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,  # a PNG cannot be packed further
-            ):
-                for name in self.names:
-                    file = self._file(name)
-                    archive.writestr(zipfile.ZipInfo(file.name, _ZIP_TIME), file.read_bytes())
-        return path
+    def _zip(self) -> None:
+        with (
+            atomic_files.replacing(self._archive) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,  # a PNG cannot be packed further
+        ):
+            for file in map(self._file, self.names):
+                archive.writestr(zipfile.ZipInfo(file.name, _ZIP_TIME), file.read_bytes())
 
 
 def _row(settings: SubmissionSettings) -> protocols.NamedProtocol:
@@ -170,10 +164,3 @@ def _row(settings: SubmissionSettings) -> protocols.NamedProtocol:
     if name not in known:
         raise UserError(f"config.eval.submit_protocol={name!r}: expected one of {', '.join(known)}")
     return protocols.at_native_size(known[name])
-
-
-def png(label_ids: np.ndarray) -> bytes:
-    """A label file of uint8 [H, W]."""
-    stream = io.BytesIO()
-    Image.fromarray(label_ids).save(stream, format="PNG", optimize=True)
-    return stream.getvalue()

@@ -1,6 +1,7 @@
 """The loop of one stage: state, data, step, evaluation, checkpoints, logs."""
 
 import contextlib
+import functools
 from typing import NamedTuple
 
 import jax
@@ -14,12 +15,12 @@ from dakd_jax.evaluation.checkpoint_choice import best_step
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
 from dakd_jax.objectives import optimizers
 from dakd_jax.objectives.adaptation import Method
-from dakd_jax.training import train_state
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import StageJob
-from dakd_jax.training.train_step import FINITE, compiled_forward, learning_rates, train_step
+from dakd_jax.training.step_setup import first_state, learning_rates
+from dakd_jax.training.train_step import FINITE, compiled_forward, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.energy import EnergyMeter
@@ -64,7 +65,7 @@ def _train(job, console):
         keep=job.loop.keep_checkpoints,
         keep_every=job.loop.keep_every,
         identity=job.identity,
-        report=lambda line: console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True),
+        report=functools.partial(job.say, console),
     )
     try:
         if (restored := checkpoints.restore(state)) is not None:
@@ -117,7 +118,7 @@ def _best(job, checkpoints, *about_to_be_saved):
 
 
 def _first_state(job):
-    state = train_state.create(job.segmenter, job.adaptation, job.terms, optimizer=job.settings.optimizer)
+    state = first_state(job.settings, job.seed, job.segmenter)
     # The step donates its state: it must not eat the weights that other stages start from.
     return jax.tree.map(lambda x: jax.numpy.array(x, copy=True), state)
 
@@ -176,10 +177,7 @@ class _Abandoned(Exception):
 def _loop(job, state, checkpoints, log, console, stop):
     """(state of the last step, timing, how many steps were left out) of the steps from `state` on."""
     settings, loop, first = job.settings, job.loop, int(state.step)
-
-    def say(line):
-        console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
-
+    say = functools.partial(job.say, console)
     make, rates, wait, losses = _bound(job, train_step), _learning_rates(job), DataWait(), {}
     watch = _watch(job, checkpoints)
     rows = TrainingLog(

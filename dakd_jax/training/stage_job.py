@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
+from rich.console import Console
 
 from dakd_jax.evaluation.checkpoint_choice import Selection
 from dakd_jax.evaluation.predict import Protocol
@@ -66,7 +67,7 @@ class StageJob:
       settings: networks, losses, optimisers, steps.
       loop: learning rates, checkpoints, logs, evaluations.
       segmenter: weights that it starts from.
-      adaptation, terms: what adaptation methods and loss terms start from, see TrainState.
+      seed: of what adaptation methods and loss terms draw at the start.
       teacher: frozen {'params', 'batch_stats'}, or None.
       batches: start step -> endless iterator of training batches.
       eval_batches: () -> one pass over target val; None when there is none.
@@ -84,8 +85,7 @@ class StageJob:
     settings: StageSettings
     loop: LoopSettings
     segmenter: dict
-    adaptation: dict
-    terms: dict
+    seed: int
     teacher: dict | None
     batches: Callable
     eval_batches: Callable | None
@@ -95,3 +95,7 @@ class StageJob:
     identity: dict
     palette: np.ndarray
     unreadable: UnreadablePictures | tuple[()] = ()
+
+    def say(self, console: Console, line: str) -> None:
+        """Prints one line that begins with the title."""
+        console.print(f"{self.title}: {line}", highlight=False, soft_wrap=True)

@@ -24,7 +24,6 @@ from dakd_jax.objectives.adaptation import METHODS, Method, Tools
 from dakd_jax.objectives.context import SOURCE, TARGET, LossContext, Outputs, Part, total
 from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
 from dakd_jax.objectives.terms import TERMS, LossTerm
-from dakd_jax.training import train_state
 from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
@@ -144,12 +143,15 @@ class _Sum:
     def __init__(self):
         self.value, self.terms = None, {}
 
-    def add(self, parts: Mapping[str, Part], weight=None) -> None:
-        if not parts:
-            return
-        value = total(parts) if weight is None else weight * total(parts)
+    def add(self, value: jax.Array, terms: Mapping[str, jax.Array]) -> None:
+        """Adds a weighted value that comes of these unweighted terms."""
         self.value = value if self.value is None else self.value + value
-        self.terms |= {curve: part.value for curve, part in parts.items()}
+        self.terms |= terms
+
+    def add_parts(self, parts: Mapping[str, Part], weight=None) -> None:
+        if parts:
+            value = total(parts) if weight is None else weight * total(parts)
+            self.add(value, {curve: part.value for curve, part in parts.items()})
 
 
 def _parts(registry: Registry, name: str, give: Callable, curves: tuple[str, ...] = ()) -> Mapping[str, Part]:
@@ -171,7 +173,7 @@ def _add_terms(found: _Sum, group: str, context: LossContext, term_params, weigh
         if term.group == group:
             mine = dataclasses.replace(context, options=dict(values), params=term_params.get(term.name, {}))
             parts = _parts(TERMS, term.name, functools.partial(term.fn, mine), term.curves)
-            found.add(parts, weights.terms[term.name])
+            found.add_parts(parts, weights.terms[term.name])
 
 
 def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *, domain, models, options):
@@ -192,26 +194,20 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     for method in options.methods:
         if domain in method.PASSES:
             given = (adaptation[method.NAME], context, weights.methods.get(method.NAME, {}))
-            found.add(_parts(METHODS, method.NAME, functools.partial(method.terms, *given)))
+            found.add_parts(_parts(METHODS, method.NAME, functools.partial(method.terms, *given)))
     if models.teacher is not None and domain in (SOURCE, TARGET):
         weight = getattr(weights, f"distil_{domain}")
         guide = _teacher_outputs(teacher, images, weight, weights, model=models.teacher, options=options)
-        distilled = _Sum()
-        _add_terms(
-            distilled, "distillation", dataclasses.replace(context, teacher=guide), trained["terms"], weights, options
-        )
+        distilled, context = _Sum(), dataclasses.replace(context, teacher=guide)
+        _add_terms(distilled, "distillation", context, trained["terms"], weights, options)
         if distilled.value is not None:
-            value = weight * distilled.value
-            found.value = value if found.value is None else found.value + value
-            found.terms |= distilled.terms
+            found.add(weight * distilled.value, distilled.terms)
     value = jnp.zeros(()) if found.value is None else found.value
     return value, (found.terms | {"total": value}, outputs, batch_stats)
 
 
 def _tools(state, models, options, student, rates) -> Tools:
-    def forward(variables, images, statistics):
-        return outputs_of(models.segmenter, variables, images, statistics, options.precision)
-
+    forward = functools.partial(outputs_of, models.segmenter, precision=options.precision)
     return Tools(state.step, student, forward, rates, options.precision)
 
 
@@ -309,67 +305,3 @@ def apply_gradients(state: TrainState, found: Gradients, rate, optimizer: Segmen
         return state
     terms, opt_state = descend(tx, found.trained["terms"], state.terms_opt_state, state.terms, rate)
     return state.replace(terms=terms, terms_opt_state=opt_state)
-
-
-def data_wanted(options: StepOptions) -> dict:
-    """What the methods ask of the training batches besides source and target."""
-    return {key: value for method in options.methods for key, value in method.data().items()}
-
-
-def learning_rates(options: StepOptions, segmenter: float) -> dict[str, float]:
-    """{name: learning rate at step 0} of the segmenter and of the methods' optimisers."""
-    own = {name: rate for method in options.methods for name, rate in method.learning_rates().items()}
-    return {"segmenter": segmenter} | own
-
-
-def init_terms(options: StepOptions, models: StepModels, key: Callable, size: tuple[int, int]) -> dict:
-    """{loss term: trainable parameters} of the terms that have some.
-
-    Args:
-      key: from a role, as 'term/kl', to a key.
-      size: (height, width) of the pictures that they are made for.
-    """
-    wanted = [term for term, _ in options.terms if term.init]
-    if not wanted:
-        return {}
-
-    def outputs(model):
-        variables = segmenter.init_variables(model, key("shapes"))
-        return outputs_of(model, variables, jnp.zeros((1, *size, 3), jnp.uint8), "running")[0]
-
-    networks = {"student": models.segmenter, "teacher": models.teacher}
-    shapes = {name: jax.eval_shape(functools.partial(outputs, model)) for name, model in networks.items() if model}
-    return {term.name: term.init(key(f"term/{term.name}"), shapes) for term in wanted}
-
-
-def blank(chosen) -> TrainState:
-    """A state of shapes alone for stage_job.StageSettings, to be filled from a file; compiles nothing."""
-    return _blank(chosen.models, chosen.options, chosen.optimizer, chosen.size)
-
-
-def trace(chosen) -> None:
-    """Traces a step of stage_job.StageSettings; computes and compiles nothing.
-
-    Raises:
-      UserError: a plugin's term or method does not keep to its contract.
-    """
-    models, options, (height, width) = chosen.models, chosen.options, chosen.size
-    picture = jax.ShapeDtypeStruct((2, height, width, 3), jnp.uint8)
-    label = jax.ShapeDtypeStruct((2, height, width), jnp.uint8)
-    batch = {"source_image": picture, "source_label": label, "target_image": picture}
-    for name in data_wanted(options):
-        batch |= {f"{name}_image": picture, f"{name}_label": label}
-    teacher = segmenter.blank_segmenter(models.teacher) if models.teacher else None
-    step = functools.partial(train_step, models=models, options=options, optimizer=chosen.optimizer)
-    jax.eval_shape(step, blank(chosen), teacher, batch, chosen.weights, learning_rates(options, 1.0))
-
-
-@functools.cache  # of all stages of a plan, most have one kind of state
-def _blank(models, options, optimizer, size):
-    def make():
-        variables = segmenter.init_variables(models.segmenter, jax.random.key(0))
-        adaptation = train_state.init_methods(options.methods, 0, variables, models.segmenter)
-        terms = init_terms(options, models, functools.partial(segmenter.init_key, 0), size)
-        return train_state.create(variables, adaptation, terms, optimizer=optimizer)
-
-    return jax.eval_shape(make)

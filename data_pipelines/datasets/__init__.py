@@ -59,7 +59,8 @@ def list_examples(
         raise DataError(f"{dataset} has no split {split!r}; it has {', '.join(layout.splits)}")
     root = Path(root).expanduser()
     on_disk = layout.look(root, split, recursive)
-    examples, passed_over = base.examples_of(dataset, on_disk, labelled), on_disk.passed_over()
+    examples = base.examples_of(dataset, on_disk, labelled)
+    passed_over = layout.passed_over(root, split, on_disk, recursive)
     _require_classes(dataset, layout, examples)
     detail = [on_disk.detail or ("labelled" if labelled else "unlabelled") * layout.has_labels]
     if list_file and examples:

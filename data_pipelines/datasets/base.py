@@ -2,11 +2,10 @@
 
 import codecs
 import os
-import pathlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data_pipelines.basics import data_files
@@ -70,10 +69,14 @@ class OnDisk(NamedTuple):
 
     def passed_over(self) -> list[Path]:
         """Files that look like pictures, in the folder and those below it, and are none of the split's, in order."""
-        taken = set(self.images)
+        taken = set(self.files())
         # In an archive nothing lies around that its makers did not put there.
         found = _picture_like(self.folder) if isinstance(self.folder, Path) else ()
         return [path for path in found if path not in taken]
+
+    def files(self) -> list[Path]:
+        """Its pictures and the labels that are read for them, there or not."""
+        return [*self.images, *(self.label(image)[0] for image in self.images if self.label)]
 
     def repeated(self) -> list[list[Path]]:
         """Picture files that stand for one and the same picture: in several folders, or with several extensions."""
@@ -192,7 +195,8 @@ def restrict_to_list(dataset: str, examples: list[Example], list_file: str | Pat
 def _named_by(dataset: str, list_file: str | Path, line: str, by_alias: dict[str, list[Example]]) -> Example | None:
     """The example that a line names, None for none. Raises a DataError where several joined data sets have the name."""
     path = line.replace("\\", "/")
-    there = by_alias.get(data_files.lower_extension(path)) or by_alias.get(_alias(line), [])
+    name = data_files.lower_extension(PurePosixPath(path).name)
+    there = by_alias.get(data_files.lower_extension(path)) or by_alias.get(name, [])
     matching = [example for example in there if example.image.as_posix() == path] or there
     if "+" in dataset and len(matching) > 1:
         names = " and ".join(example.name for example in matching[:2])
@@ -207,7 +211,3 @@ def _text(dataset: str, list_file: str | Path) -> str:
         return content.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{dataset}: cannot read the list file {list_file} ({error}); name a text file") from None
-
-
-def _alias(line: str) -> str:
-    return data_files.lower_extension(pathlib.PurePosixPath(line.replace("\\", "/")).name)

@@ -76,6 +76,18 @@ class Layout(NamedTuple):
             absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
             raise (DataError if absent else AccessError)(f"{path}: cannot be read ({reason}); {advice}") from None
 
+    def passed_over(self, root: Path, split: str, on_disk: OnDisk, recursive: bool = False) -> list[Path]:
+        """Files of what lies there of a split that look like pictures and belong to no split, in order."""
+        files = on_disk.passed_over()
+        for other in self.splits:
+            if files and other != split:
+                try:
+                    theirs = set(self.look(root, other, recursive).files())
+                except DataError:
+                    continue
+                files = [file for file in files if file not in theirs]
+        return files
+
 
 LAYOUTS: Registry[Layout] = Registry("data set", "data_pipelines.datasets")
 register = LAYOUTS.register

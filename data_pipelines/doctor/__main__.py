@@ -14,7 +14,6 @@ Exit codes: 0 no errors, at most warnings; 1 something is wrong with the data; 2
 cannot be looked at; 130, 143, 129 stopped (Ctrl-C, SIGTERM, SIGHUP).
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -22,7 +21,6 @@ import numpy as np
 from absl import flags
 from rich.console import Console
 
-from data_pipelines.datasets import LAYOUTS
 from data_pipelines.doctor import auditing, command_line
 from data_pipelines.doctor.auditing import Audit
 from data_pipelines.doctor.measuring.findings import ERROR
@@ -35,15 +33,10 @@ WRONG = 1
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of this command."""
-    flags.DEFINE_enum("dataset", None, sorted(LAYOUTS), "Layout of the source.", flag_values=values)
-    flags.DEFINE_string("source", None, "Folder of the dataset.", flag_values=values)
+    command_line.define_data_flags(values)
     flags.DEFINE_boolean("quick", False, "Decode a sample only.", flag_values=values)
-    flags.DEFINE_boolean("recursive", False, "Folders below a flat folder too.", flag_values=values)
     flags.DEFINE_string("output", "", "Folder of the page.", flag_values=values)
     flags.DEFINE_string("class_counts", "", "Folder of the class histograms.", flag_values=values)
-    flags.DEFINE_integer("bit_depth", 0, "Bits that wide pictures use.", flag_values=values)
-    flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
-    flags.mark_flags_as_required(["dataset", "source"], flag_values=values)
 
 
 def run(values: flags.FlagValues, console: Console) -> int:

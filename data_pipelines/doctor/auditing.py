@@ -111,7 +111,8 @@ def audit(
 def look(audited: AuditedSplit, before: Sequence[AuditedSplit]) -> dict[str, Outcome]:
     """The outcome of every check of a split; `before` are the splits that it should share no picture with."""
     outcomes = {name: check(audited) for name, check in checks.OF_A_SPLIT.items()}
-    return outcomes | {checks.DUPLICATES: checks.duplicates.check(audited, before)}
+    outcomes[checks.DUPLICATES] = checks.duplicates.check(audited, before)
+    return {name: outcome.of(name, audited.inventory.split) for name, outcome in outcomes.items()}
 
 
 def sampled(examples: Sequence[Example], number: int | None) -> list[tuple[Example, bool]]:
@@ -134,7 +135,7 @@ def _audited(found: Inventory, facts: Sequence[Facts], by_pixels: bool, bit_dept
 def _not_there(dataset: str, root: Path, split: str) -> dict[str, Outcome]:
     message = f"there is no {split} split in {root}"
     advice = f"unpack it if training on {dataset}, or scoring, shall use it"
-    return {counts.NAME: Outcome("not there", (Finding(WARNING, counts.NAME, split, message, advice),))}
+    return {counts.NAME: Outcome("not there", (Finding(WARNING, message, advice),)).of(counts.NAME, split)}
 
 
 def _open(found: Inventory, recursive: bool, bit_depth: int) -> Split:
@@ -151,6 +152,6 @@ def _with_refusal(outcomes: dict[str, Outcome], split: str, reason: str) -> dict
     if any(outcome.severity == ERROR for outcome in outcomes.values()):
         return outcomes
     message, _, advice = reason.rpartition("; ")
-    finding = Finding(ERROR, pairs.NAME, split, f"training cannot open it: {message or reason}", advice)
+    finding = Finding(ERROR, f"training cannot open it: {message or reason}", advice)
     before = outcomes[pairs.NAME]
-    return outcomes | {pairs.NAME: Outcome(before.summary, (*before.findings, finding))}
+    return outcomes | {pairs.NAME: Outcome(before.summary, (*before.findings, finding)).of(pairs.NAME, split)}

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from data_pipelines.basics import plugins
 from data_pipelines.basics.errors import DataError
+from data_pipelines.datasets import LAYOUTS
 from data_pipelines.pictures.wide_pixels import BIT_DEPTH_MEANS, BIT_DEPTHS
 
 DONE, USER_MISTAKE = 0, 2
-_PLUGINS = "plugins"
 
 
 class StoppedBySignal(KeyboardInterrupt):
@@ -62,6 +62,16 @@ def main(
         raise
 
 
+def define_data_flags(values: flags.FlagValues, *required: str) -> None:
+    """Flags that say which files are looked at, and how; `required` must be given besides --dataset and --source."""
+    flags.DEFINE_enum("dataset", None, sorted(LAYOUTS), "Layout of the source.", flag_values=values)
+    flags.DEFINE_string("source", None, "Folder of the dataset.", flag_values=values)
+    flags.DEFINE_boolean("recursive", False, "Folders below a flat folder too.", flag_values=values)
+    flags.DEFINE_integer("bit_depth", 0, "Bits that wide pictures use.", flag_values=values)
+    flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
+    flags.mark_flags_as_required(["dataset", "source", *required], flag_values=values)
+
+
 def check_bit_depth(value: int) -> None:
     """Raises a DataError for a --bit_depth that cannot be."""
     if value and value not in BIT_DEPTHS:
@@ -106,25 +116,16 @@ def _drop(stream) -> None:
 
 def _parse(arguments: Sequence[str], define_flags: Callable[[flags.FlagValues], None]) -> flags.FlagValues:
     values = flags.FlagValues()
-    flags.DEFINE_list(_PLUGINS, [], "Files or modules that bring data sets.", flag_values=values)
-    plugins.load(_plugins(arguments))  # before the other flags: what they may be depends on it
-    define_flags(values)
+    flags.DEFINE_list("plugins", [], "Files or modules that bring data sets.", flag_values=values)
     try:
+        values(list(arguments), known_only=True)
+        plugins.load(values.plugins)  # before the other flags: what they may be depends on it
+        define_flags(values)
         rest = values(list(arguments))[1:]
     except flags.Error as error:
-        raise DataError(f"command line: {' '.join(str(error).split())} (--help shows all flags)") from None
+        said = " ".join(str(error).split())
+        hint = ", or one that a file of --plugins brings" if "--dataset=" in said else ""
+        raise DataError(f"command line: {said}{hint} (--help shows all flags)") from None
     if rest:
         raise DataError(f"unexpected argument {rest[0]!r}: settings are given as --FLAG=VALUE")
     return values
-
-
-def _plugins(arguments: Sequence[str]) -> list[str]:
-    """What --plugins names among the words of a command: the last one counts, as for every flag."""
-    found, words = "", iter(arguments[1:])
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if word == "--":
-            break
-        if flag in (f"--{_PLUGINS}", f"-{_PLUGINS}"):
-            found = value if equals else next(words, "")
-    return [name.strip() for name in found.split(",")]

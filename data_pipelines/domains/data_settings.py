@@ -23,8 +23,7 @@ def check_settings(data: Any) -> None:
     for field in ("source_size", "target_size"):
         check_size(f"data.{field}", data[field])
     require(data.batch_size >= 1, "batch_size", "a number >= 1")
-    if bit_depth(data) not in (0, *BIT_DEPTHS):
-        raise DataError(f"data.bit_depth={data.bit_depth!r}: expected {BIT_DEPTH_MEANS}; set --config.data.bit_depth")
+    require(bit_depth(data) in (0, *BIT_DEPTHS), "bit_depth", BIT_DEPTH_MEANS)
     require(data.loader in ("tf", "numpy"), "loader", "'tf' or 'numpy'")
     require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
     require(data.prefetch >= 0, "prefetch", "a number >= 0")

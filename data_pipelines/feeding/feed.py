@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from data_pipelines.basics.errors import DataError
@@ -33,30 +34,11 @@ class Feed:
         """What the train ids mean: the classes of source and target. Raises a DataError where they do not agree."""
         return label_space(self.config)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of the label space."""
-        return self.label_space.class_names
-
-    @property
-    def palette(self) -> Any:
-        """uint8 [C, 3], RGB colours of the classes."""
-        return self.label_space.palette
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Of each class, as Cityscapes groups them."""
-        return self.label_space.categories
-
-    @property
-    def mean_instance_sizes(self) -> Mapping[str, float]:
-        """Pixels of a class's mean instance, by name of the classes that have instances."""
-        return self.label_space.mean_instance_sizes
-
-    @property
-    def label_ids(self) -> tuple[int, ...]:
-        """Of each class, what a label file for the benchmark's server holds."""
-        return self.label_space.label_ids
+    class_names = property(attrgetter("label_space.class_names"))
+    palette = property(attrgetter("label_space.palette"))
+    categories = property(attrgetter("label_space.categories"))
+    mean_instance_sizes = property(attrgetter("label_space.mean_instance_sizes"))
+    label_ids = property(attrgetter("label_space.label_ids"))
 
     @functools.cached_property
     def benchmark(self) -> str:

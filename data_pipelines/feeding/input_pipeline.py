@@ -180,12 +180,12 @@ def eval_batches(
 
     def make_batch(indices: list[int]) -> dict[str, Any]:
         loaded = [reader.load(index) for index in indices]
-        padding = batch_size - len(indices)
+        names = [split.examples[index].name for index in indices]
         return {
-            "image": _stack_padded([e.image for e in loaded], padding, 0),
-            "label": _stack_padded([e.label for e in loaded], padding, IGNORE_LABEL),
+            "image": stacked([e.image for e in loaded], batch_size),
+            "label": stacked([e.label for e in loaded], batch_size, IGNORE_LABEL),
             "mask": np.arange(batch_size) < len(indices),
-            "names": tuple(split.examples[index].name for index in indices) + ("",) * padding,
+            "names": (*names, *[""] * (batch_size - len(names))),
         }
 
     return loaders.map_ahead(make_batch, _plan(reader, batch_size), num_threads=1, ahead=1)
@@ -215,8 +215,9 @@ def _plan(reader: Reader, batch_size: int) -> Iterator[list[int]]:
         yield group
 
 
-def _stack_padded(arrays: list[np.ndarray], padding: int, fill: int) -> np.ndarray:
-    return np.stack([*arrays, *[np.full_like(arrays[0], fill)] * padding])
+def stacked(arrays: list[np.ndarray], count: int, fill: int = 0) -> np.ndarray:
+    """[count, ...] of at most `count` arrays of one shape, and at the end arrays of `fill`."""
+    return np.stack([*arrays, *[np.full_like(arrays[0], fill)] * (count - len(arrays))])
 
 
 def augmentation_of(data: Any) -> transforms.Augmentation:

@@ -11,7 +11,7 @@ from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import LAYOUTS, Instances
 from data_pipelines.feeding import loaders
-from data_pipelines.feeding.input_pipeline import usable
+from data_pipelines.feeding.input_pipeline import stacked, usable
 from data_pipelines.reading import fingerprint, loading
 from data_pipelines.reading.examples import Example, Split
 
@@ -65,7 +65,7 @@ def batches(
             "names": tuple(example.name for example in examples),
             "size": pictures[0].shape[:2],
             "pictures": pictures,
-            "views": {view: _stack([loading.resize(p, *view) for p in pictures], batch_size) for view in views},
+            "views": {view: stacked([loading.resize(p, *view) for p in pictures], batch_size) for view in views},
             "labels": {size: np.stack([_resized(label, size) for label in labels]) for size in label_sizes},
             "instances": [of_dataset and _instances(example, of_dataset) for example in examples],
         }
@@ -92,10 +92,6 @@ def _label(split: Split, example: Example, picture: np.ndarray) -> np.ndarray:
 
 def _resized(label: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     return label if size is None else loading.resize(label, size, "nearest")
-
-
-def _stack(arrays: list[np.ndarray], count: int) -> np.ndarray:
-    return np.stack([*arrays, *[np.zeros_like(arrays[0])] * (count - len(arrays))])
 
 
 def _instances(example: Example, of_dataset: Instances) -> np.ndarray:
@@ -133,5 +129,4 @@ def instances_fingerprint(split: Split) -> str:
     if instances_problem(split):
         return ""
     files = instance_files(split)
-    names = (data_files.below(path, split.root) for path in files)
-    return fingerprint.of_files(list(zip(names, fingerprint.sample_files(files), strict=True)))
+    return fingerprint.of_files(split.root, files, fingerprint.sample_files(files))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.feeding import loaders
-from data_pipelines.feeding.input_pipeline import eval_batches, usable
+from data_pipelines.feeding.input_pipeline import eval_batches, stacked, usable
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.reading import Reader
 
@@ -43,7 +43,6 @@ def unlabelled_batches(split: Split, size: tuple[int, int], *, count: int, batch
 
     def make_batch(first: int) -> dict[str, Any]:
         images = [reader.load(index).image for index in range(first, min(first + batch_size, len(chosen)))]
-        padding = [np.zeros_like(images[0])] * (batch_size - len(images))
-        return {"image": np.stack([*images, *padding]), "mask": np.arange(batch_size) < len(images)}
+        return {"image": stacked(images, batch_size), "mask": np.arange(batch_size) < len(images)}
 
     return loaders.map_ahead(make_batch, range(0, len(chosen), batch_size), num_threads=1, ahead=1)

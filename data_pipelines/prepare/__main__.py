@@ -40,19 +40,14 @@ _SPINNER, _RATE = 2, 15  # letters in the line of progress
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of this command."""
-    flags.DEFINE_enum("dataset", None, sorted(LAYOUTS), "Layout of the source.", flag_values=values)
-    flags.DEFINE_string("source", None, "Folder of the dataset.", flag_values=values)
     flags.DEFINE_string("size", None, "Width x height of the pictures.", flag_values=values)
     flags.DEFINE_list("splits", [], "Splits; default: train and val.", flag_values=values)
-    flags.DEFINE_boolean("recursive", False, "Folders below a flat folder too.", flag_values=values)
     flags.DEFINE_string("output", "", "Folder of sets.", flag_values=values)
-    flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=values)
     flags.DEFINE_enum("compression", "none", preparation.COMPRESSIONS, "Of the records.", flag_values=values)
     flags.DEFINE_integer("shard_mb", 256, "Size of a shard, MiB.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("bit_depth", 0, "Bits that wide pictures use.", flag_values=values)
     flags.DEFINE_string("beam_runner", "", "Apache Beam runner, e.g. DirectRunner.", flag_values=values)
     flags.DEFINE_list("beam_options", [], "Options of its pipeline.", flag_values=values)
-    flags.mark_flags_as_required(["dataset", "source", "size"], flag_values=values)
+    command_line.define_data_flags(values, "size")
 
 
 def run(values: flags.FlagValues, console: Console) -> None:

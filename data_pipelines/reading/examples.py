@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.basics import data_files
 from data_pipelines.pictures import pixel_formats
 from data_pipelines.reading import fingerprint, label_spaces
 
@@ -104,9 +103,10 @@ class Split:
         """
         if self.parts:
             return fingerprint.of_roles((part.dataset, part.fingerprint) for part in self.parts)
-        names = (data_files.below(path, self.root) for path in self.files)
-        files = fingerprint.of_files(list(zip(names, self.file_samples, strict=True)))
-        return fingerprint.of_plugin(self.dataset, self.source, files) if self.source else files
+        files = fingerprint.of_files(self.root, self.files, self.file_samples)
+        if not self.source:
+            return files
+        return fingerprint.of_roles([("dataset", self.dataset), ("plugin", self.source), ("files", files)])
 
     def subset(self, indices: Sequence[int]) -> "Split":
         """The split with some of its examples; `indices` rise."""

@@ -12,22 +12,17 @@ _SAMPLE_BYTES = 4096
 _DIGITS = 64
 
 
-def of_files(files: Sequence[tuple[str, str]]) -> str:
-    """sha256 in hex over (name relative to the dataset's folder, sample) pairs, in their order."""
+def of_roles(roles: Iterable[tuple[str, str]]) -> str:
+    """sha256 in hex over (role, fingerprint) pairs, e.g. ('source_train', split.fingerprint), in their order."""
     digest = hashlib.sha256()
-    for name, sample in files:
-        digest.update(f"{name}\0{sample}\0".encode())
+    for role, fingerprint in roles:
+        digest.update(f"{role}\0{fingerprint}\0".encode())
     return digest.hexdigest()
 
 
-def of_roles(roles: Iterable[tuple[str, str]]) -> str:
-    """sha256 in hex over (role, fingerprint) pairs, e.g. ('source_train', split.fingerprint)."""
-    return of_files(list(roles))
-
-
-def of_plugin(dataset: str, source: str, files: str) -> str:
-    """sha256 in hex of a plugin's data set: its name, the hash of its source, the fingerprint of its files."""
-    return of_roles([("dataset", dataset), ("plugin", source), ("files", files)])
+def of_files(root: Path, paths: Sequence[Path], samples: Sequence[str]) -> str:
+    """sha256 in hex of files: their names relative to a folder, and the sample of each."""
+    return of_roles(zip((data_files.below(path, root) for path in paths), samples, strict=True))
 
 
 def content(sample: str) -> str:

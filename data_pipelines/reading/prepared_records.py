@@ -110,8 +110,7 @@ class Description:
             content = json.loads(text)
             if content.pop("format") != FORMAT:
                 raise ValueError(f"not of format {FORMAT}")
-            pairs = ("label_sizes",)
-            content |= {k: tuple(tuple(v) for v in content[k]) for k in pairs}
+            content["label_sizes"] = tuple(map(tuple, content["label_sizes"]))
             content |= {k: tuple(v) for k, v in content.items() if isinstance(v, list)}
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -150,14 +149,11 @@ class RecordSet:
         self, image_size: tuple[int, int], label_size: tuple[int, int] | None, resample: str, *, labelled: bool
     ) -> bool:
         """Whether it holds the pixels that reading the files would give; `label_size` None: labels at native size."""
-        if tuple(image_size) != self.description.image_size or resample != RESAMPLE:
+        here = self.description
+        if tuple(image_size) != here.image_size or resample != RESAMPLE:
             return False
-        if not labelled:
-            return True
-        if label_size is None:
-            return self.description.labelled and self.description.native_labels
-        ready = self.description.labelled and not self.description.native_labels
-        return ready and tuple(label_size) == self.description.image_size
+        kept_label_size = None if here.native_labels else here.image_size
+        return not labelled or (here.labelled and (label_size and tuple(label_size)) == kept_label_size)
 
     def holds(self, split: Split) -> bool:
         """Whether every example of a split is here, made from the very same files and read by the same plugin."""

@@ -42,42 +42,40 @@ class Reader:
                 return records
         return None
 
+    def _of(self, index: int) -> tuple["Reader", int]:
+        """The reader of the part that an example is in, and its index there."""
+        if not self.parts:
+            return self, index
+        number, own = place(self.split.parts, index)
+        return self.parts[number], own
+
     def from_records(self, index: int) -> bool:
         """Whether an example is read from a prepared set."""
-        if self.parts:
-            number, own = place(self.split.parts, index)
-            return self.parts[number].from_records(own)
-        return self.records is not None
+        return self._of(index)[0].records is not None
 
     def load(self, index: int) -> LoadedExample:
         """The example at an index; UnreadableFile when its file or record is broken, DataError of a wrong label."""
-        if self.parts:
-            number, own = place(self.split.parts, index)
-            return self.parts[number].load(own)
-        example, records = self.split.examples[index], self.records
-        if records:
-            loaded = records.load(example.name, labelled=self.labelled)
+        reader, own = self._of(index)
+        split, example = reader.split, reader.split.examples[own]
+        if reader.records:
+            loaded = reader.records.load(example.name, labelled=self.labelled)
         else:
-            how = self.image_size, self.label_size, self.resample, self.labelled, self.split.bit_depth
+            how = self.image_size, self.label_size, self.resample, self.labelled, split.bit_depth
             loaded = loading.load_example(example, *how)
-        self.split.count_unknown(example, loaded.unknown_pixels)
+        split.count_unknown(example, loaded.unknown_pixels)
         return loaded
 
     def native_label_size(self, index: int) -> tuple[int, int]:
         """(width, height) of a label on disk, from a header."""
-        if self.parts:
-            number, own = place(self.split.parts, index)
-            return self.parts[number].native_label_size(own)
-        example, records = self.split.examples[index], self.records
+        reader, own = self._of(index)
+        example, records = reader.split.examples[own], reader.records
         return records.label_size(example.name) if records else loading.picture_size(example.label)
 
     def require(self) -> None:
         """Raises a DataError when neither the files are there nor records that hold just this."""
-        if self.parts:
-            for part in self.parts:
-                part.require()
-            return
-        if self.records or data_files.is_folder(self.split.root):
+        for part in self.parts:
+            part.require()
+        if self.parts or self.records or data_files.is_folder(self.split.root):
             return
         there = ", ".join(records.folder.name for records in self.split.records) or "none"
         width, height = self.image_size

@@ -5,7 +5,6 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -40,24 +39,20 @@ class Tree(NamedTuple):
     Attributes:
       home: folder of the archives, for messages.
       members: path in the tree to member.
-      folders: path in the tree to the paths in that folder.
+      folders: path in the tree to the paths in that folder, which are keys.
     """
 
     home: Path
     members: dict[PurePosixPath, Member]
-    folders: dict[PurePosixPath, list[PurePosixPath]]
+    folders: dict[PurePosixPath, dict[PurePosixPath, None]]
 
     def add(self, path: PurePosixPath, member: Member) -> None:
         """Puts a member at a path, unless another archive has put one there."""
         if path in self.members:
             return
         self.members[path] = member
-        while path.parts:  # the folders above it, as far as they are new
-            siblings = self.folders.setdefault(path.parent, [])
-            siblings.append(path)
-            if len(siblings) > 1:
-                return
-            path = path.parent
+        for child, folder in zip((path, *path.parents), path.parents, strict=False):
+            self.folders.setdefault(folder, {})[child] = None
 
 
 class ArchivePath:
@@ -96,13 +91,6 @@ class ArchivePath:
     def iterdir(self) -> Iterator["ArchivePath"]:
         """What is directly in the folder."""
         return (ArchivePath(self._tree, path) for path in self._tree.folders.get(self._path, ()))
-
-    def glob(self, pattern: str) -> Iterator["ArchivePath"]:
-        """The paths that match a pattern below the folder, which has a name with wildcards for each level."""
-        found = [self]
-        for part in PurePosixPath(pattern).parts:
-            found = [child for folder in found for child in folder.iterdir() if fnmatchcase(child.name, part)]
-        return iter(found)
 
     def relative_to(self, folder: "ArchivePath") -> PurePosixPath:
         """The path below a folder of the same tree."""

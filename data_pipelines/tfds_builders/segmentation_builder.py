@@ -92,14 +92,11 @@ class ExamplesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 class OnDiskBuilder(ExamplesBuilder, skip_registration=True):
     """A builder of a dataset that lies in the manual directory, in archives or in folders.
 
-    LAYOUT: its key in `datasets.LAYOUTS`.
+    LAYOUT: its key in `datasets.LAYOUTS`. archives: the zip files in which it is downloaded.
     """
 
-    LAYOUT = ""
-
-    def _archives(self) -> Archives:
-        """The archives in which it is downloaded."""
-        raise NotImplementedError
+    LAYOUT: str
+    archives: Archives
 
     def _find(self, root: Path | ArchivePath, split: str, labelled: bool) -> list[Example]:
         """The examples of a split as the reader of the layout lists them; raises a DataError as it does."""
@@ -108,7 +105,7 @@ class OnDiskBuilder(ExamplesBuilder, skip_registration=True):
     def _split_generators(self, dl_manager) -> dict[str, Any]:
         manual_dir = Path(dl_manager.manual_dir)
         places = list(dict.fromkeys([manual_dir / self.name, manual_dir / self.LAYOUT, manual_dir]))
-        root = find_source(self.name, places, self._archives(), has_pictures=self._has_pictures)
+        root = find_source(self.name, places, self.archives, has_pictures=self._has_pictures)
         splits = {}
         for split in LAYOUTS[self.LAYOUT].splits:
             if examples := self._list(root, split):

@@ -97,7 +97,7 @@ def test_labels_on_disk_hold_what_was_rendered(small_city):
 
 def test_class_numbers_are_those_of_cityscapes():
     for number, name in enumerate(CITYSCAPES_CLASSES):
-        assert getattr(materials, name.upper().replace(" ", "_")) == number
+        assert materials.Label[name.upper().replace(" ", "_")] == number
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -133,7 +133,7 @@ def test_label_equals_a_plain_drawing_of_the_same_faces(look):
     size = (256, 128)
     street = scene.random_scene(Random(5), LOOKS[look].layout)
     raster = paint(street.faces, street.camera, size)
-    plain = Image.new("RGB", size, tuple(PALETTE[materials.SKY]))
+    plain = Image.new("RGB", size, tuple(PALETTE[materials.Label.SKY]))
     draw = ImageDraw.Draw(plain)
     colours = np.zeros((256, 3), np.uint8)
     colours[:19] = PALETTE
@@ -271,7 +271,8 @@ def test_contact_sheet_shows_pictures_and_labels():
 def test_looks_differ_in_colour_and_share_their_layout():
     """The gap is in appearance: a class's mean colours lie far apart, while class frequencies stay close."""
     colour, frequency = {}, {}
-    shown = (materials.ROAD, materials.SIDEWALK, materials.BUILDING, materials.VEGETATION, materials.SKY)
+    of = materials.Label
+    shown = (of.ROAD, of.SIDEWALK, of.BUILDING, of.VEGETATION, of.SKY)
     for look in LOOKS:
         pictures = [toy_streets.render(0, look, "train", i, (96, 48)) for i in range(24)]
         labels = np.concatenate([p.label.ravel() for p in pictures])

@@ -17,7 +17,7 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import run_folder, settings, weights
 from dakd_jax.stages.settings import choice_settings
-from dakd_jax.training import train_step
+from dakd_jax.training import step_setup
 from dakd_jax.training.checkpointing import Checkpoints
 from data_pipelines.feeding.feed import Feed
 
@@ -165,7 +165,7 @@ def test_the_chosen_weights_are_the_finished_ones(by_two, workdir, planted):
     # And its weights those of the checkpoint of step 4.
     chosen = settings.stage_settings(by_two, paradigms.STAGES["student"], 19)
     kept = Checkpoints(folder / "checkpoints", keep=9, identity=record["identity"])
-    state = kept.read(4, train_step.blank(chosen))
+    state = kept.read(4, step_setup.blank(chosen))
     kept.close()
     assert weights.content_hash({"params": state.params, "batch_stats": state.batch_stats}) == record["content_hash"]
     assert run_folder.verify(workdir, Console(file=io.StringIO()))

@@ -115,6 +115,12 @@ def test_an_end_without_a_result_is_a_failure(tmp_path):
     assert failure.reason == "exit code 5"
 
 
+def test_what_has_its_result_is_done_however_its_process_ended(tmp_path):
+    do = "file.with_suffix('.done').write_text('');os.kill(os.getpid(), signal.SIGSEGV)"
+    failures, lines = run([FakeTask(tmp_path, "a", do), FakeTask(tmp_path, "child", parents=["a"])])
+    assert failures == [] and "row a: done in 0 s" in lines[1]
+
+
 def test_the_reason_is_that_of_the_newest_process(tmp_path):
     (failed,), _ = run([FakeTask(tmp_path, "a", "print('error: no room'); sys.exit(2)")])
     assert failed.reason == "no room"

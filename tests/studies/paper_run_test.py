@@ -33,8 +33,8 @@ def test_a_table_through_run_py(run_py, chain, toy_city, workdir):
     ended = run_py([*given, "--jobs=2"])
     assert ended.code == 4 and ended.stderr == "", ended
     assert ended.stdout.count("finished, reused") == 2 and ended.stdout.count(": started") == 2
-    assert re.search(r"vii .*, seed 0: done in \d+ s, mIoU \d", ended.stdout), ended.stdout
     log = next((workdir / "table_table1" / "jobs").glob("vii-*.log")).read_text()
+    assert re.search(r"vii .*, seed 0: done in \d+ s, mIoU \d", ended.stdout), f"{ended.stdout}\n{log}"
     assert f"goes on at step {tiny_runs.STEPS}" in log
     failed = re.search(rf"failed: i KL 0\.4, seed 0: .*{taken.name}.* does not fit .* \(log (.*\.log)\)", ended.stdout)
     assert "error: " in pathlib.Path(failed[1]).read_text()

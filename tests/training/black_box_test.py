@@ -19,6 +19,7 @@ from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import optimizers
 from dakd_jax.training import train_step
+from dakd_jax.training.train_state import as_format_3
 from dakd_jax.training.watch import black_box, diagnosis
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
@@ -211,6 +212,15 @@ def test_a_damaged_bundle_is_one_line(bundle, run_py, damage):
 def test_fill_refuses_other_shapes(start):
     with pytest.raises(UserError, match="does not fit its own settings, first at step"):
         black_box.fill(start, {})
+
+
+def test_a_bundle_of_an_older_state_is_read(start):
+    older = black_box.flatten(as_format_3(start))
+    assert any(name.startswith("discriminators_opt_state.") for name in older)
+    found = black_box.flatten(black_box.fill(start, older))
+    assert found.keys() == black_box.flatten(start).keys()
+    for name, array in black_box.flatten(start).items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def test_skipping_up_to_the_limit_then_the_run_stops(run_py, toy_city, workdir):

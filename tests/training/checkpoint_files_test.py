@@ -30,16 +30,7 @@ def no_pauses(monkeypatch):
     monkeypatch.setattr(disk_faults, "PAUSES", (0.0, 0.0, 0.0))
 
 
-@pytest.fixture
-def opened():
-    with saved_states.opening() as open_:
-        yield open_
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved") / "checkpoints"
-    return folder, saved_states.save_two(folder)
+opened, originals = saved_states.opened, saved_states.originals
 
 
 @pytest.fixture

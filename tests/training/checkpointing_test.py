@@ -14,17 +14,7 @@ from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.training.checkpointing import Checkpoints
 
-
-@pytest.fixture
-def opened():
-    with saved_states.opening() as open_:
-        yield open_
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved") / "checkpoints"
-    return folder, saved_states.save_two(folder)
+opened, originals = saved_states.opened, saved_states.originals
 
 
 @pytest.fixture

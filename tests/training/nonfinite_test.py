@@ -59,14 +59,14 @@ class Stage:
         skips = self.config.train.on_nonfinite == "skip"
         settings = types.SimpleNamespace(
             steps=STEPS, weights=None, models=types.SimpleNamespace(segmenter=types.SimpleNamespace(num_classes=2)),
-            options=types.SimpleNamespace(methods=(), passes=("source",), skip_nonfinite=skips),
-            optimizer=optimizers.SegmenterOptimizer(),
+            options=types.SimpleNamespace(methods=(), terms=(), passes=("source",), skip_nonfinite=skips),
+            optimizer=optimizers.SegmenterOptimizer(), size=(8, 8),
         )  # fmt: skip
         return StageJob(
             title="Toy", stage="source_only", folder=self.folder, settings=settings,
             loop=loop_settings(self.config),
             segmenter={"params": {"w": np.zeros(2, np.float32)}, "batch_stats": {}}, teacher=None,
-            adaptation={}, terms={},
+            seed=0,
             batches=lambda first: ({"source_image": np.full(2, 2.0**k, np.float32)} for k in range(first, 99)),
             eval_batches=None, selection=None, show=(), config=records.plain(self.config), identity={},
             palette=np.zeros((2, 3)),

@@ -232,20 +232,17 @@ PUBLISHED = Published(
 )
 
 
-def _register(arch: str) -> None:
-    def make(width: float, output_stride: int, batch_norm: Callable[..., nn.Module]) -> DRN:
-        return DRN(arch, width, batch_norm)
+def _make(arch: str, *, width: float, output_stride: int, batch_norm: Callable[..., nn.Module]) -> DRN:
+    return DRN(arch, width, batch_norm)
 
-    spec = Backbone(
-        make=make,
+
+for _arch in ARCHITECTURES:
+    _spec = Backbone(
+        make=functools.partial(_make, _arch),
         normaliser="bgr_minus_mean",
         main_tap="layer8",
         auxiliary_tap="layer6",
         output_strides=(OUTPUT_STRIDE,),
         published=PUBLISHED,
     )
-    BACKBONES.register(arch, spec)
-
-
-for _arch in ARCHITECTURES:
-    _register(_arch)
+    BACKBONES.register(_arch, _spec)

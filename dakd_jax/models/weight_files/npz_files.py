@@ -11,7 +11,8 @@ import zlib
 import numpy as np
 
 from dakd_jax.models.weight_files.torch_files.entries import Entry
-from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.faults import damaged, shown
+from dakd_jax.models.weight_files.torch_files.tensors import UnreadableTensor, unsupported
 
 _ENDING = ".npy"
 _MOST_ARRAYS = 20_000
@@ -39,17 +40,9 @@ class _Array:
 
     path: pathlib.Path
     name: str
-    dtype: np.dtype
-    dimensions: tuple[int, ...]
-    left_in_archive: int  # bytes after the header, uncompressed
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        self._check()
-        return self.dimensions
+    shape: tuple[int, ...]
 
     def to_array(self) -> np.ndarray:
-        self._check()
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(self.name + _ENDING) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
@@ -57,13 +50,6 @@ class _Array:
             return array
         except _BROKEN as error:
             raise damaged(f"{shown(self.name)} of its archive cannot be read") from error
-
-    def _check(self) -> None:
-        if self.dtype.kind not in "fiub":
-            what = f"{shown(self.name)} as {self.dtype}"
-            raise Unreadable(f"holds {what}, which is not supported; save numbers, since no pickle is read")
-        if math.prod(self.dimensions) * self.dtype.itemsize != self.left_in_archive:
-            raise damaged(f"{shown(self.name)} has another size than its header says")
 
 
 def scan(path: pathlib.Path) -> list[Entry]:
@@ -86,4 +72,8 @@ def _entry(path: pathlib.Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) 
         shape, _, dtype = read(file)
         left = info.file_size - file.tell()
     name = info.filename.removesuffix(_ENDING)
-    return Entry("", name, _Array(path, name, dtype, tuple(shape), left))
+    if dtype.kind not in "fiub":
+        return Entry("", name, unsupported(name, dtype, "save numbers, since no pickle is read"))
+    if math.prod(shape) * dtype.itemsize != left:
+        return Entry("", name, UnreadableTensor(damaged(f"{shown(name)} has another size than its header says")))
+    return Entry("", name, _Array(path, name, tuple(shape)))

@@ -15,7 +15,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.models import weight_files
 from dakd_jax.models.backbones import Published
 from dakd_jax.models.weight_files import torch_files
-from dakd_jax.models.weight_files.parts import FilePart, NetworkNames, name_shown, names_shown
+from dakd_jax.models.weight_files.parts import FilePart, NetworkNames, choose, name_shown, names_shown
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 
 TRUNK, HEADS = "base.", "seg"  # how the names of a segmenter begin: of its backbone, of its heads
@@ -40,22 +40,14 @@ def _to_flax(array: np.ndarray, leaf: str) -> np.ndarray:
     return array.transpose(2, 3, 1, 0) if leaf == "kernel" and array.ndim == 4 else array
 
 
-def _flatten(variables: dict) -> dict:
-    """{PyTorch name: (collection, path)} of a {'params', 'batch_stats'} tree."""
-    return {
-        _torch_name(path): (collection, path)
-        for collection, tree in variables.items()
-        for path in flax.traverse_util.flatten_dict(tree)
-    }
+def _leaves(variables: dict) -> dict[str, tuple]:
+    """{PyTorch name: (path with the collection first, leaf)} of a {'params', 'batch_stats'} tree."""
+    return {_torch_name(path[1:]): (path, leaf) for path, leaf in flax.traverse_util.flatten_dict(variables).items()}
 
 
 def to_state_dict(variables: dict) -> dict[str, np.ndarray]:
     """{PyTorch name: array in PyTorch layout} of {'params': ..., 'batch_stats': ...} (or of params alone)."""
-    flat = {c: flax.traverse_util.flatten_dict(tree) for c, tree in variables.items()}
-    return {
-        name: _to_torch(np.asarray(flat[collection][path]), path[-1])
-        for name, (collection, path) in _flatten(variables).items()
-    }
+    return {name: _to_torch(np.asarray(leaf), path[-1]) for name, (path, leaf) in _leaves(variables).items()}
 
 
 def from_state_dict(
@@ -75,13 +67,14 @@ def from_state_dict(
     """
     network = _network("network", template, optional, published)
     unknown = tuple(n for n in state_dict if n not in network and not network.unused.match(n))
-    missing = tuple(n for n in _flatten(template) if n in network.required and n not in state_dict)
-    part = FilePart(network, "", {n: n for n in _flatten(template) if n in state_dict}, unknown, missing)
+    names = list(_leaves(template))
+    missing = tuple(n for n in names if n in network.required and n not in state_dict)
+    part = FilePart(network, "", {n: n for n in names if n in state_dict}, unknown, missing)
     return _filled(part, state_dict, template, name=name)
 
 
 def _network(kind: str, template: dict, optional=None, published: Published = OURS) -> NetworkNames:
-    names = list(_flatten(template))
+    names = list(_leaves(template))
     may_be_missing = {n for n in names if n.endswith(STATISTICS["count"]) or (optional and optional(n))}
     return NetworkNames(kind, frozenset(names) - may_be_missing, frozenset(may_be_missing), published.unused)
 
@@ -91,38 +84,33 @@ def _filled(part: FilePart, tensors: Mapping, template: dict, *, name: str, sour
 
     source: where weights of the architecture are published, for the message.
     """
-    flat = {c: flax.traverse_util.flatten_dict(tree) for c, tree in template.items()}
-    places = {wanted: place for wanted, place in _flatten(template).items() if wanted in part.names}
     wrong = _wrong_shapes(part, tensors, template)
     if wrong or not part.fits:
         published = f" Published weights of this architecture: {source}." if source and not part.fits else ""
         raise UserError(f"{name} does not fit this network: {_misfit(part, wrong)}{published}")
-    for wanted, (collection, path) in places.items():
-        like = flat[collection][path]
-        array = np.asarray(_loaded(tensors[part.names[wanted]]))
-        _refuse_nonfinite(name, part.names[wanted], array)
-        flat[collection][path] = jnp.asarray(_to_flax(array, path[-1]).reshape(like.shape), like.dtype)
-    return {c: flax.traverse_util.unflatten_dict(tree) for c, tree in flat.items()}
+    flat = flax.traverse_util.flatten_dict(template, keep_empty_nodes=True)
+    for wanted, (path, like) in _leaves(template).items():
+        if wanted in part.names:
+            array = np.asarray(_loaded(tensors[part.names[wanted]]))
+            _refuse_nonfinite(name, part.names[wanted], array)
+            flat[path] = jnp.asarray(_to_flax(array, path[-1]).reshape(like.shape), like.dtype)
+    return flax.traverse_util.unflatten_dict(flat)
 
 
 def _loaded(tensor) -> np.ndarray:
     return tensor.to_array() if hasattr(tensor, "to_array") else tensor
 
 
-def _torch_shapes(template: dict) -> dict[str, tuple[int, ...]]:
-    """Of every leaf, as PyTorch lays it out."""
-    flat = {c: flax.traverse_util.flatten_dict(tree) for c, tree in template.items()}
-    found = {}
-    for name, (collection, path) in _flatten(template).items():
-        shape = np.shape(flat[collection][path])
-        found[name] = tuple(shape[i] for i in (3, 2, 0, 1)) if path[-1] == "kernel" else tuple(shape)
-    return found
+def _torch_shape(path: tuple[str, ...], leaf) -> tuple[int, ...]:
+    """Of a leaf as PyTorch lays it out."""
+    shape = np.shape(leaf)
+    return tuple(shape[i] for i in (3, 2, 0, 1)) if path[-1] == "kernel" else shape
 
 
 def _wrong_shapes(part: FilePart, tensors: Mapping, template: dict) -> dict[str, tuple]:
     """{wanted name: (the file's shape, the network's)} where they differ."""
-    shapes = _torch_shapes(template)
-    found = {n: (_shape(tensors[theirs]), shapes[n]) for n, theirs in part.names.items() if n in shapes}
+    leaves = _leaves(template)
+    found = {n: (_shape(tensors[theirs]), _torch_shape(*leaves[n])) for n, theirs in part.names.items() if n in leaves}
     # A count of batches may be a list of one.
     found = {n: pair for n, pair in found.items() if not (pair == ((1,), ()) and n.endswith(STATISTICS["count"]))}
     return {n: pair for n, pair in found.items() if pair[0] != pair[1]}
@@ -206,32 +194,12 @@ def load_segmenter(
     Raises:
       UserError: no file of weights, nothing in it fits, or several parts do and none is picked.
     """
-    segmenter = _network("segmenter", template, published=published)
-    full_names = _names_of_trunk(segmenter, published)
-    trunk = NetworkNames(
-        "trunk",
-        frozenset(name for name, full in full_names.items() if full in segmenter.required),
-        frozenset(name for name, full in full_names.items() if full in segmenter.optional),
-        published.unused,
-        inside={TRUNK: HEADS},
-    )
-    return _load(path, template, [segmenter, trunk], full_names, first_alone=whole, source=published.source)
-
-
-def _names_of_trunk(segmenter: NetworkNames, published: Published) -> dict[str, str]:
-    """{name in a published trunk: name in a segmenter}."""
-    ours = [name for name in segmenter.required | segmenter.optional if name.startswith(TRUNK)]
-    return {published.name(name.removeprefix(TRUNK)): name for name in ours}
-
-
-def _load(
-    path, template: dict, networks: list[NetworkNames], full_names: Mapping[str, str], *, first_alone: bool, source: str
-) -> tuple[dict, str]:
+    segmenter, trunk, full_names = _looked_for(template, published)
     place = weight_files.place(path)
     with one_line(place.path):
         found = weight_files.scan(place.path)
-        tensors = {(f"{one.where}.{one.name}" if one.where else one.name): one.tensor for one in found}
-        names = {(f"{one.where}.{one.name}" if one.where else one.name): one.where for one in found}
+        tensors = {one.full_name: one.tensor for one in found}
+        names = {one.full_name: one.where for one in found}
         if not names:
             raise UserError(f"{place.path} holds no tensors that have names; save model.state_dict()")
 
@@ -244,10 +212,26 @@ def _load(
         def shapes_fit(part):
             return not _wrong_shapes(as_segmenter(part), tensors, template)
 
-        part = weight_files.choose(
-            names, networks, file=str(place.path), key=place.key, shapes_fit=shapes_fit, first_alone=first_alone
+        part = choose(
+            names, [segmenter, trunk], file=str(place.path), key=place.key, shapes_fit=shapes_fit, first_alone=whole
         )
-        return _filled(as_segmenter(part), tensors, template, name=str(place), source=source), part.network.kind
+        variables = _filled(as_segmenter(part), tensors, template, name=str(place), source=published.source)
+        return variables, part.network.kind
+
+
+def _looked_for(template: dict, published: Published) -> tuple[NetworkNames, NetworkNames, dict[str, str]]:
+    """(names of a segmenter, of a published trunk, {name in such a trunk: name in a segmenter})."""
+    segmenter = _network("segmenter", template, published=published)
+    ours = [name for name in segmenter.required | segmenter.optional if name.startswith(TRUNK)]
+    full_names = {published.name(name.removeprefix(TRUNK)): name for name in ours}
+    trunk = NetworkNames(
+        "trunk",
+        frozenset(name for name, full in full_names.items() if full in segmenter.required),
+        frozenset(name for name, full in full_names.items() if full in segmenter.optional),
+        published.unused,
+        inside={TRUNK: HEADS},
+    )
+    return segmenter, trunk, full_names
 
 
 def save_segmenter(path: str | pathlib.Path, variables: dict, published: Published = OURS) -> None:

@@ -1,9 +1,10 @@
 """Files of the safetensors format, by the package of that name: a JSON header and raw tensors."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import safetensors
@@ -13,6 +14,7 @@ from dakd_jax.basics import atomic_files
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.weight_files.torch_files.entries import Entry
 from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
+from dakd_jax.models.weight_files.torch_files.tensors import unsupported
 
 _LONGEST_HEADER = 16 * 2**20  # bytes; a network of 1,000 tensors has a tenth of one MiB
 _READ = {
@@ -31,45 +33,21 @@ class _Tensor:
 
     path: pathlib.Path
     name: str
-    dtype: str
-    dimensions: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        self._refuse_other_kinds()
-        return self.dimensions
+    shape: tuple[int, ...]
 
     def to_array(self) -> np.ndarray:
-        self._refuse_other_kinds()
         with _package(self.path) as file:
             return file.get_tensor(self.name)
 
-    def _refuse_other_kinds(self) -> None:
-        if self.dtype not in _READ:
-            raise Unreadable(f"holds {shown(self.name)} as {self.dtype}, which is not supported; save it as F32")
 
-
-class _package:
+@contextlib.contextmanager
+def _package(path: pathlib.Path) -> Iterator[safetensors.safe_open]:
     """The package's view of a file; what it finds wrong is Unreadable."""
-
-    def __init__(self, path: pathlib.Path):
-        self._path = path
-
-    def __enter__(self):
-        try:
-            self._file = safetensors.safe_open(self._path, framework="np")
-            return self._file.__enter__()
-        except safetensors.SafetensorError as error:
-            raise _fault(error) from error
-
-    def __exit__(self, kind, error, trace):
-        self._file.__exit__(kind, error, trace)
-        if isinstance(error, safetensors.SafetensorError):
-            raise _fault(error) from error
-
-
-def _fault(error: Exception) -> Unreadable:
-    return damaged(f"no whole safetensors file: {' '.join(str(error).split())[:200]}")
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise damaged(f"no whole safetensors file: {' '.join(str(error).split())[:200]}") from error
 
 
 def scan(path: pathlib.Path) -> list[Entry]:
@@ -89,12 +67,15 @@ def scan(path: pathlib.Path) -> list[Entry]:
         header = file.read(length)
     with _package(path) as opened:  # has checked the header
         slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  no dictionary
-        found = [
-            Entry("", name, _Tensor(path, name, one.get_dtype(), tuple(one.get_shape())))
-            for name, one in slices.items()
-        ]
+        found = [_entry(path, name, one.get_dtype(), one.get_shape()) for name, one in slices.items()]
     json.loads(header, object_pairs_hook=_refuse_twins)
     return found
+
+
+def _entry(path: pathlib.Path, name: str, dtype: str, shape: list[int]) -> Entry:
+    if dtype not in _READ:
+        return Entry("", name, unsupported(name, dtype, "save it as F32"))
+    return Entry("", name, _Tensor(path, name, tuple(shape)))
 
 
 def _refuse_twins(pairs: list) -> dict:

@@ -32,7 +32,7 @@ class NetworkCounts:
     objects: np.ndarray
 
     def __add__(self, other: "NetworkCounts") -> "NetworkCounts":
-        return NetworkCounts(*(mine + theirs for mine, theirs in zip(self.arrays(), other.arrays(), strict=True)))
+        return NetworkCounts(*map(np.add, self.arrays(), other.arrays()))
 
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The counts in the order of the attributes."""

@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dakd_jax.studies.attribution import SEGMENTATION, TEACHER, Attribution, rates
-from dakd_jax.studies.attribution.attribution_tables import SMALL_THINGS, ordered, relative_norms, short_name
+from dakd_jax.studies.attribution.attribution_tables import SMALL_THINGS, ordered, relative_norms
 from dakd_jax.studies.attribution.counting import BINS
 from dakd_jax.studies.attribution.objects import SIZES
 from dakd_jax.studies.kit.error_maps import BROKEN, REPAIRED
-from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
+from dakd_jax.studies.kit.result_types import short_name
+from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour, write_percentages
 
 # Repaired and broken as in the error maps; the lighter shades are what the teacher had no part in.
 _FLOW = {
@@ -71,7 +72,7 @@ def agreement_figure(found: Attribution) -> Figure:
     return figure
 
 
-def _heat_map(axis, values: np.ndarray, rows: list[str], columns: list[str], fontsize: float = 8) -> None:
+def _heat_map(axis, values: np.ndarray, rows: list[str], columns: list[str]) -> None:
     """Percentages [rows, columns] as numbers on shades of blue; NaN is grey. Without columns no names."""
     axis.grid(False)
     axis.set_facecolor(_NOTHING)
@@ -82,10 +83,7 @@ def _heat_map(axis, values: np.ndarray, rows: list[str], columns: list[str], fon
     )
     axis.set_xticks(range(len(columns)), columns, **slanted)
     axis.tick_params(length=0)
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            colour = "white" if value > 55 else INK
-            axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=fontsize, color=colour)
+    write_percentages(axis, values, fontsize=8)
 
 
 def reliability_figure(found: Attribution) -> Figure:
@@ -99,8 +97,8 @@ def reliability_figure(found: Attribution) -> Figure:
     middle = (np.arange(BINS) + 0.5) / BINS
     axis.bar(middle, 100 * whole / max(whole.sum(), 1), 0.092, color="#d5dbe1", label="share of the pixels")
     axis.plot([0, 1], [0, 100], color="#888888", lw=1, ls="--", label="as sure as right")
-    means = np.divide(confidence.sum(axis=0), whole, out=np.zeros(BINS), where=filled)
-    precision = 100 * np.divide(right, whole, out=np.zeros(BINS), where=filled)
+    means = rates.Share(confidence.sum(axis=0), whole).value
+    precision = 100 * rates.Share(right, whole).value
     axis.plot(means[filled], precision[filled], "o-", color=stage_colour(TEACHER), lw=1.8, label="precision")
     axis.set(xlabel="confidence of the teacher", ylabel="%", xlim=(0, 1), ylim=(0, 101))
     error = 100 * rates.calibration_error(quasi, confidence)

@@ -4,16 +4,24 @@ import math
 import os
 from pathlib import Path
 
-from dakd_jax.basics import atomic_files
 from dakd_jax.studies.attribution import Attribution, rates
 from dakd_jax.studies.attribution import attribution_figures as figures
 from dakd_jax.studies.attribution import attribution_tables as tables
-from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.studies.kit.page_parts import page_image, template, write_files
 from dakd_jax.studies.kit.text_table import TextTable
 
 _SENTENCES = {
     "repaired": "It repaired {} of the pixels that the teacher had right and the student wrong.",
     "inherited": "It took over {} of the teacher's mistakes where the student was right.",
+}
+# In the order of the page: how each is drawn, and what it shows.
+_FIGURES = {
+    "flow": (figures.flow_figure, "Repaired and broken pixels of each class, per case"),
+    "agreement": (figures.agreement_figure, "Agreement with the teacher, per class"),
+    "reliability": (figures.reliability_figure, "Precision of the quasi labels"),
+    "over_training": (figures.over_training_figure, "Students and quasi labels over training"),
+    "sizes": (figures.size_figure, "Recall by size of the object"),
+    "gradients": (figures.gradient_figure, "Gradients of the loss terms"),
 }
 
 
@@ -49,17 +57,7 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
     Returns:
       Path of index.html, which is written last.
     """
-    folder = Path(folder)
-    drawn = {
-        "flow": page_image("flow", figures.flow_figure(found), "Repaired and broken pixels of each class, per case"),
-        "agreement": page_image("agreement", figures.agreement_figure(found), "Agreement with the teacher, per class"),
-        "reliability": page_image("reliability", figures.reliability_figure(found), "Precision of the quasi labels"),
-        "over_training": page_image(
-            "over_training", figures.over_training_figure(found), "Students and quasi labels over training"
-        ),
-        "sizes": page_image("sizes", figures.size_figure(found), "Recall by size of the object"),
-        "gradients": page_image("gradients", figures.gradient_figure(found), "Gradients of the loss terms"),
-    }
+    drawn = {name: page_image(name, figure(found), alt) for name, (figure, alt) in _FIGURES.items()}
     shown = {
         "summary": tables.summary_table(found),
         "confusions": tables.confusion_table(found),
@@ -71,18 +69,13 @@ def write_attribution(found: Attribution, folder: str | os.PathLike, *, title: s
     page = template("page.html.j2", __file__).render(
         title=title, command=command, found=found, verdict=verdict(found), images=drawn, tables=shown
     )
-    for name, image in drawn.items():
-        path = folder / "figures" / f"{name}.png"
-        if image:
-            atomic_files.write_bytes(path, image.png)
-        else:
-            path.unlink(missing_ok=True)  # of an earlier page
-    texts = {
+    for name in (name for name, image in drawn.items() if not image):
+        (Path(folder) / "figures" / f"{name}.png").unlink(missing_ok=True)  # of an earlier page
+    files = {f"figures/{name}.png": image.png for name, image in drawn.items() if image}
+    files |= {
         "attribution.csv": tables.counts_csv(found),
         "gradients.csv": tables.gradients_csv(found),
         "attribution.md": "\n".join(table.to_markdown() for table in shown.values()),
         "index.html": page,
     }
-    for name, text in texts.items():
-        atomic_files.write_bytes(folder / name, text.encode())
-    return folder / "index.html"
+    return write_files(folder, files)

@@ -13,11 +13,11 @@ import numpy as np
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
-from dakd_jax.models.segmenter import Segmenter, init_key
+from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.studies.attribution.gradients import align
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import step_setup
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.stage_job import StageSettings
 
@@ -96,7 +96,7 @@ def snapshots(experiment, planned, chosen: StageSettings) -> Snapshots:
     checkpoints = Checkpoints(folder, keep=1, identity=planned.identity)
     found, adaptation = {}, None
     try:
-        like = train_step.blank(chosen)
+        like = step_setup.blank(chosen)
         for step in checkpoints.steps():
             if (state := checkpoints.read(step, like)) is None:
                 continue
@@ -164,26 +164,17 @@ class Collector:
     def _count(self, over_training: dict[str, dict[int, dict]]):
         """One pass: (counts of the networks, confidence sums, counts over training, number of pictures)."""
         e = self._experiment
-        variables = {name: jax.device_put(e.variables(name)) for name in e.plan}
+        variables = {(name, None): jax.device_put(e.variables(name)) for name in e.plan}
+        variables |= {(name, step): then for name, steps in over_training.items() for step, then in steps.items()}
         tally = _Tally(self._num_classes, self.roles.reference)
         with StageProgress(e.console, "Attribution", len(e.feed.evaluation_names()), unit="picture") as progress:
             for batch in _labelled_pictures(e):
-                classes, confidence = jax.device_get(self._predict(TEACHER, variables[TEACHER], batch))
-                others = {name: self._predict(name, variables[name], batch) for name in e.plan if name != TEACHER}
-                earlier = {
-                    (name, step): self._predict(name, then, batch)
-                    for name, steps in over_training.items()
-                    for step, then in steps.items()
-                }
-                maps, earlier = jax.device_get(({TEACHER: classes, **others}, earlier))
+                found = jax.device_get([self._predict(name, of, batch) for (name, _), of in variables.items()])
+                maps = dict(zip(variables, found, strict=True))
+                maps[TEACHER, None], confidence = maps[TEACHER, None]
                 for i, label in enumerate(batch.labels):
-                    tally.add(
-                        label,
-                        {name: of_all[i] for name, of_all in maps.items()},
-                        {key: of_all[i] for key, of_all in earlier.items()},
-                        confidence[i],
-                        batch.instances[i],
-                    )
+                    predictions = {key: of_all[i] for key, of_all in maps.items()}
+                    tally.add(label, predictions, confidence[i], batch.instances[i])
                 progress.update(tally.pictures)
         return tally.networks, tally.confidence, tally.over_training, tally.pictures
 
@@ -192,22 +183,20 @@ class Collector:
         e, chosen, stage = self._experiment, self._settings(name), self._experiment.plan[name].stage
         factors, note, methods = chosen.weights, "", chosen.options.methods
         if adaptation is None:  # a new one, with new discriminators, would say nothing about the training
-            adaptation = train_state.init_methods(methods, e.config.seed, e.variables(name), chosen.models.segmenter)
             factors = factors.replace(methods={of: dict.fromkeys(w, 0.0) for of, w in factors.methods.items()})
             note = _left_out(stage.title, methods)
         # With a teacher for all, one compilation serves all; it is not run where nothing is distilled.
         models = dataclasses.replace(chosen.models, teacher=self._settings(TEACHER).models.segmenter)
         options = dataclasses.replace(chosen.options, terms=self._all_terms(chosen.options))
-        key = functools.partial(init_key, e.config.seed)
-        terms = train_step.init_terms(options, models, key, chosen.size)
-        state = train_state.create(e.variables(name), adaptation, terms, optimizer=chosen.optimizer)
+        chosen = dataclasses.replace(chosen, models=models, options=options)
+        state = step_setup.first_state(chosen, e.config.seed, e.variables(name), adaptation)
         batches = e.feed.train_batches(
             seed=e.config.seed,
             start_step=0,
             labelled=stage.labelled,
             with_target=stage.adapt,
             mix_classes=stage.distil_target,
-            extras=train_step.data_wanted(chosen.options),
+            extras=step_setup.data_wanted(chosen.options),
         )
         try:
             few = itertools.islice(batches, GRADIENT_BATCHES)
@@ -264,15 +253,16 @@ class _Tally:
         self.confidence = np.zeros((num_classes, counting.BINS))
         self.pictures = 0
 
-    def add(self, label, predictions: dict, earlier: dict, confidence, instances=None) -> None:
-        """Adds a picture: {network: [H, W]}, {(network, step): [H, W]} and the teacher's confidence [H, W]."""
-        n = self._num_classes
-        picture = counting.truth(label, predictions[TEACHER], confidence, predictions[self._reference], n, instances)
-        for name, prediction in predictions.items():
-            counts = counting.count(picture, prediction, n)
-            self.networks[name] = self.networks[name] + counts if name in self.networks else counts
-        for (name, step), prediction in earlier.items():
-            steps = self.over_training.setdefault(name, {})
-            steps[step] = steps.get(step, 0) + counting.quasi_counts(picture, prediction, n)
+    def add(self, label, predictions: dict, confidence, instances=None) -> None:
+        """Adds a picture: {(network, step, None for the finished one): [H, W]}, the teacher's confidence [H, W]."""
+        n, teacher, reference = self._num_classes, predictions[TEACHER, None], predictions[self._reference, None]
+        picture = counting.truth(label, teacher, confidence, reference, n, instances)
+        for (name, step), prediction in predictions.items():
+            if step is None:
+                counts = counting.count(picture, prediction, n)
+                self.networks[name] = self.networks[name] + counts if name in self.networks else counts
+            else:
+                steps = self.over_training.setdefault(name, {})
+                steps[step] = steps.get(step, 0) + counting.quasi_counts(picture, prediction, n)
         self.confidence += counting.confidence_sums(picture, confidence, n)
         self.pictures += 1

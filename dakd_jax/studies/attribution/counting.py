@@ -62,36 +62,23 @@ def truth(label, teacher, confidence, reference, num_classes: int, instances=Non
 
 def count(picture: Truth, prediction: np.ndarray, num_classes: int) -> NetworkCounts:
     """Counts of one network on one picture; `prediction`: integer [H, W] of classes."""
-    said = prediction[picture.counted].astype(np.int64)
-    object_pixels, objects = recall_counts(picture.objects, said == picture.label, num_classes)
+    said, n = prediction[picture.counted].astype(np.int64), num_classes
+    right, teacher_right = said == picture.label, picture.teacher == picture.label
+    kind = np.where(right, RIGHT, np.where(said == picture.teacher, AS_TEACHER, OTHERWISE))
+    before = picture.reference == picture.label
+    object_pixels, objects = recall_counts(picture.objects, right, num_classes)
     return NetworkCounts(
-        confusion=_histogram((num_classes, num_classes), picture.label, said),
-        outcomes=_outcomes(picture, said, num_classes),
-        quasi=_quasi(picture, said, num_classes),
+        confusion=_histogram((n, n), picture.label, said),
+        outcomes=_histogram((n, 2, 2, len(KINDS)), picture.label, before, teacher_right, kind),
+        quasi=quasi_counts(picture, prediction, num_classes),
         object_pixels=object_pixels,
         objects=objects,
     )
 
 
-def _outcomes(picture: Truth, said: np.ndarray, num_classes: int) -> np.ndarray:
-    right = said == picture.label
-    kind = np.where(right, RIGHT, np.where(said == picture.teacher, AS_TEACHER, OTHERWISE))
-    return _histogram(
-        (num_classes, 2, 2, len(KINDS)),
-        picture.label,
-        picture.reference == picture.label,
-        picture.teacher == picture.label,
-        kind,
-    )
-
-
 def quasi_counts(picture: Truth, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """int64 [C, 10, 2, 2], see NetworkCounts.quasi; `prediction`: integer [H, W]."""
-    return _quasi(picture, prediction[picture.counted], num_classes)
-
-
-def _quasi(picture: Truth, said: np.ndarray, num_classes: int) -> np.ndarray:
-    right, same = picture.teacher == picture.label, said == picture.teacher
+    right, same = picture.teacher == picture.label, prediction[picture.counted] == picture.teacher
     return _histogram((num_classes, BINS, 2, 2), picture.teacher, picture.bins, right, same)
 
 

@@ -42,12 +42,13 @@ def agreement(counts: NetworkCounts) -> dict[str, Share]:
     'all' pixels; those where the 'teacher_right'; those where the 'teacher_wrong' (the very same mistake).
     """
     pixels = counts.outcomes.sum(axis=1)  # [C, teacher right, kind]
-    right, wrong = pixels[:, 1], pixels[:, 0]
-    same = {"teacher_right": right[:, RIGHT], "teacher_wrong": wrong[:, AS_TEACHER]}
-    whole = {"teacher_right": right.sum(axis=1), "teacher_wrong": wrong.sum(axis=1)}
-    return {"all": Share(sum(same.values()), sum(whole.values()))} | {
-        name: Share(same[name], whole[name]) for name in same
+    wrong, right = pixels[:, 0], pixels[:, 1]
+    found = {
+        "teacher_right": Share(right[:, RIGHT], right.sum(axis=1)),
+        "teacher_wrong": Share(wrong[:, AS_TEACHER], wrong.sum(axis=1)),
     }
+    parts, wholes = zip(*found.values(), strict=True)
+    return {"all": Share(sum(parts), sum(wholes))} | found
 
 
 def transfer(counts: NetworkCounts) -> dict[str, Share]:
@@ -97,20 +98,21 @@ def most_confused(counts: NetworkCounts, most: int) -> list[Confusion]:
 
 def precision(quasi: np.ndarray) -> Share:
     """How often the quasi labels are right, [C, 10] by the teacher's class and confidence, of NetworkCounts.quasi."""
-    cells = quasi.sum(axis=3)
-    return Share(cells[:, :, 1], cells.sum(axis=2))
+    return _share_of_second(quasi.sum(axis=3))
 
 
 def quasi_agreement(quasi: np.ndarray) -> Share:
     """How often a network says what the quasi label says, [C, 10] as `precision`."""
-    cells = quasi.sum(axis=2)
-    return Share(cells[:, :, 1], cells.sum(axis=2))
+    return _share_of_second(quasi.sum(axis=2))
 
 
 def precision_where_disagreeing(quasi: np.ndarray) -> Share:
     """How often the quasi label is right where a network says something else, [C, 10] as `precision`."""
-    cells = quasi[:, :, :, 0]
-    return Share(cells[:, :, 1], cells.sum(axis=2))
+    return _share_of_second(quasi[..., 0])
+
+
+def _share_of_second(cells: np.ndarray) -> Share:
+    return Share(cells[..., 1], cells.sum(axis=-1))
 
 
 def calibration_error(quasi: np.ndarray, confidence: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dakd_jax.studies.experiment.curves import curve
 from dakd_jax.studies.experiment.seeds import Spread
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, ExperimentResults, StageResult
-from dakd_jax.studies.kit.text_table import Cell, TextTable, number
+from dakd_jax.studies.kit.text_table import TextTable, number
 
 HEADERS = ("network", "last", "chosen without target labels", "oracle best", "oracle − chosen")
 ORACLE = (
@@ -64,26 +64,21 @@ def checkpoint_table(experiment: ExperimentResults) -> TextTable | None:
     rows = checkpoint_rows(experiment)
     if not rows:
         return None
-    body = tuple(
-        (Cell(row.title), *(Cell(str(one)) for one in (row.last, row.chosen, row.oracle)), Cell(number(row.lost, 1)))
-        for row in rows
-    )
+    body = [(row.title, str(row.last), str(row.chosen), str(row.oracle), number(row.lost, 1)) for row in rows]
     caption = f"{METRIC_NAMES[experiment.metric]} in per cent @ step. The chosen one counts everywhere else. {ORACLE}"
     return TextTable("", HEADERS, body, caption)
 
 
 def checkpoint_seeds_table(experiments: Sequence[ExperimentResults]) -> TextTable | None:
     """The same as mean ± deviation over seeds; None where no stage had a choice."""
-    found: dict[str, list[CheckpointRow]] = {}
-    for experiment in experiments:
-        for row in checkpoint_rows(experiment):
-            found.setdefault(row.name, []).append(row)
-    if not found:
+    rows = [row for experiment in experiments for row in checkpoint_rows(experiment)]
+    if not rows:
         return None
     body = []
-    for rows in found.values():
-        spreads = [Spread.of([getattr(row, kind).percent for row in rows]) for kind in ("last", "chosen", "oracle")]
-        lost = Spread.of([row.lost for row in rows])
-        body.append((Cell(rows[0].title), *(Cell(str(spread)) for spread in (*spreads, lost))))
+    for name, title in {row.name: row.title for row in rows}.items():
+        of_stage = [row for row in rows if row.name == name]
+        values = [[getattr(row, kind).percent for row in of_stage] for kind in ("last", "chosen", "oracle")]
+        values.append([row.lost for row in of_stage])
+        body.append((title, *(Spread.of(of_one).text() for of_one in values)))
     caption = f"{METRIC_NAMES[experiments[0].metric]} in per cent, mean ± deviation over seeds. {ORACLE}"
-    return TextTable("", HEADERS, tuple(body), caption)
+    return TextTable("", HEADERS, body, caption)

@@ -55,12 +55,12 @@ def loss_groups(experiment: ExperimentResults) -> dict[str, list[str]]:
 
 def curve_groups() -> dict[str, tuple[str, ...]]:
     """Group -> beginnings of a part of the name after "loss/", of all loss terms and methods that are registered."""
-    of_terms = {name: "segmentation" if term.group == SOURCE else term.group for name, term in TERMS.items()}
     groups = {"segmentation": ()}
     for name, method in METHODS.items():
         groups |= method.CURVES or {name.replace("_", " "): (name,)}
-    for name, group in of_terms.items():
-        groups[group] = groups.get(group, ()) + TERMS[name].curves
+    for term in TERMS.values():
+        group = "segmentation" if term.group == SOURCE else term.group
+        groups[group] = groups.get(group, ()) + term.curves
     return groups
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dakd_jax.basics.palette import colourise
-from dakd_jax.studies.kit.picture_grid import SCREEN, GridRow, draw, palette_handles
+from dakd_jax.studies.kit.picture_grid import SCREEN, GridRow, class_rows, draw, palette_handles
 from dakd_jax.studies.kit.result_types import PICTURE_ORDER, ExperimentResults, Picture, StageResult
-from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
+from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour, write_percentages
 
 _CLASSES_PER_LINE = 10
 _TEXT_FROM = 0.5  # per cent; smaller shares would print as 0
@@ -59,10 +58,7 @@ def confusion_figure(result: StageResult, class_names: Sequence[str]) -> Figure:
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axis.set_xticks(range(len(shown)), names, rotation=45, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(shown)), names)
-    for (row, column), share in np.ndenumerate(shares):
-        if np.isfinite(share) and share >= _TEXT_FROM:
-            colour = "white" if share > 55 else INK
-            axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
+    write_percentages(axis, shares, fontsize=7.5, smallest=_TEXT_FROM)
     figure.colorbar(image, ax=axis, fraction=0.04, pad=0.02).set_label("% of the labelled pixels")
     return figure
 
@@ -79,12 +75,11 @@ def picture_grid(experiment: ExperimentResults, pictures: Sequence[Picture]) -> 
     """
     networks = experiment.ordered(PICTURE_ORDER)
     networks = [result for result in networks if any(p.name in result.predictions for p in pictures)]
-    maps = {"ground truth": [picture.label for picture in pictures]}
-    maps |= {result.short_name: [result.predictions.get(p.name) for p in pictures] for result in networks}
+    maps = [("ground truth", [picture.label for picture in pictures])]
+    maps += [(result.short_name, [result.predictions.get(p.name) for p in pictures]) for result in networks]
     rows = [GridRow("image", [picture.image for picture in pictures], photographs=True)]
-    for name, of_all in maps.items():
-        rows.append(GridRow(name, [None if m is None else colourise(m, experiment.palette) for m in of_all]))
-    there = [m for of_all in maps.values() for m in of_all if m is not None]
-    handles = palette_handles(experiment.class_names, experiment.palette, there)
+    rows += class_rows(maps, experiment.palette)
+    all_maps = [m for _, of_all in maps for m in of_all]
+    handles = palette_handles(experiment.class_names, experiment.palette, all_maps)
     ratio = max(picture.label.shape[0] / picture.label.shape[1] for picture in pictures)
     return draw(rows, [picture.name for picture in pictures], handles, SCREEN, ratio=ratio)

@@ -30,59 +30,60 @@ class Headline:
 
 def headline(experiment: ExperimentResults) -> Headline:
     """Reads an experiment as source-only -> adapted -> distilled, with whichever of them it has."""
-    cases = [result for result in experiment.ordered(CASES) if result.name in CASES]
-    best_case = _best(experiment, cases)
-    undistilled = _best(experiment, [r for r in experiment.results if r.name in ("student", "student_continued")])
-    rivals = [result for result in experiment.ordered() if result.name not in NOT_COMPARED]
-    winner = _best(experiment, rivals) or _best(experiment, experiment.ordered())
+    percent = {result.name: experiment.percent(result.name) for result in experiment.results}
+    percent = {name: value for name, value in percent.items() if value is not None}
+    results = [result for result in experiment.ordered() if result.name in percent]
+
+    def best(names) -> StageResult | None:
+        there = [result for result in results if result.name in names]
+        return max(there, key=lambda result: percent[result.name], default=None)
+
+    case, undistilled = best(CASES), best(("student", "student_continued"))
+    winner = best(percent.keys() - set(NOT_COMPARED)) or best(percent)
     sentences = (
-        *_adaptation(experiment),
-        *_teacher(experiment, undistilled),
-        *_distillation(experiment, best_case, undistilled),
-        *_continued(experiment),
-        *_supervised(experiment, winner),
+        *_adaptation(percent),
+        *_teacher(percent, undistilled),
+        *_distillation(percent, case, undistilled),
+        *_continued(percent),
+        *_supervised(percent, winner),
     )
-    verdict = _verdict(experiment, winner, best_case, undistilled)
-    return Headline(verdict, sentences, _tiles(experiment, best_case))
+    if winner:
+        verdict = _verdict(percent, METRIC_NAMES[experiment.metric], winner, case, undistilled)
+    elif experiment.results and not any(result.confusion.any() for result in experiment.results):
+        verdict = metrics.NOTHING_TO_SCORE
+    else:
+        verdict = "No network has been scored yet."
+    return Headline(verdict, sentences, _tiles(percent, case))
 
 
-def _best(experiment: ExperimentResults, results) -> StageResult | None:
-    scored = [result for result in results if experiment.percent(result.name) is not None]
-    return max(scored, key=lambda result: experiment.percent(result.name), default=None)
-
-
-def _verdict(experiment, winner, best_case, undistilled) -> str:
-    if winner is None:
-        if experiment.results and not any(result.confusion.any() for result in experiment.results):
-            return metrics.NOTHING_TO_SCORE
-        return "No network has been scored yet."
-    value = f"{_percent(experiment.percent(winner.name))} {METRIC_NAMES[experiment.metric]}"
-    if best_case is None or undistilled is None:
+def _verdict(percent, metric, winner, case, undistilled) -> str:
+    value = f"{_percent(percent[winner.name])} {metric}"
+    if case is None or undistilled is None:
         return f"{_subject(winner)} is best: {value} on the target domain."
-    gain = experiment.percent(best_case.name) - experiment.percent(undistilled.name)
+    gain = percent[case.name] - percent[undistilled.name]
     if winner.name == "source_only":
         return f"Neither adaptation nor distillation helped: source only is best with {value}."
     if gain >= NOISE_POINTS:
         return (
-            f"{_subject(best_case)} wins: {value} on the target domain, "
+            f"{_subject(case)} wins: {value} on the target domain, "
             f"{gain:.1f} points above the best student without a teacher."
         )
     if gain > -NOISE_POINTS:
         return (
-            f"Distillation made no clear difference: the best case, {best_case.short_name}, reaches "
-            f"{_percent(experiment.percent(best_case.name))}, {_points(gain)} the best student without a "
+            f"Distillation made no clear difference: the best case, {case.short_name}, reaches "
+            f"{_percent(percent[case.name])}, {_points(gain)} the best student without a "
             "teacher, which one run cannot tell from chance."
         )
     return (
         f"Distillation did not help here: {_name(winner)} is best with {value}; the best distilled case, "
-        f"{best_case.short_name}, is {_points(gain)} it."
+        f"{case.short_name}, is {_points(gain)} it."
     )
 
 
-def _adaptation(experiment) -> list[str]:
-    before, after = experiment.percent("source_only"), experiment.percent("student")
-    if before is None or after is None:
+def _adaptation(percent) -> list[str]:
+    if not {"source_only", "student"} <= percent.keys():
         return []
+    before, after = percent["source_only"], percent["student"]
     gain = after - before
     if gain < NOISE_POINTS:
         return [
@@ -96,11 +97,11 @@ def _adaptation(experiment) -> list[str]:
     ]
 
 
-def _teacher(experiment, undistilled) -> list[str]:
-    teacher = experiment.percent("teacher")
-    if teacher is None or undistilled is None:
+def _teacher(percent, undistilled) -> list[str]:
+    if "teacher" not in percent or undistilled is None:
         return []
-    lead = teacher - experiment.percent(undistilled.name)
+    teacher = percent["teacher"]
+    lead = teacher - percent[undistilled.name]
     if lead < NOISE_POINTS:
         return [
             f"The teacher reaches {_percent(teacher)}, {_points(lead)} the best student without a teacher: "
@@ -111,17 +112,16 @@ def _teacher(experiment, undistilled) -> list[str]:
     ]
 
 
-def _distillation(experiment, best_case, undistilled) -> list[str]:
-    if best_case is None or undistilled is None:
+def _distillation(percent, case, undistilled) -> list[str]:
+    if case is None or undistilled is None:
         return []
-    reference = experiment.percent(undistilled.name)
-    value = experiment.percent(best_case.name)
+    reference, value = percent[undistilled.name], percent[case.name]
     said = [
-        f"The best distilled student is {_name(best_case)} with {_percent(value)}, "
+        f"The best distilled student is {_name(case)} with {_percent(value)}, "
         f"{_points(value - reference)} {_name(undistilled)}."
     ]
-    final = experiment.percent("case_d")
-    if final is not None and best_case.name != "case_d":
+    if "case_d" in percent and case.name != "case_d":
+        final = percent["case_d"]
         said.append(
             f"Case (d), the paper's last step, reaches {_percent(final)}, {_points(final - reference)} "
             f"{_name(undistilled)}; picking the best case after the fact favours it."
@@ -129,44 +129,39 @@ def _distillation(experiment, best_case, undistilled) -> list[str]:
     return said
 
 
-def _continued(experiment) -> list[str]:
-    longer, final = experiment.percent("student_continued"), experiment.percent("case_d")
-    if longer is None or final is None:
+def _continued(percent) -> list[str]:
+    if not {"student_continued", "case_d"} <= percent.keys():
         return []
+    longer = percent["student_continued"]
     return [
         f"Trained on for as many steps without a teacher, the student reaches {_percent(longer)}; "
-        f"case (d) is {_points(final - longer)} that."
+        f"case (d) is {_points(percent['case_d'] - longer)} that."
     ]
 
 
-def _supervised(experiment, winner) -> list[str]:
-    bound = experiment.percent("target_supervised")
-    if bound is None or winner is None or winner.name == "target_supervised":
+def _supervised(percent, winner) -> list[str]:
+    if "target_supervised" not in percent or winner.name == "target_supervised":
         return []
-    gap = experiment.percent(winner.name) - bound
+    bound = percent["target_supervised"]
+    gap = percent[winner.name] - bound
     return [f"The same network trained on target labels reaches {_percent(bound)}; the best is {_points(gap)} that."]
 
 
-def _tiles(experiment, best_case) -> tuple[Tile, ...]:
-    """Source only -> adapted -> distilled -> teacher, those that there are."""
-    source, student = experiment.percent("source_only"), experiment.percent("student")
-    teacher, supervised = experiment.percent("teacher"), experiment.percent("target_supervised")
-    tiles = []
-    if source is not None:
-        tiles.append(Tile("source only", source))
-    if student is not None:
-        change = None if source is None else student - source
-        tiles.append(Tile("adapted student", student, change, "source only"))
-    if best_case is not None:
-        value = experiment.percent(best_case.name)
-        change = None if student is None else value - student
-        tiles.append(Tile(f"best distilled: {best_case.short_name}", value, change, "adapted student"))
-    if teacher is not None:
-        change = None if student is None else teacher - student
-        tiles.append(Tile("teacher (larger)", teacher, change, "adapted student"))
-    if supervised is not None:
-        tiles.append(Tile("with target labels", supervised))
-    return tuple(tiles)
+def _tiles(percent, case) -> tuple[Tile, ...]:
+    """Source only -> adapted -> distilled -> teacher, those that there are, each beside what it builds on."""
+    references = {"": "", "source_only": "source only", "student": "adapted student"}
+    shown = (
+        ("source only", "source_only", ""),
+        ("adapted student", "student", "source_only"),
+        *([(f"best distilled: {case.short_name}", case.name, "student")] if case else []),
+        ("teacher (larger)", "teacher", "student"),
+        ("with target labels", "target_supervised", ""),
+    )
+    return tuple(
+        Tile(label, percent[name], percent[name] - percent[of] if of in percent else None, references[of])
+        for label, name, of in shown
+        if name in percent
+    )
 
 
 def _percent(value: float) -> str:

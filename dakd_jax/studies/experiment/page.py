@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dakd_jax.basics import atomic_files, records
+from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.studies.experiment import checkpoints, curves, figures, seeds, tables
 from dakd_jax.studies.experiment.headline import headline
 from dakd_jax.studies.kit.more_pages import more_pages
-from dakd_jax.studies.kit.page_parts import PageImage, page_image, template
+from dakd_jax.studies.kit.page_parts import PageImage, page_image, template, write_files
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, ExperimentResults, Picture
 
 _PICTURES_PER_GRID = 4
@@ -38,34 +38,31 @@ def write_report(experiment: ExperimentResults, folder: str | os.PathLike) -> Pa
     folder = Path(folder)
     images = draw(experiment)
     files = {f"figures/{image.name}.png": image.png for group in images.values() for image in group}
-    files["results.csv"] = tables.csv_table(experiment).encode()
-    files["results.md"] = tables.markdown_table(experiment).encode()
+    files["results.csv"] = tables.csv_table(experiment)
+    files["results.md"] = tables.markdown_table(experiment)
     more = more_pages(folder / "index.html", experiment.record.get("stages", {}))
-    files["index.html"] = render(experiment, images, more).encode()
+    files["index.html"] = render(experiment, images, more)
     try:
-        for name, content in files.items():
-            atomic_files.write_bytes(folder / name, content)
+        return write_files(folder, files)
     except OSError as error:
         raise UserError(
             f"cannot write the report to {folder}: {error.strerror or error}; "
             "make room and allow writing there, or name another --workdir"
         ) from error
-    return folder / "index.html"
 
 
 def draw(experiment: ExperimentResults) -> dict[str, list[PageImage]]:
     """All figures by the part of the page they belong to; a part without data has none."""
-    grids = [figures.picture_grid(experiment, group) for group in _groups(experiment.pictures)]
     alt = "Pictures, their labels, and what each network predicts, in the colours of the classes"
+    grids = [figures.picture_grid(experiment, group) for group in _groups(experiment.pictures)]
+    bars = figures.class_iou_bars(experiment) if experiment.results else None
     parts = {
         "pictures": [page_image(f"pictures_{i}", grid, alt) for i, grid in enumerate(grids, start=1)],
         "validation": [page_image("validation", curves.validation_curves(experiment), _VALIDATION)],
         "losses": [page_image("losses", curves.loss_curves(experiment), "Each loss term over steps, per network")],
-        "bars": [],
+        "bars": [page_image("class_iou", bars, "IoU of each class per network")],
         "confusions": [],
     }
-    if experiment.results:
-        parts["bars"] = [page_image("class_iou", figures.class_iou_bars(experiment), "IoU of each class per network")]
     for result in experiment.ordered():
         figure = figures.confusion_figure(result, experiment.class_names)
         name = "confusion_" + re.sub(r"[^A-Za-z0-9_-]+", "_", result.name)
@@ -112,9 +109,7 @@ def write_seeds_report(
         "seeds.md": "\n".join(t.to_markdown() for t in (scores, chosen) if t),
         "index.html": text,
     }
-    for name, content in files.items():
-        atomic_files.write_bytes(folder / name, content.encode())
-    return folder / "index.html"
+    return write_files(folder, files)
 
 
 def render(experiment: ExperimentResults, images: Mapping[str, list[PageImage]], more: str = "") -> str:
@@ -127,7 +122,7 @@ def render(experiment: ExperimentResults, images: Mapping[str, list[PageImage]],
         class_table=tables.class_table(experiment),
         checkpoint_table=checkpoints.checkpoint_table(experiment),
         cost_table=tables.cost_table(experiment),
-        record=[(name, str(value)) for name, value in records.flatten(experiment.record).items()],
+        record=records.flatten(experiment.record),
         images=images,
         more_pages=more,
     )

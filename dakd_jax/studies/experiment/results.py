@@ -34,22 +34,19 @@ def collect(experiment, name: str, command: str) -> ExperimentResults:
         pictures=[Picture(*found) for found in experiment.evaluator.reference_pictures()],
         paper=paper_numbers.for_benchmark(feed.benchmark),
         notes=_notes(experiment),
-        record=records.environment()
-        | {
-            "config": records.plain(config),
-            "stages": {stage: planned.hash for stage, planned in experiment.plan.items()},
-        },
+        record=records.environment() | _made_of(experiment),
         metric=config.eval.metric,
     )
 
 
 def identity(experiment) -> dict:
     """What a report of a finished stages.Experiment shows, as plain data."""
-    return {
-        "config": records.plain(experiment.config),
-        "stages": {stage: planned.hash for stage, planned in experiment.plan.items()},
-        "evaluation": experiment.evaluator.identity,
-    }
+    return _made_of(experiment) | {"evaluation": experiment.evaluator.identity}
+
+
+def _made_of(experiment) -> dict:
+    stages = {name: planned.hash for name, planned in experiment.plan.items()}
+    return {"config": records.plain(experiment.config), "stages": stages}
 
 
 def _stage_result(experiment, planned) -> StageResult:
@@ -77,15 +74,14 @@ def _stage_result(experiment, planned) -> StageResult:
 
 
 def _notes(experiment) -> list[str]:
-    config = experiment.config
-    student, teacher = start_text(config.student), start_text(config.teacher)
+    student, teacher = start_text(experiment.config.student), start_text(experiment.config.teacher)
+    protocol = experiment.evaluator.settings.protocol
     notes = [
         f"The student starts from {student}, the teacher from {teacher}.",
-        f"Evaluated on target val under the protocol '{config.eval.protocol}'. {_which_checkpoint(experiment)}",
+        f"Evaluated on target val under the protocol '{protocol}'. {_which_checkpoint(experiment)}",
     ]
-    empty = [
-        name for name, row in zip(experiment.feed.class_names, _any_confusion(experiment), strict=True) if not row.sum()
-    ]
+    labelled = experiment.evaluator.confusion(next(iter(experiment.plan.values()))).sum(axis=1)
+    empty = [name for name, pixels in zip(experiment.feed.class_names, labelled, strict=True) if not pixels]
     if empty:
         notes.append(f"Classes that never occur in the labels of target val: {', '.join(empty)}.")
     return notes
@@ -100,10 +96,6 @@ def _which_checkpoint(experiment) -> str:
         "Of each stage's checkpoints the one counts that is best without any label of the target: by "
         f"{'' if criterion == SOURCE else unlabelled}mIoU on source {source} (docs/METHOD.md)."
     )
-
-
-def _any_confusion(experiment):
-    return experiment.evaluator.stored(next(iter(experiment.plan.values())))[0]
 
 
 def one_line(confusion) -> str:

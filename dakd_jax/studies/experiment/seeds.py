@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.studies.kit.result_types import METRIC_NAMES, NOT_COMPARED, ExperimentResults
-from dakd_jax.studies.kit.style import new_figure, stage_colour
-from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.kit.result_types import MEANS, METRIC_NAMES, NOT_COMPARED, ExperimentResults
+from dakd_jax.studies.kit.style import new_figure, score_dots, stage_colour
+from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, exact, number, number_cells
 
 BOOTSTRAP_DRAWS = 10_000
-METRICS = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
+REFERENCE = "student"  # that gains are measured from
+SPREAD_PARTS = ("mean", "std", "low", "high")  # of a CSV file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,18 @@ class Spread:
         low, high = (float(bound) for bound in np.percentile(means, (2.5, 97.5)))
         return cls(mean, float(values.std(ddof=1)), len(values), low, high)
 
-    def __str__(self) -> str:
-        return number(self.mean, 1) + ("" if np.isnan(self.std) else f" ± {self.std:.1f}")
+    def text(self, decimals: int = 1, *, signed: bool = False) -> str:
+        """Mean ± deviation."""
+        deviation = "" if np.isnan(self.std) else f" ± {self.std:.{decimals}f}"
+        return number(self.mean, decimals, signed=signed) + deviation
+
+    def interval(self) -> str:
+        """From the lower to the upper bound, of a difference."""
+        return MISSING if np.isnan(self.low) else " to ".join(number(x, 1, signed=True) for x in (self.low, self.high))
+
+    def csv_cells(self) -> list[str]:
+        """SPREAD_PARTS for a CSV file."""
+        return [exact(getattr(self, part)) for part in SPREAD_PARTS]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +76,7 @@ class SeedRow:
     compared: bool
 
 
-def compare_seeds(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> list[SeedRow]:
+def compare_seeds(experiments: Sequence[ExperimentResults], *, reference: str = REFERENCE) -> list[SeedRow]:
     """Rows in the order of the tables, one for every stage that any seed has.
 
     Args:
@@ -81,7 +92,7 @@ def compare_seeds(experiments: Sequence[ExperimentResults], *, reference: str = 
     rows = []
     for stage in everything.ordered():
         found = {e.seed: r.scores for e in experiments for r in e.results if r.name == stage.name}
-        values = {m: Spread.of([100 * getattr(s, m) for s in found.values()]) for m in METRICS}
+        values = {m: Spread.of([100 * getattr(s, m) for s in found.values()]) for m in MEANS}
         pairs = [(e.percent(stage.name), e.percent(reference)) for e in experiments]
         gains = [mine - theirs for mine, theirs in pairs if mine is not None and theirs is not None]
         gain = Spread.of(gains) if gains and stage.name != reference else None
@@ -107,65 +118,49 @@ def _check(experiments: Sequence[ExperimentResults]) -> None:
         raise UserError(f"seed {twice[0]} comes twice, which would count one run as two; name each seed once")
 
 
-def seeds_table(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> TextTable:
+def seeds_table(experiments: Sequence[ExperimentResults]) -> TextTable:
     """Networks x metrics as "mean ± deviation"; `to_rich()` and `to_markdown()` show it."""
-    rows = compare_seeds(experiments, reference=reference)
-    columns = [_spread_cells(rows, metric) for metric in METRICS[:3]]  # all four are in the CSV
-    gains = [Cell(_gain_text(row.gain)) for row in rows]
-    counts = [Cell(str(len(row.seeds))) for row in rows]
-    headers = ("network", "seeds", "mIoU", "present mIoU", "pixel acc.", f"vs {reference}", "95 %")
-    intervals = [Cell(_interval_text(row.gain)) for row in rows]
-    body = zip([Cell(row.title) for row in rows], counts, *columns, gains, intervals, strict=True)
+    rows = compare_seeds(experiments)
+    gains = [row.gain or Spread.of([]) for row in rows]
     caption = (
         "Per cent: mean ± sample standard deviation over seeds. Bold: best student that saw no target "
-        f"labels. vs {reference}: difference within each seed, then its mean ± deviation, and the bootstrap interval "
+        f"labels. vs {REFERENCE}: difference within each seed, then its mean ± deviation, and the bootstrap interval "
         "of that mean over seeds (too narrow where seeds are few)."
     )
-    return TextTable("", headers, tuple(body), caption)
+    columns = [
+        ("network", [row.title for row in rows]),
+        ("seeds", [str(len(row.seeds)) for row in rows]),
+        ("mIoU", _spread_cells(rows, "miou")),
+        ("present mIoU", _spread_cells(rows, "miou_present")),
+        ("pixel acc.", _spread_cells(rows, "pixel_accuracy")),  # the class accuracy is in the CSV alone
+        (f"vs {REFERENCE}", [gain.text(signed=True) for gain in gains]),
+        ("95 %", [gain.interval() for gain in gains]),
+    ]
+    return TextTable.of_columns(columns, caption)
 
 
 def _spread_cells(rows: list[SeedRow], metric: str) -> list[Cell]:
     marks = number_cells([row.values[metric].mean for row in rows], [row.compared for row in rows], 1)
-    return [Cell(str(row.values[metric]), mark.best) for row, mark in zip(rows, marks, strict=True)]
-
-
-def _gain_text(gain: Spread | None) -> str:
-    if gain is None:
-        return MISSING
-    return number(gain.mean, 1, signed=True) + ("" if np.isnan(gain.std) else f" ± {gain.std:.1f}")
-
-
-def _interval_text(gain: Spread | None) -> str:
-    if gain is None or np.isnan(gain.low):
-        return MISSING
-    return f"{number(gain.low, 1, signed=True)} to {number(gain.high, 1, signed=True)}"
+    return [Cell(row.values[metric].text(), mark.best) for row, mark in zip(rows, marks, strict=True)]
 
 
 def seeds_figure(experiments: Sequence[ExperimentResults]):
     """The benchmark's number of every network: a dot for each seed, a bar for the mean."""
-    rows = compare_seeds(experiments)
-    metric = experiments[0].metric
+    metric, rows = experiments[0].metric, []
+    for row in compare_seeds(experiments):
+        scores = [score for e in experiments if (score := e.percent(row.name)) is not None]
+        rows.append((row.title, stage_colour(row.name), scores, row.values[metric].mean))
     figure, axes = new_figure(9, 0.42 * len(rows) + 1.1)
-    axis = axes[0, 0]
-    for place, row in enumerate(rows):
-        scores = [e.percent(row.name) for e in experiments if e.percent(row.name) is not None]
-        axis.scatter(scores, [place] * len(scores), color=stage_colour(row.name), s=28, zorder=3)
-        axis.plot([row.values[metric].mean] * 2, [place - 0.3, place + 0.3], color=stage_colour(row.name), lw=3)
-    axis.set_yticks(range(len(rows)), [row.title for row in rows])
-    axis.invert_yaxis()
-    axis.set_xlabel(f"{METRIC_NAMES[metric]} (%)")
+    score_dots(axes[0, 0], rows, size=28)
+    axes[0, 0].set_xlabel(f"{METRIC_NAMES[metric]} (%)")
     return figure
 
 
-def seeds_csv(experiments: Sequence[ExperimentResults], *, reference: str = "student") -> str:
+def seeds_csv(experiments: Sequence[ExperimentResults]) -> str:
     """One line per network: seeds, then mean and deviation of each metric and of the gain, in per cent."""
-    headers = ["stage", "seeds"]
-    parts = ("mean", "std", "low", "high")
-    headers += [f"{metric}_{part}" for metric in (*METRICS, f"vs_{reference}") for part in parts]
-    lines = [headers]
-    for row in compare_seeds(experiments, reference=reference):
+    names = (*MEANS, f"vs_{REFERENCE}")
+    lines = [["stage", "seeds", *(f"{name}_{part}" for name in names for part in SPREAD_PARTS)]]
+    for row in compare_seeds(experiments):
         spreads = [*row.values.values(), row.gain or Spread.of([])]
-        numbers = [value for spread in spreads for value in (spread.mean, spread.std, spread.low, spread.high)]
-        texts = ["" if np.isnan(value) else f"{value:.4f}" for value in numbers]
-        lines.append([row.name, " ".join(map(str, row.seeds)), *texts])
+        lines.append([row.name, " ".join(map(str, row.seeds)), *(text for one in spreads for text in one.csv_cells())])
     return csv_text(lines)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.kit.style import INK, new_figure
 
 
@@ -67,6 +68,11 @@ class GridRow(NamedTuple):
     photographs: bool = False
 
 
+def class_rows(maps: Iterable[tuple[str, Sequence[np.ndarray | None]]], palette: np.ndarray) -> list[GridRow]:
+    """Rows in the colours of the classes, of (name, integer [H, W] of classes of every column, None where it lacks)."""
+    return [GridRow(name, [None if m is None else colourise(m, palette) for m in of_all]) for name, of_all in maps]
+
+
 def draw(
     rows: Sequence[GridRow], titles: Sequence[str], handles: Sequence[Patch], look: Look, *, ratio: float
 ) -> Figure:
@@ -105,10 +111,11 @@ def draw(
 
 
 def palette_handles(
-    class_names: Sequence[str], palette: np.ndarray, maps: Iterable[np.ndarray], void: str = "ignored"
+    class_names: Sequence[str], palette: np.ndarray, maps: Iterable[np.ndarray | None], void: str = "ignored"
 ) -> list[Patch]:
     """Colours of the classes that occur in these maps, and black for what is none under the name `void`."""
-    seen = set().union(*(np.flatnonzero(np.bincount(m.ravel(), minlength=1)).tolist() for m in maps))
+    there = [m for m in maps if m is not None]
+    seen = set().union(*(np.flatnonzero(np.bincount(m.ravel(), minlength=1)).tolist() for m in there))
     handles = [
         Patch(facecolor=np.asarray(palette[index]) / 255, label=name)
         for index, name in enumerate(class_names)

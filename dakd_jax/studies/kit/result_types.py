@@ -6,7 +6,7 @@ report can be written from files long after the training.
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -33,6 +33,18 @@ NOT_COMPARED = ("teacher", "target_supervised")
 PICTURE_ORDER = ("source_only", "teacher", "student", "student_continued", *CASES, "target_supervised")
 
 METRIC_NAMES = {"miou": "mIoU", "miou_present": "mIoU of present classes"}
+MEANS = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")  # of metrics.Scores
+
+
+def short_name(name: str) -> str:
+    """A network's name of at most some twelve letters, for columns and legends."""
+    return SHORT_NAMES.get(name, name.replace("_", " "))
+
+
+def in_order(names: Iterable[str], order: Sequence[str] = tuple(SHORT_NAMES)) -> list[str]:
+    """Names of networks as in `order`; unknown ones at the end, as they came."""
+    rank = {name: position for position, name in enumerate(order)}
+    return sorted(names, key=lambda name: rank.get(name, len(rank)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,8 +77,8 @@ class StageResult:
 
     @property
     def short_name(self) -> str:
-        """A name of at most some twelve letters, for columns and legends."""
-        return SHORT_NAMES.get(self.name, self.name.replace("_", " "))
+        """See short_name()."""
+        return short_name(self.name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,13 +133,10 @@ class ExperimentResults:
 
     def ordered(self, order: Sequence[str] = tuple(SHORT_NAMES)) -> list[StageResult]:
         """Results in the order of the names in `order`; unknown stages at the end, as they came."""
-        rank = {name: position for position, name in enumerate(order)}
-        return sorted(self.results, key=lambda result: rank.get(result.name, len(rank)))
+        by_name = {result.name: result for result in self.results}
+        return [by_name[name] for name in in_order(by_name, order)]
 
     def percent(self, name: str) -> float | None:
         """The benchmark's number of a stage in per cent; None where there is none."""
-        for result in self.results:
-            if result.name == name:
-                value = 100 * getattr(result.scores, self.metric)
-                return None if np.isnan(value) else value
-        return None
+        values = [100 * getattr(result.scores, self.metric) for result in self.results if result.name == name]
+        return None if not values or np.isnan(values[0]) else values[0]

@@ -2,7 +2,9 @@
 global state."""
 
 import io
+from collections.abc import Sequence
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
@@ -39,6 +41,23 @@ def new_figure(width: float, height: float, *, rows: int = 1, columns: int = 1, 
         axis.grid(True, color="#dddddd", lw=0.7)
         axis.set_axisbelow(True)
     return figure, axes
+
+
+def write_percentages(axis, values: np.ndarray, *, fontsize: float, smallest: float = 0) -> None:
+    """Numbers on the cells [rows, columns] of a picture in the colour map "Blues" of 0 to 100; none on a NaN."""
+    for (row, column), value in np.ndenumerate(values):
+        if value >= smallest:
+            colour = "white" if value > 55 else INK
+            axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=fontsize, color=colour)
+
+
+def score_dots(axis, rows: Sequence[tuple[str, str, Sequence[float], float]], size: float) -> None:
+    """A line for each (name, colour, scores, mean), the first at the top: dots for the scores, a bar for the mean."""
+    for place, (_, colour, scores, mean) in enumerate(rows):
+        axis.scatter(scores, [place] * len(scores), color=colour, s=size, zorder=3)
+        axis.plot([mean] * 2, [place - 0.3, place + 0.3], color=colour, lw=3)
+    axis.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    axis.invert_yaxis()
 
 
 def legend_below(figure: Figure, handles, labels) -> None:

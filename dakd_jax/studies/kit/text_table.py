@@ -1,9 +1,10 @@
-"""One table, five ways to show it: terminal, Markdown, LaTeX, CSV, and cells for the HTML template."""
+"""One table, four ways to show it: terminal, Markdown, LaTeX, and cells for the HTML template; and numbers as text."""
 
 import csv
 import dataclasses
 import io
 import math
+from collections.abc import Sequence
 
 MISSING = "–"
 _UNWRAPPED = 30  # letters of a row's name
@@ -24,7 +25,7 @@ class TextTable:
     Attributes:
       title: a few words above it; may be empty.
       headers: one text per column.
-      rows: each as long as `headers`.
+      rows: each as long as `headers`; texts become cells.
       caption: a sentence below it; may be empty.
     """
 
@@ -32,6 +33,16 @@ class TextTable:
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
+
+    def __post_init__(self):
+        rows = (tuple(Cell(cell) if isinstance(cell, str) else cell for cell in row) for row in self.rows)
+        object.__setattr__(self, "rows", tuple(rows))
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[tuple[str, Sequence]], caption: str = "") -> "TextTable":
+        """Of (header, a Cell or text for each row); ValueError where columns differ in length."""
+        headers, cells = zip(*columns, strict=True)
+        return cls("", headers, tuple(zip(*cells, strict=True)), caption)
 
     def to_rich(self):
         """The table as a `rich.table.Table`; texts are shown literally, not read as markup."""
@@ -102,15 +113,6 @@ class TextTable:
             "\\end{table}",
         ]) + "\n"  # fmt: skip
 
-    def to_csv(self) -> str:
-        """Comma-separated values; a missing number is an empty field."""
-        return csv_text(
-            [
-                self.headers,
-                *(["" if cell.text == MISSING else cell.text for cell in row] for row in self.rows),
-            ]
-        )
-
 
 def csv_text(rows) -> str:
     """Rows of values as comma-separated text with Unix line ends."""
@@ -127,6 +129,11 @@ def number(value: float | None, decimals: int = 2, *, signed: bool = False) -> s
     if float(text) == 0:  # never "-0.0"
         text = text.lstrip("+-")
     return text.replace("-", "−") if signed else text
+
+
+def exact(value: float | None) -> str:
+    """A number for a CSV file, to four decimals; None and NaN are empty."""
+    return "" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def number_cells(values, comparable, decimals: int = 2) -> list[Cell]:

@@ -91,9 +91,10 @@ def _record(plan: TablePlan, config: ConfigDict) -> dict:
     """Settings, and where the finished stages were trained."""
     told = [_told(task.planned.folder) for task in plan.tasks.values() if task.done]
     different = {field: list(dict.fromkeys(str(one[field]) for one in told if field in one)) for field in _ENVIRONMENT}
-    stages = {task.title: task.planned.hash for task in plan.tasks.values()}
-    return {"trained with": {k: "; ".join(v) for k, v in different.items()}, "config": records.plain(config)} | {
-        "stages": stages
+    return {
+        "trained with": {field: "; ".join(texts) for field, texts in different.items()},
+        "config": records.plain(config),
+        "stages": {task.title: task.planned.hash for task in plan.tasks.values()},
     }
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dakd_jax.basics import atomic_files, records
-from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.basics import records
+from dakd_jax.studies.kit.page_parts import page_image, template, write_files
 from dakd_jax.studies.kit.result_types import METRIC_NAMES
-from dakd_jax.studies.kit.style import INK, new_figure
+from dakd_jax.studies.kit.style import INK, new_figure, score_dots
 from dakd_jax.studies.paper_tables import tables
 from dakd_jax.studies.paper_tables.tables import PaperTable
 
@@ -21,7 +21,6 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
     Returns:
       Path of index.html, which is written last.
     """
-    folder = Path(folder)
     images = {
         "dots": page_image("scores", scores_figure(table), "Score of each row under each seed"),
         "against": page_image("against_the_paper", against_figure(table), "Our score of each row over the paper's"),
@@ -33,19 +32,16 @@ def write_paper_table(table: PaperTable, folder: str | os.PathLike) -> Path:
         classes=tables.class_table(table),
         published=tables.paper_class_table(table),
         images=images,
-        record=[(name, str(value)) for name, value in records.flatten(table.record).items()],
+        record=records.flatten(table.record),
     )
-    for image in filter(None, images.values()):
-        atomic_files.write_bytes(folder / "figures" / f"{image.name}.png", image.png)
-    texts = {
+    files = {f"figures/{image.name}.png": image.png for image in images.values() if image}
+    files |= {
         "table.csv": tables.csv_table(table),
         "table.md": tables.markdown(table),
         "table.tex": tables.latex(table),
         "index.html": page,
     }
-    for name, text in texts.items():
-        atomic_files.write_bytes(folder / name, text.encode())
-    return folder / "index.html"
+    return write_files(folder, files)
 
 
 def verdict(table: PaperTable) -> str:
@@ -73,17 +69,15 @@ def scores_figure(table: PaperTable):
     if not rows:
         return None
     figure, axes = new_figure(9, 0.3 * len(rows) + 1.1)
-    axis = axes[0, 0]
+    axis, dots = axes[0, 0], []
     for place, row in enumerate(rows):
-        colour = _OURS if row.contest else _REFERENCE
         scores = [100 * getattr(one, table.metric) for one in row.scores.values()]
-        axis.scatter(scores, [place] * len(scores), color=colour, s=22, zorder=3)
-        axis.plot([row.spread(table.metric).mean] * 2, [place - 0.3, place + 0.3], color=colour, lw=3)
+        colour = _OURS if row.contest else _REFERENCE
+        dots.append((row.name, colour, scores, row.spread(table.metric).mean))
         if row.paper and row.comparable:
             face = _PAPER if not row.paper.unsure else "none"
             axis.scatter([row.paper.miou], [place], marker="D", s=34, edgecolor=_PAPER, facecolor=face, zorder=4)
-    axis.set_yticks(range(len(rows)), [row.name for row in rows])
-    axis.invert_yaxis()
+    score_dots(axis, dots, size=22)
     paper = ", diamond: the paper" if any(row.paper and row.comparable for row in rows) else ""
     axis.set_xlabel(f"{METRIC_NAMES[table.metric]} (%), dots: seeds, bar: their mean{paper}")
     return figure

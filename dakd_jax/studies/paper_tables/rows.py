@@ -80,10 +80,10 @@ class Table:
 def ablation(benchmark: str, init_from: str = "") -> Table:
     """The supplement's Table 1 on a benchmark, after the teacher and the student that were there before it."""
     reference = REFERENCES[init_from]
-    published = {"student": paper_numbers.PAPER_NUMBERS[ABLATED, "student"]}
+    rows = [*map(_reference, _references(("teacher",), init_from)), *map(_ablation_row, paper_numbers.table1())]
     rows = [
-        *(_reference(one, published.get(one), benchmark, reference) for one in _references(("teacher",), init_from)),
-        *(_ablation_row(one, benchmark, reference) for one in paper_numbers.table1()),
+        dataclasses.replace(row, reference="" if row.stage == reference else reference, comparable=benchmark == ABLATED)
+        for row in rows
     ]
     return Table("Table 1 of the supplement: case (a) by its losses", ("section", *LAMBDAS), tuple(rows))
 
@@ -93,7 +93,7 @@ def _references(others: Iterable[str], init_from: str) -> list[str]:
     return list(dict.fromkeys((*others, "student", REFERENCES[init_from])))
 
 
-def _reference(stage: str, paper: PaperNumber | None, benchmark: str, reference: str) -> TableRow:
+def _reference(stage: str) -> TableRow:
     return TableRow(
         labels=(stage, "", "", ""),
         name=stage,
@@ -101,13 +101,11 @@ def _reference(stage: str, paper: PaperNumber | None, benchmark: str, reference:
         stage=stage,
         changes={},
         contest="",
-        reference="" if stage == reference else reference,
-        paper=paper,
-        comparable=benchmark == ABLATED,
+        paper=paper_numbers.PAPER_NUMBERS.get((ABLATED, stage)),
     )
 
 
-def _ablation_row(one: paper_numbers.Ablation, benchmark: str, reference: str) -> TableRow:
+def _ablation_row(one: paper_numbers.Ablation) -> TableRow:
     weights = dict(zip(LAMBDAS, one.weights, strict=True))
     losses = " ".join(f"{name} {weight:g}" for name, weight in weights.items() if weight is not None)
     return TableRow(
@@ -118,9 +116,7 @@ def _ablation_row(one: paper_numbers.Ablation, benchmark: str, reference: str) -
         # A loss that a row does not have is off, whatever the config says: that is what the row means.
         changes={f"loss.{loss}": weight or 0.0 for loss, weight in zip(LOSSES, one.weights, strict=True)},
         contest="case_a",
-        reference=reference,
         paper=one.number,
-        comparable=benchmark == ABLATED,
     )
 
 

@@ -1,15 +1,15 @@
 """A table of the paper beside ours over several seeds: scores, classes, and all of it as CSV."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dakd_jax.evaluation.metrics import Scores
-from dakd_jax.studies.experiment.seeds import METRICS, Spread
+from dakd_jax.studies.experiment.seeds import SPREAD_PARTS, Spread
 from dakd_jax.studies.kit.paper_numbers import CERTAIN, UNSURE, PaperNumber
-from dakd_jax.studies.kit.result_types import METRIC_NAMES
-from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.kit.result_types import MEANS, METRIC_NAMES
+from dakd_jax.studies.kit.text_table import MISSING, Cell, TextTable, csv_text, exact, number, number_cells
 
 SECOND_HAND_MARK, UNSURE_MARK = "~", "?"
 _DECIMALS = 2  # of means, as in the paper
@@ -57,10 +57,8 @@ class PaperRow:
 
     def gain(self, metric: str) -> Spread:
         """Of the differences to the reference within each seed, in points."""
-        both = [seed for seed in self.scores if seed in self.reference]
-        return Spread.of(
-            [100 * (getattr(self.scores[s], metric) - getattr(self.reference[s], metric)) for s in both],
-        )
+        pairs = [(self.scores[seed], self.reference[seed]) for seed in self.scores if seed in self.reference]
+        return Spread.of([100 * (getattr(ours, metric) - getattr(theirs, metric)) for ours, theirs in pairs])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,32 +97,28 @@ class PaperTable:
 def score_table(table: PaperTable) -> TextTable:
     """Rows x (paper, ours as mean ± deviation, difference) of mIoU and pixel accuracy, gain, finished seeds."""
     rows = table.rows
-    ours = {metric: _marked(rows, lambda row, m=metric: row.spread(m)) for metric in (table.metric, "pixel_accuracy")}
-    paper = {field: _paper_column(rows, field) for field in ("miou", "pixel_accuracy")}
     columns = [
         *_label_columns(table),
-        paper["miou"],
-        ours[table.metric],
-        _difference_column(rows, "miou"),
-        [Cell(signed(row.gain(table.metric))) for row in rows],
-        paper["pixel_accuracy"],
-        ours["pixel_accuracy"],
-        _difference_column(rows, "pixel_accuracy"),
-        [Cell(_seeds_text(table, row)) for row in rows],
+        ("paper mIoU", _paper_column(rows, "miou")),
+        (METRIC_NAMES[table.metric], _our_column(rows, [row.spread(table.metric) for row in rows])),
+        ("vs paper", _difference_column(rows, "miou")),
+        (f"vs {table.reference}", [signed(row.gain(table.metric)) for row in rows]),
+        ("paper acc.", _paper_column(rows, "pixel_accuracy")),
+        ("pixel acc.", _our_column(rows, [row.spread("pixel_accuracy") for row in rows])),
+        ("vs paper", _difference_column(rows, "pixel_accuracy")),
+        ("seeds", [_seeds_text(table, row) for row in rows]),
     ]
-    headers = (*table.headers, "paper mIoU", METRIC_NAMES[table.metric], "vs paper", f"vs {table.reference}")
-    headers += ("paper acc.", "pixel acc.", "vs paper", "seeds")
-    return TextTable("", headers, tuple(zip(*columns, strict=True)), _caption(table))
+    return TextTable.of_columns(columns, _caption(table))
 
 
 def class_table(table: PaperTable) -> TextTable:
     """Rows x classes: our IoU, mean over seeds."""
     columns = _label_columns(table)
-    for index in range(len(table.class_names)):
-        means = _marked(table.rows, lambda row, i=index: row.class_spread(i), _CLASS_DECIMALS, spread=False)
-        columns.append(means)
+    for index, name in enumerate(table.class_names):
+        means = [row.class_spread(index).mean for row in table.rows]
+        columns.append((name, _contests(table.rows, means, _CLASS_DECIMALS)))
     caption = "IoU of each class in per cent, mean over seeds. Bold: best of its column."
-    return TextTable("", (*table.headers, *table.class_names), tuple(zip(*columns, strict=True)), caption)
+    return TextTable.of_columns(columns, caption)
 
 
 def paper_class_table(table: PaperTable) -> TextTable | None:
@@ -133,9 +127,9 @@ def paper_class_table(table: PaperTable) -> TextTable | None:
         return None
     columns = _label_columns(table)
     for index, name in enumerate(table.class_names):
-        columns.append(_paper_column(table.rows, name, index, _CLASS_DECIMALS))
+        columns.append((name, _paper_column(table.rows, name, index, _CLASS_DECIMALS)))
     caption = f"The paper's IoU of each class, BDD100K to Cityscapes. {UNSURE_MARK}: hard to read in the source."
-    return TextTable("", (*table.headers, *table.class_names), tuple(zip(*columns, strict=True)), caption)
+    return TextTable.of_columns(columns, caption)
 
 
 def difference(row: PaperRow, field: str) -> float | None:
@@ -171,8 +165,8 @@ def csv_table(table: PaperTable) -> str:
     headers = [*(header.lower() for header in table.headers), "seeds", "missing"]
     headers += ["paper_miou", "paper_pixel_accuracy", "paper_certainty", "paper_unsure_cells", "paper_note"]
     headers += ["difference_miou", "difference_pixel_accuracy"]
-    headers += [f"{metric}_{part}" for metric in METRICS for part in ("mean", "std", "low", "high")]
-    headers += [f"vs_{table.reference}_{table.metric}_{part}" for part in ("mean", "std", "low", "high")]
+    spreads = (*MEANS, f"vs_{table.reference}_{table.metric}")
+    headers += [f"{name}_{part}" for name in spreads for part in SPREAD_PARTS]
     for name in table.class_names:
         headers += [f"iou/{name}", f"iou_std/{name}", f"paper_iou/{name}", f"difference_iou/{name}"]
     return csv_text([headers, *(_csv_line(table, row) for row in table.rows)])
@@ -181,15 +175,15 @@ def csv_table(table: PaperTable) -> str:
 def _csv_line(table: PaperTable, row: PaperRow) -> list[str]:
     line = [*row.labels, " ".join(map(str, sorted(row.scores))), _missing(table, row)]
     published = row.paper
-    line += [_exact(_published(row, field)) for field in ("miou", "pixel_accuracy")]
+    line += [exact(_published(row, field)) for field in ("miou", "pixel_accuracy")]
     line += [published.certainty, " ".join(sorted(published.unsure)), published.note] if published else [""] * 3
-    line += [_exact(difference(row, field)) for field in ("miou", "pixel_accuracy")]
-    for spread in (*(row.spread(metric) for metric in METRICS), row.gain(table.metric)):
-        line += map(_exact, (spread.mean, spread.std, spread.low, spread.high))
+    line += [exact(difference(row, field)) for field in ("miou", "pixel_accuracy")]
+    for spread in (*(row.spread(metric) for metric in MEANS), row.gain(table.metric)):
+        line += spread.csv_cells()
     for index in range(len(table.class_names)):
         ours, theirs = row.class_spread(index), published.iou[index] if published and published.iou else None
         apart = ours.mean - theirs if row.comparable and theirs is not None else None
-        line += map(_exact, (ours.mean, ours.std, theirs, apart))
+        line += map(exact, (ours.mean, ours.std, theirs, apart))
     return line
 
 
@@ -208,50 +202,44 @@ def latex(table: PaperTable) -> str:
     return "\n".join(one.to_latex(labels=len(table.headers)) for one in named)
 
 
-def _label_columns(table: PaperTable) -> list[list[Cell]]:
-    columns = [[Cell(text) for text in column] for column in zip(*(row.labels for row in table.rows), strict=True)]
+def _label_columns(table: PaperTable) -> list[tuple[str, list[str]]]:
+    columns = [list(column) for column in zip(*(row.labels for row in table.rows), strict=True)]
     mark = [UNSURE_MARK if row.paper and row.paper.certainty == UNSURE else "" for row in table.rows]
-    columns[0] = [Cell(cell.text + sign) for cell, sign in zip(columns[0], mark, strict=True)]
-    return columns
+    columns[0] = [text + sign for text, sign in zip(columns[0], mark, strict=True)]
+    return list(zip(table.headers, columns, strict=True))
 
 
-def _marked(
-    rows: Sequence[PaperRow], value: Callable[[PaperRow], Spread], decimals: int = _DECIMALS, *, spread: bool = True
-) -> list[Cell]:
-    """A column of means, with their deviations or without; the best of each contest is bold."""
-    spreads = [value(row) for row in rows]
-    best = _best(rows, [one.mean for one in spreads], decimals)
-    texts = [number(one.mean, decimals) for one in spreads]
-    if spread:
-        deviations = ["" if np.isnan(one.std) else f" ± {one.std:.{decimals}f}" for one in spreads]
-        texts = [text + deviation for text, deviation in zip(texts, deviations, strict=True)]
-    return [Cell(text, wins) for text, wins in zip(texts, best, strict=True)]
+def _our_column(rows: Sequence[PaperRow], spreads: Sequence[Spread]) -> list[Cell]:
+    """A column of means with their deviations; the best of each contest is bold."""
+    cells = _contests(rows, [spread.mean for spread in spreads], _DECIMALS)
+    return [Cell(spread.text(_DECIMALS), cell.best) for spread, cell in zip(spreads, cells, strict=True)]
 
 
-def _best(rows: Sequence[PaperRow], values: Sequence[float | None], decimals: int) -> list[bool]:
-    won = [False] * len(rows)
+def _contests(rows: Sequence[PaperRow], values: Sequence[float | None], decimals: int) -> list[Cell]:
+    """A column of numbers; the best of each contest is bold."""
+    cells = [Cell(number(value, decimals)) for value in values]
     for contest in {row.contest for row in rows} - {""}:
-        cells = number_cells(values, [row.contest == contest for row in rows], decimals)
-        won = [before or cell.best for before, cell in zip(won, cells, strict=True)]
-    return won
+        of_contest = number_cells(values, [row.contest == contest for row in rows], decimals)
+        cells = [new if new.best else cell for cell, new in zip(cells, of_contest, strict=True)]
+    return cells
 
 
 def _paper_column(rows: Sequence[PaperRow], field: str, index: int | None = None, decimals: int = _DECIMALS):
     """A column of published numbers; unsure ones are marked and compete with none."""
     values = [_published(row, field, index) for row in rows]
     marks = [_mark(row.paper, field) for row in rows]
-    best = _best(rows, [None if mark else value for value, mark in zip(values, marks, strict=True)], decimals)
+    sure = _contests(rows, [None if mark else value for value, mark in zip(values, marks, strict=True)], decimals)
     return [
-        Cell(MISSING if value is None else mark + number(value, decimals), wins)
-        for value, mark, wins in zip(values, marks, best, strict=True)
+        Cell(MISSING if value is None else mark + number(value, decimals), cell.best)
+        for value, mark, cell in zip(values, marks, sure, strict=True)
     ]
 
 
-def _difference_column(rows: Sequence[PaperRow], field: str) -> list[Cell]:
+def _difference_column(rows: Sequence[PaperRow], field: str) -> list[str]:
     """A column of differences to the paper; one to an unsure number is marked as that number is."""
     values = [difference(row, field) for row in rows]
     return [
-        Cell(MISSING if value is None else _mark(row.paper, field) + number(value, signed=True))
+        MISSING if value is None else _mark(row.paper, field) + number(value, signed=True)
         for row, value in zip(rows, values, strict=True)
     ]
 
@@ -275,7 +263,7 @@ def _mark(paper: PaperNumber | None, field: str) -> str:
 
 def signed(spread: Spread) -> str:
     """Mean and deviation of a difference."""
-    return number(spread.mean, signed=True) + ("" if np.isnan(spread.std) else f" ± {spread.std:.2f}")
+    return spread.text(_DECIMALS, signed=True)
 
 
 def _seeds_text(table: PaperTable, row: PaperRow) -> str:
@@ -303,7 +291,3 @@ def _caption(table: PaperTable) -> str:
     if papers and not any(row.comparable for row in table.rows if row.paper):
         parts.append("The paper's numbers are of BDD100K to Cityscapes: no difference to them is taken here.")
     return " ".join(parts)
-
-
-def _exact(value: float | None) -> str:
-    return "" if value is None or np.isnan(value) else f"{value:.4f}"

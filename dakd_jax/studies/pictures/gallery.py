@@ -37,18 +37,16 @@ class Gallery:
         if not experiment.evaluator:
             raise UserError("--mode=figures needs labelled pictures of target val, and there are none")
         self._experiment, self._rules, self._folder = experiment, experiment.evaluator.rules, folder
-        self.case = self._case(experiment.config.figures.case)
+        self.case = experiment.config.figures.case or self.cases[-1]
+        if self.case not in self.cases:
+            known = ", ".join(self.cases)
+            raise UserError(f"config.figures.case={self.case!r}: expected a case of the plan, {known}")
         self._used: set[pathlib.Path] = set()
-
-    def _case(self, wanted: str) -> str:
-        """The wanted case; for '' the last of (a) to (d) in the plan."""
-        if wanted and wanted not in self.cases:
-            raise UserError(f"config.figures.case={wanted!r}: expected a case of the plan, {', '.join(self.cases)}")
-        return wanted or self.cases[-1]
 
     def comparison(self, *, title: str, command: str) -> Comparison:
         """Scores and selections of all pictures; what is not kept is counted, in one pass for all networks."""
-        e, wanted, scores = self._experiment, self._experiment.config.figures, self._scores()
+        e, wanted, rules = self._experiment, self._experiment.config.figures, self._rules
+        size = "native size" if rules.label_size is None else "x".join(map(str, rules.label_size))
         found = Comparison(
             title=title,
             command=command,
@@ -58,25 +56,18 @@ class Gallery:
             reference=self.reference,
             cases=self.cases,
             case=self.case,
-            scores=scores,
+            scores=self._scores(),
             selections={},
-            notes=self._notes(),
+            notes=(
+                f"Predicted and scored under the protocol '{e.evaluator.settings.protocol}', labels at {size}.",
+                f"Random pictures: seed {e.config.seed}.",
+            ),
         )
-        changes, how = found.changes(), {"count": wanted.count, "seed": e.config.seed}
-        selections = {
-            name: selection.select(name, scores.names, changes, **how) for name in settings.words(wanted.select)
-        }
-        if names := settings.words(wanted.pictures):
-            selections[selection.CHOSEN] = selection.chosen(names, scores.names)
-        return dataclasses.replace(found, selections={name: of for name, of in selections.items() if of})
-
-    def _notes(self) -> tuple[str, ...]:
-        e, rules = self._experiment, self._rules
-        size = "native size" if rules.label_size is None else "x".join(map(str, rules.label_size))
-        return (
-            f"Predicted and scored under the protocol '{e.evaluator.settings.protocol}', labels at {size}.",
-            f"Random pictures: seed {e.config.seed}.",
-        )
+        names, changes, how = found.scores.names, found.changes(), {"count": wanted.count, "seed": e.config.seed}
+        selections = {one: selection.select(one, names, changes, **how) for one in settings.words(wanted.select)}
+        if by_name := settings.words(wanted.pictures):
+            selections[selection.CHOSEN] = selection.chosen(by_name, names)
+        return dataclasses.replace(found, selections={one: of for one, of in selections.items() if of})
 
     def _of(self, name: str) -> dict:
         """All that a network's predictions of target val depend on."""
@@ -90,24 +81,20 @@ class Gallery:
             }
         )
 
-    def _model(self, name: str):
-        e = self._experiment
-        return settings.segmenter(e.config[e.plan[name].stage.network], len(e.feed.class_names))
-
     def _networks(self, names: Iterable[str]) -> predict.Networks:
-        return {name: (self._model(name), self._experiment.variables(name)) for name in names}
+        e = self._experiment
+        networks = {name: e.config[e.plan[name].stage.network] for name in names}
+        num_classes = len(e.feed.class_names)
+        return {name: (settings.segmenter(of, num_classes), e.variables(name)) for name, of in networks.items()}
 
     def _scores(self) -> PictureScores:
         e = self._experiment
         kept = {name: Kept.named(e.plan[name].folder, "picture_scores", self._of(name)) for name in e.plan}
         found = {name: scores.read() for name, scores in kept.items()}
         if missing := [name for name, arrays in found.items() if arrays is None]:
-            with StageProgress(
-                e.console, "Scores of each picture", len(e.feed.evaluation_names()), unit="picture"
-            ) as bar:
-                counts = predict.count_pictures(
-                    self._networks(missing), e.evaluator.batches(), self._rules, on_batch=bar.advance
-                )
+            networks, total = self._networks(missing), len(e.feed.evaluation_names())
+            with StageProgress(e.console, "Scores of each picture", total, unit="picture") as bar:
+                counts = predict.count_pictures(networks, e.evaluator.batches(), self._rules, on_batch=bar.advance)
             for name in missing:
                 # int32 holds what one picture has.
                 found[name] = {"names": np.array(counts.names), "confusions": counts.confusions[name].astype(np.int32)}

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dakd_jax.basics import atomic_files
-from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.studies.kit.page_parts import page_image, template, write_files
 from dakd_jax.studies.kit.style import pdf_bytes, png_bytes
 from dakd_jax.studies.pictures import Comparison, Shown, tables
 
@@ -27,7 +26,6 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
     Returns:
       Path of index.html.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     sections = []
     for selection, names in found.selections.items():
         shown = pictures(names, found.networks)
@@ -36,14 +34,11 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
             selection: (tables.method_grid(found, shown), f"{title}: what each network predicts"),
             ERROR_MAPS + selection: (tables.error_map_grid(found, shown), f"{title}: repaired and broken pixels"),
         }
-        images = []
-        for name, (figure, alt) in grids.items():
-            images.append(page_image(name, figure, alt, SCREEN_DPI))
-            atomic_files.write_bytes(folder / f"{name}.png", png_bytes(figure))
-            atomic_files.write_bytes(folder / f"{name}.pdf", pdf_bytes(figure))
+        images = [page_image(name, figure, alt, SCREEN_DPI) for name, (figure, alt) in grids.items()]
+        for name, (figure, _) in grids.items():
+            write_files(folder, {f"{name}.png": png_bytes(figure), f"{name}.pdf": pdf_bytes(figure)})
         sections.append((title, *images, tables.pictures_table(found, selection)))
     _delete_others(folder, found)
-    atomic_files.write_bytes(folder / "scores.csv", tables.scores_csv(found).encode())
     text = template("page.html.j2", __file__).render(
         found=found,
         verdict=tables.verdict(found),
@@ -52,13 +47,11 @@ def write_figures(found: Comparison, pictures: Pictures, folder: Path) -> Path:
         reference=found.titles[found.reference],
         case=found.titles[found.case],
     )
-    atomic_files.write_bytes(folder / "index.html", text.encode())
-    return folder / "index.html"
+    return write_files(folder, {"scores.csv": tables.scores_csv(found), "index.html": text})
 
 
 def _delete_others(folder: Path, found: Comparison) -> None:
-    for selection in tables.TITLES:
-        for start in ("", ERROR_MAPS):
-            for ending in ("png", "pdf"):
-                if selection not in found.selections:
-                    (folder / f"{start}{selection}.{ending}").unlink(missing_ok=True)
+    for selection in tables.TITLES.keys() - found.selections.keys():
+        for name in (selection, ERROR_MAPS + selection):
+            (folder / f"{name}.png").unlink(missing_ok=True)
+            (folder / f"{name}.pdf").unlink(missing_ok=True)

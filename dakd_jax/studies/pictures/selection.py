@@ -1,7 +1,7 @@
 """Which pictures are shown: by how much distillation changed their own score, at random, or by name."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,24 +24,11 @@ def own_miou(confusions: np.ndarray) -> np.ndarray:
     return np.array([metrics.scores(one).miou_present for one in confusions], np.float64)
 
 
-def _most_improved(changes: np.ndarray, seed: int) -> np.ndarray:
-    return np.argsort(-changes, kind="stable")  # of equal ones the first; NaN comes last
-
-
-def _least_improved(changes: np.ndarray, seed: int) -> np.ndarray:
-    return np.argsort(changes, kind="stable")
-
-
-def _random(changes: np.ndarray, seed: int) -> np.ndarray:
-    return np.random.Generator(np.random.Philox(seed)).permutation(len(changes))
-
-
-# Of settings.SELECTIONS: changes [N] and a seed to an order of the pictures, of which the first ones are shown.
-SELECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "most_improved": _most_improved,
-    "least_improved": _least_improved,
-    "random": _random,
-}
+def _order(how: str, changes: np.ndarray, seed: int) -> np.ndarray:
+    """Indices of all pictures, of which the first ones are shown; of equal ones the first, NaN last."""
+    if how == "random":
+        return np.random.Generator(np.random.Philox(seed)).permutation(len(changes))
+    return np.argsort(-changes if how == "most_improved" else changes, kind="stable")
 
 
 def select(how: str, names: Sequence[str], changes: np.ndarray, *, count: int, seed: int) -> tuple[str, ...]:
@@ -50,12 +37,12 @@ def select(how: str, names: Sequence[str], changes: np.ndarray, *, count: int, s
     A larger count adds pictures at the end.
 
     Args:
-      how: a key of SELECTIONS.
+      how: one of settings.SELECTIONS.
       names: N names.
       changes: float64 [N], the case's own mIoU minus the reference's; NaN where nothing is labelled.
       seed: of 'random'.
     """
-    order = [index for index in SELECTIONS[how](changes, seed) if not np.isnan(changes[index])]
+    order = [index for index in _order(how, changes, seed) if not np.isnan(changes[index])]
     return tuple(names[index] for index in order[:count])
 
 

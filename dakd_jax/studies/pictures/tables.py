@@ -8,11 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.kit import error_maps
-from dakd_jax.studies.kit.picture_grid import PRINT, GridRow, draw, palette_handles
+from dakd_jax.studies.kit.picture_grid import PRINT, GridRow, class_rows, draw, palette_handles
 from dakd_jax.studies.kit.style import INK, new_figure
-from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number
+from dakd_jax.studies.kit.text_table import TextTable, csv_text, exact, number
 from dakd_jax.studies.pictures import Comparison, Shown
 
 # As the supplement's figures call the networks, in two lines at most.
@@ -72,30 +71,27 @@ def method_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     Over each picture: its own mIoU in per cent, of the undistilled student and of the case.
     """
     pictures, ratio = fitted(pictures)
-    rows = _first_rows(found, pictures)
-    for network in found.networks:
-        maps = [p.predictions[network] for p in pictures]
-        rows.append(GridRow(_name(found, network), [colourise(m, found.palette) for m in maps]))
-    maps = [m for p in pictures for m in (p.label, *(p.predictions[network] for network in found.networks))]
-    handles = palette_handles(found.class_names, found.palette, maps)
+    maps = _maps(found, pictures, found.networks)
+    handles = palette_handles(found.class_names, found.palette, [m for _, of_all in maps for m in of_all])
+    rows = [_images(pictures), *class_rows(maps, found.palette)]
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
 
 
 def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     """Pictures as columns; as rows image, ground truth, undistilled student, then each case's error map beside it."""
     pictures, ratio = fitted(pictures)
-    reference = [p.predictions[found.reference] for p in pictures]
-    rows = _first_rows(found, pictures)
-    rows.append(GridRow(_name(found, found.reference), [colourise(m, found.palette) for m in reference]))
+    truth_and_reference = _maps(found, pictures, [found.reference])
+    rows = [_images(pictures), *class_rows(truth_and_reference, found.palette)]
     all_maps: list[np.ndarray] = []
     for case in found.cases:
         maps = [
-            error_maps.error_map(p.label, before, p.predictions[case], len(found.class_names))
-            for p, before in zip(pictures, reference, strict=True)
+            error_maps.error_map(p.label, p.predictions[found.reference], p.predictions[case], len(found.class_names))
+            for p in pictures
         ]
         all_maps += maps
         rows.append(GridRow(_name(found, case), maps))
-    classes = palette_handles(found.class_names, found.palette, [*(p.label for p in pictures), *reference], void="")
+    shown = [m for _, of_all in truth_and_reference for m in of_all]
+    classes = palette_handles(found.class_names, found.palette, shown, void="")
     handles = [handle for handle in classes if handle.get_label()]  # black is told by the error maps' own legend
     handles += [
         Patch(facecolor=np.array(kind.rgb) / 255, edgecolor="#888888", lw=0.6, label=kind.name)
@@ -105,9 +101,14 @@ def error_map_grid(found: Comparison, pictures: Sequence[Shown]) -> Figure:
     return draw(rows, _titles(found, pictures), handles, PRINT, ratio=ratio)
 
 
-def _first_rows(found: Comparison, pictures: Sequence[Shown]) -> list[GridRow]:
-    truths = [colourise(p.label, found.palette) for p in pictures]
-    return [GridRow("Image", [p.image for p in pictures], photographs=True), GridRow("Ground truth", truths)]
+def _images(pictures: Sequence[Shown]) -> GridRow:
+    return GridRow("Image", [p.image for p in pictures], photographs=True)
+
+
+def _maps(found: Comparison, pictures: Sequence[Shown], networks: Sequence[str]) -> list[tuple[str, list[np.ndarray]]]:
+    """(name of the row, maps of classes): the labels, and what networks predict."""
+    of_networks = [(_name(found, network), [p.predictions[network] for p in pictures]) for network in networks]
+    return [("Ground truth", [p.label for p in pictures]), *of_networks]
 
 
 def _titles(found: Comparison, pictures: Sequence[Shown]) -> list[str]:
@@ -120,10 +121,15 @@ def _mious(found: Comparison, name: str) -> tuple[str, str]:
     return number(before, 1), number(after, 1)
 
 
+def _labelled_changes(found: Comparison) -> np.ndarray:
+    """The change of each picture that has a label, in points."""
+    changes = 100 * found.changes()
+    return changes[~np.isnan(changes)]
+
+
 def changes_figure(found: Comparison) -> Figure | None:
     """The change of every picture, the largest first; None where no picture has a label."""
-    changes = 100 * found.changes()
-    changes = np.sort(changes[~np.isnan(changes)])[::-1]
+    changes = np.sort(_labelled_changes(found))[::-1]
     if not len(changes):
         return None
     figure, axes = new_figure(9, 2.2)
@@ -141,16 +147,14 @@ def pictures_table(found: Comparison, selection: str) -> TextTable:
     by_name = dict(zip(found.scores.names, 100 * found.changes(), strict=True))
     rows = []
     for name in found.selections[selection]:
-        texts = (name, *_mious(found, name), number(by_name[name], 1, signed=True))
-        rows.append(tuple(Cell(text) for text in texts))
+        rows.append((name, *_mious(found, name), number(by_name[name], 1, signed=True)))
     headers = ("picture", found.titles[found.reference], found.titles[found.case], "change")
-    return TextTable(TITLES[selection], headers, tuple(rows), "Per cent: mIoU of a picture's own pixels and classes.")
+    return TextTable(TITLES[selection], headers, rows, "Per cent: mIoU of a picture's own pixels and classes.")
 
 
 def verdict(found: Comparison) -> str:
     """How many pictures the case improved, in a sentence."""
-    changes = 100 * found.changes()
-    changes = changes[~np.isnan(changes)]
+    changes = _labelled_changes(found)
     title, better, worse = found.titles[found.case], int((changes > 0).sum()), int((changes < 0).sum())
     if not len(changes):
         return f"{title}: no picture of target val has a label."
@@ -167,6 +171,6 @@ def scores_csv(found: Comparison) -> str:
     columns = [100 * found.scores.miou(network) for network in networks] + [100 * found.changes()]
     lines = [["picture", *(f"miou_{network}" for network in networks), "change", "figures"]]
     for index, name in enumerate(found.scores.names):
-        numbers = ["" if np.isnan(column[index]) else f"{column[index]:.4f}" for column in columns]
+        numbers = [exact(column[index]) for column in columns]
         lines.append([name, *numbers, " ".join(s for s, names in found.selections.items() if name in names)])
     return csv_text(lines)

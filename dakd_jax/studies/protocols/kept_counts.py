@@ -75,9 +75,9 @@ class KeptCounts:
 
 
 def _arrays(found: dict[str, Counts]) -> dict[str, np.ndarray]:
-    arrays = {f"confusion/{name}": counts.confusion for name, counts in found.items()}
+    arrays = {}
     for name, counts in found.items():
-        if counts.instances is not None:
-            both = counts.instances.classes, counts.instances.categories
-            arrays[f"instances/{name}"] = np.concatenate(both, axis=1)
+        arrays[f"confusion/{name}"] = counts.confusion
+        if (both := counts.instances) is not None:
+            arrays[f"instances/{name}"] = np.concatenate((both.classes, both.categories), axis=1)
     return arrays

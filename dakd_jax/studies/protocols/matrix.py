@@ -1,7 +1,7 @@
 """One pass over labelled pictures that scores several networks under every protocol."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -64,17 +64,16 @@ def score(
     predictor: Predictor,
     groups: Groups,
     found: Mapping[str, Counted],
-    *,
-    on_count: Callable[[], None] = lambda: None,
-) -> None:
+) -> Iterator[None]:
     """Counts everything in one pass; each picture that a network has not counted yet.
+
+    Yields whenever a network has counted a batch, and `found` is whole.
 
     Args:
       networks: name to network and its weights; all of the classes of `groups`.
       batches: of data_pipelines/feeding/protocol_pictures.py, with the predictor's views and label sizes, from the
         first picture on that one of the networks lacks.
       found: of each network what was counted, by the same batches; grows in place.
-      on_count: called when a network has counted a batch, and `found` is whole; what it raises ends the pass.
 
     Raises:
       ValueError: a network's counts ended within a batch, so that pictures would count twice or not at all.
@@ -92,7 +91,7 @@ def score(
                 labels = batch["labels"][predictor.rows[protocol].label_size]
                 _add(found[name].protocols[protocol], labels, predictions, objects, groups)
             found[name].pictures = end
-            on_count()
+            yield
         place = end
 
 

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from dakd_jax.basics import atomic_files, records
-from dakd_jax.studies.kit.page_parts import page_image, template
+from dakd_jax.basics import records
+from dakd_jax.studies.kit.page_parts import page_image, template, write_files
 from dakd_jax.studies.kit.result_types import METRIC_NAMES
 from dakd_jax.studies.protocols import protocol_tables
 
@@ -15,7 +15,6 @@ def write_protocols_report(study: protocol_tables.ProtocolStudy, folder: str | o
     Returns:
       Path of index.html.
     """
-    folder = Path(folder)
     text = template("page.html.j2", __file__).render(
         study=study,
         metric=METRIC_NAMES[study.metric],
@@ -24,8 +23,7 @@ def write_protocols_report(study: protocol_tables.ProtocolStudy, folder: str | o
         spread=protocol_tables.spread_table(study),
         matrix=protocol_tables.matrix_table(study),
         networks=[protocol_tables.network_table(study, network) for network in study.networks],
-        meanings=protocol_tables.meanings(study),
-        record=[(name, str(value)) for name, value in records.flatten(study.record).items()],
+        record=records.flatten(study.record),
     )
     files = {
         "protocols.csv": protocol_tables.csv_table(study),
@@ -33,6 +31,4 @@ def write_protocols_report(study: protocol_tables.ProtocolStudy, folder: str | o
         "protocols.json": protocol_tables.json_text(study),
         "index.html": text,
     }
-    for name, content in files.items():
-        atomic_files.write_bytes(folder / name, content.encode())
-    return folder / "index.html"
+    return write_files(folder, files)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +11,9 @@ from matplotlib.figure import Figure
 
 from dakd_jax.evaluation import cityscapes_scores, metrics
 from dakd_jax.evaluation.protocols import NamedProtocol
-from dakd_jax.studies.kit.result_types import METRIC_NAMES, NOT_COMPARED, SHORT_NAMES
+from dakd_jax.studies.kit.result_types import MEANS, METRIC_NAMES, NOT_COMPARED, short_name
 from dakd_jax.studies.kit.style import INK, new_figure
-from dakd_jax.studies.kit.text_table import Cell, TextTable, csv_text, number, number_cells
+from dakd_jax.studies.kit.text_table import TextTable, csv_text, exact, number, number_cells
 from dakd_jax.studies.protocols.matrix import Counts
 
 # Marker and colour of each protocol: ways of comparing are dark or warm, ways of averaging blue or green.
@@ -55,11 +54,6 @@ class ScoredNetwork:
     counts: Mapping[str, Counts]
     groups: cityscapes_scores.Groups
 
-    @property
-    def short_name(self) -> str:
-        """For columns."""
-        return SHORT_NAMES.get(self.name, self.name)
-
     @functools.cached_property
     def percent(self) -> dict[str, dict[str, float]]:
         """{protocol: {score: per cent, NaN where there is none}}, of all means."""
@@ -68,10 +62,8 @@ class ScoredNetwork:
     def _means(self, counts: Counts) -> dict[str, float]:
         plain = metrics.scores(counts.confusion)
         means = cityscapes_scores.scores(counts.confusion, counts.instances, self.groups).means
-        names = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
-        found = {name: getattr(plain, name) for name in names}
-        found |= {name: means[name] for name in ("category_iou", "class_iiou", "category_iiou")}
-        return {name: 100 * value for name, value in found.items()}
+        found = {name: 100 * getattr(plain, name) for name in MEANS}
+        return found | {name: 100 * means[name] for name in ("category_iou", "class_iiou", "category_iiou")}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,18 +121,14 @@ def matrix_table(study: ProtocolStudy) -> TextTable:
     """Protocols x networks on the study's metric; in each row the best student that saw no target labels is bold."""
     compared = [network.name not in NOT_COMPARED for network in study.networks]
     values = [study.values(network) for network in study.networks]
-    body = [
-        (Cell(row.title), *number_cells([value[name] for value in values], compared))
-        for name, row in study.rows.items()
-    ]
-    spreads = [ProtocolRange.of(value) for value in values]
-    body.append((Cell("highest minus lowest"), *(Cell(number(spread.range)) for spread in spreads)))
-    headers = ("protocol", *(network.short_name for network in study.networks))
+    body = [(row.title, *number_cells([value[name] for value in values], compared)) for name, row in study.rows.items()]
+    body.append(("highest minus lowest", *(number(ProtocolRange.of(value).range) for value in values)))
+    headers = ("protocol", *(short_name(network.name) for network in study.networks))
     caption = (
         f"{METRIC_NAMES[study.metric]} in per cent. Bold: best student of a row that saw no target labels. Last row: "
         "points that the choice of the protocol alone makes."
     )
-    return TextTable("", headers, tuple(body), caption)
+    return TextTable("", headers, body, caption)
 
 
 def spread_table(study: ProtocolStudy) -> TextTable:
@@ -150,22 +138,19 @@ def spread_table(study: ProtocolStudy) -> TextTable:
         values = study.values(network)
         spread = ProtocolRange.of(values)
         ends = [study.rows[name].title if name else "" for name in (spread.lowest, spread.highest)]
-        cells = (number(values.get("native", math.nan)), number(spread.low), ends[0], number(spread.high), ends[1])
-        body.append((Cell(network.title), *map(Cell, cells), Cell(number(spread.range))))
+        cells = number(values.get("native")), number(spread.low), ends[0], number(spread.high), ends[1]
+        body.append((network.title, *cells, number(spread.range)))
     headers = ("network", "native", "lowest", "under", "highest", "under", "range")
-    return TextTable("", headers, tuple(body), f"{METRIC_NAMES[study.metric]} in per cent.")
+    return TextTable("", headers, body, f"{METRIC_NAMES[study.metric]} in per cent.")
 
 
 def network_table(study: ProtocolStudy, network: ScoredNetwork) -> TextTable:
     """Protocols x scores of one network, per cent; a dash where a score is not defined."""
-    columns = [[Cell(number(network.percent[name][score])) for name in study.rows] for score in _COLUMNS.values()]
-    titles = [Cell(row.title) for row in study.rows.values()]
-    return TextTable(network.title, ("protocol", *_COLUMNS), tuple(zip(titles, *columns, strict=True)))
-
-
-def meanings(study: ProtocolStudy) -> list[tuple[str, str, str]]:
-    """(title, name, meaning) of every protocol."""
-    return [(row.title, row.name, row.meaning) for row in study.rows.values()]
+    body = [
+        (row.title, *(number(network.percent[name][score]) for score in _COLUMNS.values()))
+        for name, row in study.rows.items()
+    ]
+    return TextTable(network.title, ("protocol", *_COLUMNS), body)
 
 
 def sentences(study: ProtocolStudy) -> list[str]:
@@ -209,7 +194,8 @@ def spread_figure(study: ProtocolStudy) -> Figure:
         values = study.values(network)
         spread = ProtocolRange.of(values)
         axis.plot([spread.low, spread.high], [place, place], color="#dfe3e8", lw=9, solid_capstyle="round", zorder=2)
-        for step, (name, value) in zip(_steps(len(values)), values.items(), strict=True):
+        steps = np.linspace(-_HALF_HEIGHT, _HALF_HEIGHT, len(values))
+        for step, (name, value) in zip(steps, values.items(), strict=True):
             marker, colour = _MARKS[name]
             axis.scatter(
                 [value],
@@ -233,11 +219,6 @@ def spread_figure(study: ProtocolStudy) -> Figure:
     return figure
 
 
-def _steps(count: int) -> np.ndarray:
-    """Heights of the marks of one network, around its own."""
-    return np.linspace(-_HALF_HEIGHT, _HALF_HEIGHT, count)
-
-
 def markdown(study: ProtocolStudy) -> str:
     """The matrix, the spread and every network's scores."""
     tables = [matrix_table(study), spread_table(study), *(network_table(study, n) for n in study.networks)]
@@ -248,19 +229,16 @@ def markdown(study: ProtocolStudy) -> str:
 def csv_table(study: ProtocolStudy) -> str:
     """One line per network and protocol with everything, in per cent to four decimals; NaN is empty."""
     groups = study.networks[0].groups
-    means = list(next(iter(study.networks[0].percent.values())))
-    headers = ["benchmark", "stage", "protocol", *means]
-    headers += [f"iou/{name}" for name in groups.class_names] + [f"iiou/{name}" for name in groups.class_names]
-    headers += [f"category_iou/{name}" for name in groups.names] + [f"category_iiou/{name}" for name in groups.names]
+    headers = ["benchmark", "stage", "protocol", *next(iter(study.networks[0].percent.values()))]
+    for kind, names in (("", groups.class_names), ("category_", groups.names)):
+        headers += [f"{kind}{score}/{name}" for score in ("iou", "iiou") for name in names]
     lines = [headers]
     for network in study.networks:
-        for name in study.rows:
-            counts = network.counts[name]
+        for name, counts in ((name, network.counts[name]) for name in study.rows):
             all_of = cityscapes_scores.scores(counts.confusion, counts.instances, groups)
             parts = (all_of.class_iou, all_of.class_iiou, all_of.category_iou, all_of.category_iiou)
-            values = [*network.percent[name].values(), *100 * np.concatenate(parts)]
-            texts = ["" if np.isnan(value) else f"{value:.4f}" for value in values]
-            lines.append([study.benchmark, network.name, name, *texts])
+            values = (*network.percent[name].values(), *100 * np.concatenate(parts))
+            lines.append([study.benchmark, network.name, name, *map(exact, values)])
     return csv_text(lines)
 
 

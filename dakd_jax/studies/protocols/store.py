@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 
@@ -86,53 +86,48 @@ class MatrixStore:
         """(what was counted by the name of the network, what it took)."""
         begun = {network.name: self._files.begun(network) for network in missing}
         found = {name: there or matrix.nothing(self.predictor, self.groups) for name, there in begun.items()}
-        names, first = self._feed.evaluation_names(), min(counted.pictures for counted in found.values())
+        total, before = len(self._feed.evaluation_names()), [counted.pictures for counted in found.values()]
+        title = f"{len(self.predictor.rows)} protocols, {len(missing)} network{'s' * (len(missing) > 1)}"
+        if any(begun.values()):
+            self._say(f"{title}: goes on after picture {min(before)} of {total}, where it was stopped")
+        files = {path for network in missing for path in _beside(self._files.told(network))}
+        meter = cost.Meter(
+            total * len(missing) - sum(before),
+            cost.seconds_for_one(files),
+            say=lambda line: self._say(f"{title}: {line}"),
+            clock=self._clock,
+        )
+        told, kept = min(before), self._clock()
+        with StageProgress(self._console, title, total, start=told, unit="picture") as progress:
+            for _ in self._pass(missing, found):
+                pictures = [counted.pictures for counted in found.values()]
+                if min(pictures) > told:
+                    told = min(pictures)
+                    progress.update(told)
+                    meter.update(sum(pictures) - sum(before))
+                if stop.made or self._clock() - kept >= KEEP_SECONDS:
+                    for network in missing:
+                        self._files.keep_begun(network, found[network.name])
+                    kept = self._clock()
+                if stop.made:
+                    self._say(f"{title}: stopped after picture {told}; what was counted is kept")
+                    raise Stopped(stop.made)
+        return found, meter.as_json()
+
+    def _pass(self, missing: Sequence[Network], found: dict[str, Counted]) -> Iterator[None]:
+        """Counts the pictures that are missing in `found`; yields whenever a network has counted a batch."""
+        first = min(counted.pictures for counted in found.values())
         batches = self._feed.protocol_batches(
             views=self.predictor.views,
             label_sizes=self.predictor.label_sizes,
             batch_size=self._settings.batch_size,
-            skip=frozenset(names[:first]),
+            skip=frozenset(self._feed.evaluation_names()[:first]),
         )
         loaded = {network.name: (network.model, network.variables()) for network in missing}
-        title = f"{len(self.predictor.rows)} protocols, {len(missing)} network{'s' * (len(missing) > 1)}"
-        if any(begun.values()):
-            self._say(f"{title}: goes on after picture {first} of {len(names)}, where it was stopped")
-        meter = self._meter(title, missing, sum(len(names) - counted.pictures for counted in found.values()))
-        with StageProgress(self._console, title, len(names), start=first, unit="picture") as progress:
-            on_count = self._on_count(title, missing, found, progress, meter, stop)
-            matrix.score(loaded, batches, self.predictor, self.groups, found, on_count=on_count)
-        return found, meter.as_json()
+        return matrix.score(loaded, batches, self.predictor, self.groups, found)
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)
-
-    def _meter(self, title: str, missing: Sequence[Network], work: int) -> cost.Meter:
-        files = {path for network in missing for path in _beside(self._files.told(network))}
-        return cost.Meter(
-            work, cost.seconds_for_one(files), say=lambda line: self._say(f"{title}: {line}"), clock=self._clock
-        )
-
-    def _on_count(self, title, missing, found, progress, meter, stop) -> Callable[[], None]:
-        """What is done after each network's part of a batch: told, kept now and then, stopped where that is wanted."""
-        before, told = (of(counted.pictures for counted in found.values()) for of in (sum, min))
-        kept = self._clock()
-
-        def on_count() -> None:
-            nonlocal told, kept
-            done = min(counted.pictures for counted in found.values())
-            if done > told:
-                progress.update(done)
-                meter.update(sum(counted.pictures for counted in found.values()) - before)
-                told = done
-            if stop.made or self._clock() - kept >= KEEP_SECONDS:
-                for network in missing:
-                    self._files.keep_begun(network, found[network.name])
-                kept = self._clock()
-            if stop.made:
-                self._say(f"{title}: stopped after picture {done}; what was counted is kept")
-                raise Stopped(stop.made)
-
-        return on_count
 
 
 def _beside(path):

@@ -23,9 +23,9 @@ def set_up(deterministic: bool, environment: MutableMapping[str, str] = os.envir
     if not deterministic:
         return
     given = environment.get("XLA_FLAGS", "").split()
-    for text in given:
-        name, _, value = text.partition("=")
-        if name == FLAG and value.lower() not in ("", "1", WANTED):
+    ours = [text for text in given if text.partition("=")[0] == FLAG]
+    for text in ours:
+        if text.partition("=")[2].lower() not in ("", "1", WANTED):
             raise UserError(f"config.train.deterministic=True, but XLA_FLAGS has {text}; take it out of XLA_FLAGS")
-    if not any(text.partition("=")[0] == FLAG for text in given):
+    if not ours:
         environment["XLA_FLAGS"] = " ".join([*given, f"{FLAG}={WANTED}"])

@@ -8,10 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 
 DEPTH = 2  # batches on the device beside the one in use
-SLOW_SHARE, SLOW_ROWS = (
-    0.5,
-    5,
-)  # so much of the time of so many rows of the log on end is a slow disk or too few threads
+# So much of the time of so many rows of the log on end is a slow disk or too few threads.
+SLOW_SHARE, SLOW_ROWS = 0.5, 5
 
 
 def prefetch_to_device(batches: Iterator[dict], depth: int = DEPTH) -> Iterator[dict]:

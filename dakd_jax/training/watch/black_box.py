@@ -4,7 +4,6 @@ A bundle is a folder: `about.json`, `state.npz`, `batch.npz` and, where the stag
 """
 
 import pathlib
-import re
 import shutil
 import zipfile
 from collections import deque
@@ -16,14 +15,10 @@ import numpy as np
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.training.train_state import named_leaves
+from dakd_jax.training.train_state import TrainState, as_format_3, from_format_3, named_leaves
 
 ABOUT = "about.json"
 MOST_NAMES = 6  # of values in one line
-
-
-# Of states up to checkpoint format 3: 'discriminators.main....', 'discriminators_opt_state.main....'.
-_OLD_NAMES = re.compile(r"^discriminators(_opt_state)?\.")
 
 
 class BadStep(Exception):
@@ -123,10 +118,9 @@ def save(folder: pathlib.Path, about: dict, rates: dict, state, batch: dict, tea
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(parents=True)
-        np.savez(unfinished / "state.npz", **flatten(state))
-        np.savez(unfinished / "batch.npz", **{name: np.asarray(array) for name, array in batch.items()})
-        if teacher is not None:
-            np.savez(unfinished / "teacher.npz", **flatten(teacher))
+        for name, tree in {"state": state, "batch": batch, "teacher": teacher}.items():
+            if tree is not None:
+                np.savez(unfinished / f"{name}.npz", **flatten(tree))
         told = about | {"rates": {name: float(rate) for name, rate in rates.items()}}
         records.write_json(unfinished / ABOUT, records.plain(told))
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,18 +135,17 @@ def load(folder: str | pathlib.Path) -> Bundle:
     about = records.read_json(folder / ABOUT)
     if about is None:
         raise UserError(f"--replay={folder}: no {ABOUT} in it; name a blackbox-* folder of a stage")
+    state, batch = (_read(folder / f"{name}.npz") for name in ("state", "batch"))
+    teacher = folder / "teacher.npz"
+    return Bundle(about, state, batch, _read(teacher) if teacher.exists() else {})
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        arrays = []
-        for name in ("state", "batch", "teacher"):
-            path = folder / f"{name}.npz"
-            if name == "teacher" and not path.exists():
-                arrays.append({})
-                continue
-            with np.load(path, allow_pickle=False) as stored:
-                arrays.append({key: stored[key] for key in stored.files})
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); the bundle is damaged") from None
-    return Bundle(about, *arrays)
 
 
 def flatten(tree) -> dict[str, np.ndarray]:
@@ -160,15 +153,12 @@ def flatten(tree) -> dict[str, np.ndarray]:
     return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
 
 
-def _new_name(old: re.Match) -> str:
-    return "adaptation.adversarial.opt_state." if old[1] else "adaptation.adversarial.discriminators."
-
-
 def fill(like, arrays: dict[str, np.ndarray]):
     """A tree of the structure of `like` with the arrays of `flatten`. Raises UserError when they do not fit."""
+    older = any(name.startswith("discriminators.") for name in arrays)  # of a state up to checkpoint format 3
+    if older and isinstance(like, TrainState):
+        return from_format_3(fill(as_format_3(like), arrays), like)
     wanted = named_leaves(like)
-    arrays = {_OLD_NAMES.sub(_new_name, name): array for name, array in arrays.items()}
-    wrong = [name for name, leaf in wanted.items() if arrays.get(name, np.empty(0)).shape != leaf.shape]
-    if wrong:
+    if wrong := [name for name, leaf in wanted.items() if arrays.get(name, np.empty(0)).shape != leaf.shape]:
         raise UserError(f"the bundle does not fit its own settings, first at {wrong[0]}; it is damaged")
     return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(arrays[name]) for name in wanted])

@@ -31,15 +31,11 @@ def first_nonfinite(
     target), the loss terms, the gradients (from the heads down, as they flow). The search ends with the first of these
     that has any. All networks compute in the precision of the options, as in the step.
     """
-    looks = (
-        _in_state(state),
-        _in_layers(state, teacher, batch, models, options),
-        _in_losses_and_gradients(state, teacher, batch, weights, models, options),
+    return (
+        list(_in_state(state))
+        or list(_in_layers(state, teacher, batch, models, options))
+        or list(_in_losses_and_gradients(state, teacher, batch, weights, models, options))
     )
-    for look in looks:
-        if found := list(look):
-            return found
-    return []
 
 
 def _bad(array) -> bool:
@@ -55,11 +51,11 @@ def _in_state(state: TrainState) -> Iterator[str]:
 def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
     student = {"params": state.params, "batch_stats": state.batch_stats}
     for domain in options.passes:
-        images = batch.get(f"{domain}_image")
-        if images is None:
+        if f"{domain}_image" not in batch:
             continue
-        how = {"model": models.segmenter, "train": True, "precision": options.precision}
-        outputs, finite = _segmenter_layers(student, jnp.asarray(images), **how)
+        images = jnp.asarray(batch[f"{domain}_image"])
+        how = {"model": models.segmenter, "statistics": "batch", "precision": options.precision}
+        outputs, finite = _segmenter_layers(student, images, **how)
         yield from (f"student on {domain}: {layer}" for layer in _bad_layers(finite))
         for method in options.methods:
             layers = method.layers(state.adaptation[method.NAME], outputs, options.precision)
@@ -67,20 +63,19 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
                 finite = _layers(variables, inputs, module=module)
                 yield from (f"{name} on {domain}: {layer}" for layer in _bad_layers(finite))
         if models.teacher is not None and domain in (SOURCE, TARGET):
-            train = options.teacher_statistics == "batch"
-            how = {"model": models.teacher, "train": train, "precision": options.precision}
-            _, finite = _segmenter_layers(teacher, jnp.asarray(images), **how)
+            how |= {"model": models.teacher, "statistics": options.teacher_statistics}
+            _, finite = _segmenter_layers(teacher, images, **how)
             yield from (f"teacher on {domain}: {layer}" for layer in _bad_layers(finite))
 
 
-@functools.partial(jax.jit, static_argnames=("model", "train", "precision"), compiler_options=EVERY_ROUNDING)
-def _segmenter_layers(variables, images, *, model, train: bool, precision: str):
+@functools.partial(jax.jit, static_argnames=("model", "statistics", "precision"), compiler_options=EVERY_ROUNDING)
+def _segmenter_layers(variables, images, *, model, statistics: str, precision: str):
     """(Outputs, what _finite_layers says)."""
     heads, captured = segmenter.apply(
         model,
         variables,
         images,
-        statistics="batch" if train else "running",
+        statistics=statistics,
         precision=precision,
         collections=("intermediates",),
         capture_intermediates=True,
@@ -122,8 +117,7 @@ def _finite(tree) -> jax.Array:
 def _in_losses_and_gradients(state, teacher, batch, weights, models, options) -> Iterator[str]:
     step = jax.jit(functools.partial(_everything, models=models, options=options))
     grads, losses = step(state, teacher, batch, weights)
-    bad = [name for name, value in losses.items() if _bad(value)]
-    if bad:
+    if bad := [name for name, value in losses.items() if _bad(value)]:
         yield from bad
         return
     for owner, tree in grads.items():

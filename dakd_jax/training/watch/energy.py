@@ -1,5 +1,6 @@
 """What a run took in joules, where the machine tells: an NVIDIA GPU by its own counter, a processor by RAPL."""
 
+import contextlib
 import importlib
 import os
 import pathlib
@@ -11,7 +12,7 @@ SECONDS_BETWEEN_READS = 30.0
 
 
 class EnergyMeter:
-    """Measures between start() and stop(), or while it is entered. It never disturbs: what fails gives None.
+    """Measures while it is entered. It never disturbs: what fails gives None.
 
     A counter is that of the whole GPU or processor: what others do on it meanwhile is counted as well, and the rest of
     the machine is not.
@@ -21,7 +22,7 @@ class EnergyMeter:
         through the kernel's powercap files (Intel and AMD; many systems let only root read them).
 
     Attributes:
-      joules: None before stop(), and where nothing tells.
+      joules: None before the end, and where nothing tells.
       counter: which counter it was, for people; '' where nothing tells.
     """
 
@@ -31,8 +32,7 @@ class EnergyMeter:
         self._device, self._source, self._first = device, None, 0.0
         self._stopping, self._thread = threading.Event(), None
 
-    def start(self) -> "EnergyMeter":
-        """Begins to measure."""
+    def __enter__(self) -> "EnergyMeter":
         try:
             self._source = {"gpu": _Nvml, "cpu": _Rapl}[self._device.platform](self._device)
             self._first = self._source.read()
@@ -43,36 +43,24 @@ class EnergyMeter:
         self._thread.start()
         return self
 
-    def stop(self) -> None:
-        """Ends measuring: sets joules and counter."""
+    def __exit__(self, *exc) -> None:
         if self._source is None:
             return
         self._stopping.set()
         self._thread.join()
-        source, self._source = self._source, None
-        try:
-            taken = source.read() - self._first
-        except Exception:
-            return
-        if taken >= 0:  # a driver that was loaded anew counts from 0
-            self.joules, self.counter = taken, source.name
+        with contextlib.suppress(Exception):
+            taken = self._source.read() - self._first
+            if taken >= 0:  # a driver that was loaded anew counts from 0
+                self.joules, self.counter = taken, self._source.name
 
     def record(self) -> dict:
         """{'energy_joules', 'energy_from'} for record.json; {} where nothing tells."""
         return {} if self.joules is None else {"energy_joules": round(self.joules, 1), "energy_from": self.counter}
 
-    def __enter__(self) -> "EnergyMeter":
-        return self.start()
-
-    def __exit__(self, *exc) -> None:
-        self.stop()
-
     def _keep_reading(self) -> None:
         while not self._stopping.wait(SECONDS_BETWEEN_READS):
-            try:
+            with contextlib.suppress(Exception):  # tried again at the end
                 self._source.read()
-            except Exception:  # tried again at the end
-                continue
 
 
 class _Nvml:

@@ -5,6 +5,7 @@ the repetition fails, is stopped or ends otherwise, that is told.
 """
 
 import contextlib
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -50,10 +51,7 @@ def explain(bad: BadStep, job: StageJob, steps: Steps, stop: StopRequest, consol
     Raises:
       Stopped: it was asked for.
     """
-
-    def say(line):
-        console.print(f"{job.title}: {line}", highlight=False, soft_wrap=True)
-
+    say = functools.partial(job.say, console)
     try:
         _raise_if_made(stop)
         state = steps.start()

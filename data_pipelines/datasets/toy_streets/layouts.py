@@ -19,34 +19,24 @@ def save_gta5(folder: Path, split: str, index: int, picture: Picture) -> None:
     """images/NNNNN.png and labels/NNNNN.png, a palette PNG whose values are label ids; numbers start at 1."""
     del split  # GTA5 has none
     name = f"{index + 1:05d}.png"
-    _save(Image.fromarray(picture.image), folder / "images" / name, **_FAST_PNG)
-    label = Image.fromarray(label_ids(picture.label), "L")
-    label.putpalette(_palette())
-    _save(label, folder / "labels" / name, **_FAST_PNG)
+    _save(picture.image, folder / "images" / name)
+    _save(label_ids(picture.label), folder / "labels" / name, palette=_palette())
 
 
 def save_bdd100k(folder: Path, split: str, index: int, picture: Picture) -> None:
     """seg/images/SPLIT/*.jpg and seg/labels/SPLIT/*_train_id.png, which holds train ids and 255."""
     stem, quality = f"toy{split}-{index:05d}", LOOKS["american"].photo.jpeg_quality
-    jpeg = Image.fromarray(picture.image)
-    _save(jpeg, folder / "seg" / "images" / split / f"{stem}.jpg", format="JPEG", quality=quality)
-    label = Image.fromarray(picture.label)
-    _save(label, folder / "seg" / "labels" / split / f"{stem}_train_id.png", **_FAST_PNG)
+    _save(picture.image, folder / "seg" / "images" / split / f"{stem}.jpg", quality=quality)
+    _save(picture.label, folder / "seg" / "labels" / split / f"{stem}_train_id.png")
 
 
 def save_cityscapes(folder: Path, split: str, index: int, picture: Picture) -> None:
     """leftImg8bit/SPLIT/CITY/*_leftImg8bit.png, gtFine/SPLIT/CITY/*_gtFine_{labelIds,labelTrainIds}.png."""
-    cities = CITIES[split]
-    city = cities[index % len(cities)]
+    city = CITIES[split][index % len(CITIES[split])]
     stem = f"{city}_{index:06d}_000019"
-    _save(
-        Image.fromarray(picture.image),
-        folder / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png",
-        **_FAST_PNG,
-    )
+    _save(picture.image, folder / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png")
     for kind, label in (("labelIds", label_ids(picture.label)), ("labelTrainIds", picture.label)):
-        path = folder / "gtFine" / split / city / f"{stem}_gtFine_{kind}.png"
-        _save(Image.fromarray(label), path, **_FAST_PNG)
+        _save(label, folder / "gtFine" / split / city / f"{stem}_gtFine_{kind}.png")
 
 
 def label_ids(train_ids: np.ndarray) -> np.ndarray:
@@ -62,9 +52,13 @@ def _palette() -> list[int]:
     return palette.ravel().tolist()
 
 
-def _save(image: Image.Image, path: Path, **options) -> None:
+def _save(pixels: np.ndarray, path: Path, palette: list[int] | None = None, quality: int = 0) -> None:
+    """As a JPEG of a quality or, for 0, as a PNG that is written fast."""
+    image = Image.fromarray(pixels)
+    if palette:
+        image.putpalette(palette)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, **options)
+    image.save(path, **({"format": "JPEG", "quality": quality} if quality else _FAST_PNG))
 
 
 SAVERS: dict[str, Callable[[Path, str, int, Picture], None]] = {

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Range = tuple[float, float]
-RGB = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ class StreetLayout:
 class Photo:
     """Light and sensor; each range is drawn from once per picture. Factors act on values 0..1.
 
-    skies: (zenith, horizon) colours to choose from; the horizon's colour is also that of the haze.
+    skies: (zenith, horizon) colours to choose from, RGB in hexadecimal; the horizon's colour is also that of the haze.
     """
 
-    skies: tuple[tuple[RGB, RGB], ...]
+    skies: tuple[tuple[str, str], ...]
     exposure: Range = (0.95, 1.05)
     contrast: Range = (1.0, 1.0)  # around the middle grey
     gamma: Range = (1.0, 1.0)  # > 1 darkens the mid-tones
@@ -90,11 +89,7 @@ SYNTHETIC = Look(
         pitched=0.25,
     ),
     photo=Photo(
-        skies=(
-            ((52, 122, 226), (186, 218, 250)),
-            ((70, 150, 240), (210, 232, 252)),
-            ((40, 100, 200), (240, 214, 178)),
-        ),
+        skies=(("347ae2", "badafa"), ("4696f0", "d2e8fc"), ("2864c8", "f0d6b2")),
         exposure=(0.85, 1.1),
         contrast=(1.0, 1.15),
         saturation=(1.0, 1.3),
@@ -125,11 +120,7 @@ AMERICAN = Look(
         bonnet=0.25,
     ),
     photo=Photo(
-        skies=(
-            ((96, 150, 206), (236, 222, 196)),
-            ((150, 170, 186), (252, 236, 206)),
-            ((110, 150, 200), (246, 206, 160)),
-        ),
+        skies=(("6096ce", "ecdec4"), ("96aaba", "fcecce"), ("6e96c8", "f6cea0")),
         exposure=(0.85, 1.2),
         contrast=(1.1, 1.35),
         gamma=(0.9, 1.25),
@@ -170,11 +161,7 @@ EUROPEAN = Look(
         bonnet=0.6,
     ),
     photo=Photo(
-        skies=(
-            ((214, 224, 222), (238, 240, 232)),
-            ((190, 204, 208), (226, 230, 224)),
-            ((232, 234, 226), (244, 242, 232)),
-        ),
+        skies=(("d6e0de", "eef0e8"), ("beccd0", "e2e6e0"), ("e8eae2", "f4f2e8")),
         exposure=(0.92, 1.1),
         contrast=(0.85, 1.0),
         gamma=(1.0, 1.2),

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from data_pipelines.datasets.toy_streets.drawing.colours import GROUND_ROLES, MAX_TINTS, colour_table, roughness_table
-from data_pipelines.datasets.toy_streets.drawing.materials import SKY, Role
-from data_pipelines.datasets.toy_streets.drawing.painting import Raster
+from data_pipelines.datasets.toy_streets.drawing.materials import Label, Role
+from data_pipelines.datasets.toy_streets.drawing.painting import Camera, Raster
 from data_pipelines.datasets.toy_streets.looks import Look, Photo
 from data_pipelines.datasets.toy_streets.scene import Scene
 
@@ -28,15 +28,15 @@ def develop(raster: Raster, scene: Scene, look: Look, rand: Random, noise: np.ra
     """Returns the picture, uint8 [H,W,3], at 1/SUPERSAMPLE of the raster's size."""
     photo, seen = look.photo, native(raster)
     dusk = rand.random() < photo.dusk
-    zenith, haze_colour = (np.array(c, np.float32) / 255 for c in rand.choice(photo.skies))
+    zenith, haze_colour = (np.array([*bytes.fromhex(c)], np.float32) / 255 for c in rand.choice(photo.skies))
     light = _surface_colours(raster, look, rand, dusk)
-    depth, across = _positions(raster, seen, scene)
-    roles = raster.roles[seen]
-    light *= _texture(roles, depth, across, photo, noise)[..., None]
-    light *= _house_shadow(roles, depth, across, scene, rand, rand.uniform(*photo.shadow))[..., None]
+    on_ground = np.isin(raster.roles, GROUND_ROLES)[seen]
+    depth, across = _positions(raster.depths[seen], on_ground, scene.camera)
+    light *= _texture(raster.roles[seen], on_ground, depth, across, photo, noise)[..., None]
+    light *= _house_shadow(on_ground, depth, across, scene, rand, rand.uniform(*photo.shadow))[..., None]
     haze = 1 - np.exp(-rand.uniform(*photo.haze) * depth)[..., None]
     light += haze * (haze_colour - light)
-    is_sky = raster.labels[seen] == SKY
+    is_sky = raster.labels[seen] == Label.SKY
     light = np.where(is_sky[..., None], _sky(seen.shape, zenith, haze_colour, scene, photo.clouds, noise), light)
     if dusk:
         light *= np.array([0.42, 0.42, 0.55], np.float32)
@@ -58,19 +58,17 @@ def _surface_colours(raster: Raster, look: Look, rand: Random, dusk: bool) -> np
     return total.astype(np.float32) / (255 * step * step)
 
 
-def _positions(raster: Raster, seen: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+def _positions(face_depth: np.ndarray, on_ground: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Depth and signed distance from the street's centre line of each pixel, metres, float32 [H,W] each.
 
     Exact on the ground; elsewhere the depth is that of the face's middle.
     """
-    height, width = seen.shape
-    camera = scene.camera
+    height, width = face_depth.shape
     rows = np.arange(height, dtype=np.float32)[:, None] + 0.5
     columns = np.arange(width, dtype=np.float32)[None, :] + 0.5
     below = np.maximum(rows - camera.horizon * height, 0.35)
     focal = camera.focal * width
-    on_ground = np.isin(raster.roles, GROUND_ROLES)[seen]
-    depth = np.where(on_ground, focal * camera.height / below, raster.depths[seen]).astype(np.float32)
+    depth = np.where(on_ground, focal * camera.height / below, face_depth).astype(np.float32)
     across = (columns - width / 2) * depth / focal + camera.x - camera.bend * depth**2
     return depth, across.astype(np.float32)
 
@@ -82,12 +80,11 @@ def _blotches(shape: tuple[int, int], noise: np.random.Generator, cells: int) ->
     return np.asarray(Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
 
-def _texture(roles, depth, across, photo: Photo, noise: np.random.Generator) -> np.ndarray:
+def _texture(roles, on_ground, depth, across, photo: Photo, noise: np.random.Generator) -> np.ndarray:
     """Brightness factors, float32 [H,W]; on the ground the grain lies in perspective."""
     fine, coarse = np.moveaxis(roughness_table()[roles], -1, 0)
     grain = noise.standard_normal(roles.shape, np.float32)
     tile = noise.standard_normal((64, 64), np.float32)
-    on_ground = np.isin(np.arange(len(Role)), GROUND_ROLES)[roles]
     lying = tile[(depth * 2.5).astype(np.int32) & 63, (across * 4.0).astype(np.int32) & 63]
     grain = np.where(on_ground, 0.7 * lying + 0.5 * grain, grain)
     near = np.clip(14 / depth, 0.3, 1)
@@ -95,12 +92,11 @@ def _texture(roles, depth, across, photo: Photo, noise: np.random.Generator) -> 
     return np.maximum(1 + amount, 0.2)
 
 
-def _house_shadow(roles, depth, across, scene: Scene, rand: Random, left: float) -> np.ndarray:
+def _house_shadow(on_ground, depth, across, scene: Scene, rand: Random, left: float) -> np.ndarray:
     """Factors, float32 [H,W]: `left` where the houses on the sun's side shade the ground, 1 elsewhere."""
     reaches = np.array([rand.uniform(-0.6, 1.1) for _ in range(12)], np.float32)
     cell = np.clip(depth / 6, 0, len(reaches) - 1).astype(np.int32)
     edge = scene.street.half_width * (1 - reaches[cell])
-    on_ground = np.isin(np.arange(len(Role)), GROUND_ROLES)[roles]
     return np.where(on_ground & (across * scene.sun_side > edge), np.float32(left), np.float32(1))
 
 

@@ -45,7 +45,7 @@ def ensure(root: str | os.PathLike, city: ToyCity, *, progress: Progress | None 
     try:
         partial_folder.mkdir(parents=True)
         # However it ends, its processes have ended before the folder is removed: none writes into it any more.
-        parallel.map_in_processes(partial(_write_picture, partial_folder, city), jobs(city), workers, progress)
+        parallel.map_in_processes(partial(write_picture, partial_folder, city), jobs(city), workers, progress)
         (partial_folder / MANIFEST).write_text(json.dumps(_manifest(city), indent=2) + "\n", encoding="utf-8")
         _publish(partial_folder, root, city)
     except OSError as error:
@@ -104,10 +104,12 @@ def _difference(found: object, wanted: dict) -> str:
     return ", ".join(f"{key} {found.get(key)} there, {wanted.get(key)} asked for" for key in keys)
 
 
-def _write_picture(folder: Path, city: ToyCity, job: Job) -> None:
+def write_picture(root: Path, city: ToyCity, job: Job) -> Path:
+    """Renders one picture into the folder of its data set, and returns that."""
     look, split, index = job
-    dataset = LOOKS[look].dataset
-    SAVERS[dataset](folder / dataset, split, index, render(city.seed, look, split, index, city.size))
+    folder = root / LOOKS[look].dataset
+    SAVERS[folder.name](folder, split, index, render(city.seed, look, split, index, city.size))
+    return folder
 
 
 def _publish(partial_folder: Path, root: Path, city: ToyCity) -> None:

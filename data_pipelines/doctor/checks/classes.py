@@ -23,4 +23,4 @@ def check(audited: AuditedSplit) -> Outcome:
         return Outcome(summary)
     message = f"never in a label: {', '.join(missing)}"
     advice = "nothing can be learnt or measured of these: compare on the classes that are there (miou_present)"
-    return Outcome(summary, (Finding(WARNING, NAME, audited.inventory.split, message, advice),))
+    return Outcome(summary, (Finding(WARNING, message, advice),))

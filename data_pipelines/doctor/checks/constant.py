@@ -17,18 +17,14 @@ def check(audited: AuditedSplit) -> Outcome:
     labels = [(example.label, facts.counts) for example, facts in audited.labels() if facts.counts is not None]
     flat = [path for path, spread in pictures if spread < MIN_SPREAD]
     single = [path for path, counts in labels if np.count_nonzero(counts) <= 1]
-    split = audited.inventory.split
     findings = []
-    if flat:
-        message = f"{amount(len(flat), 'picture')} of a single colour: {named(flat)}"
-        findings.append(_finding(split, message, flat, len(pictures)))
-    if single:
-        message = f"{amount(len(single), 'label')} of a single class or all void: {named(single)}"
-        findings.append(_finding(split, message, single, len(labels)))
+    for files, total, noun, what in (
+        (flat, len(pictures), "picture", "a single colour"),
+        (single, len(labels), "label", "a single class or all void"),
+    ):
+        if files:
+            severity = ERROR if 2 * len(files) > total else WARNING
+            message = f"{amount(len(files), noun)} of {what}: {named(files)}"
+            findings.append(Finding(severity, message, "look at them: placeholders?", files))
     summary = ", ".join(f.message.split(":")[0] for f in findings) or "none"
     return Outcome(summary, tuple(findings))
-
-
-def _finding(split: str, message: str, files: list, total: int) -> Finding:
-    severity = ERROR if 2 * len(files) > total else WARNING
-    return Finding(severity, NAME, split, message, "look at them: placeholders?", len(files), tuple(files))

@@ -13,9 +13,9 @@ def check(audited: AuditedSplit) -> Outcome:
     there, official = len(inventory.examples), LAYOUTS[inventory.dataset].official_counts.get(inventory.split)
     if not there:
         message, advice = "no pictures", "unpack the archives into the folders that docs/datasets.md shows"
-        return Outcome(message, (Finding(ERROR, NAME, inventory.split, message, advice),))
+        return Outcome(message, (Finding(ERROR, message, advice),))
     if official is None or there == official:
         return Outcome(amount(there, "picture"))
     message = f"{amount(there, 'picture')}; as released, {inventory.dataset} {inventory.split} has {official:,}"
     advice = "fine for a subset; else unpack the rest of the archives"
-    return Outcome(f"{there:,} of {official:,}", (Finding(WARNING, NAME, inventory.split, message, advice),))
+    return Outcome(f"{there:,} of {official:,}", (Finding(WARNING, message, advice),))

@@ -1,6 +1,7 @@
 """Is a picture of one split also in another one?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from data_pipelines.doctor.measuring.audited import AuditedSplit
 from data_pipelines.doctor.measuring.findings import ERROR, Finding, Outcome, amount, named
@@ -17,23 +18,17 @@ def check(audited: AuditedSplit, others: Sequence[AuditedSplit]) -> Outcome:
     """
     if not others:
         return Outcome("")
-    seen = {
-        content: example.image
-        for other in others
-        for example, content in zip(other.inventory.examples, other.contents, strict=True)
-    }
+    seen = {content: image for other in others for image, content in _contents(other)}
     seen.pop("", None)  # not known
-    pairs = [
-        (example.image, seen[content])
-        for example, content in zip(audited.inventory.examples, audited.contents, strict=True)
-        if content in seen
-    ]
+    pairs = [(image, seen[content]) for image, content in _contents(audited) if content in seen]
     where = " and ".join(other.inventory.split for other in others)
     if not pairs:
         return Outcome(f"none in {where}")
-    files = tuple(image for image, _ in pairs)
+    files = [image for image, _ in pairs]
     message = f"{amount(len(files), 'picture')} also in {where}: {named(files)}; first: {pairs[0][0]} = {pairs[0][1]}"
-    finding = Finding(
-        ERROR, NAME, audited.inventory.split, message, "remove them from one of the two", len(files), files
-    )
+    finding = Finding(ERROR, message, "remove them from one of the two", files)
     return Outcome(f"{len(files):,} in {where}", (finding,))
+
+
+def _contents(audited: AuditedSplit) -> Iterator[tuple[Path, str]]:
+    return zip((image for image, _ in audited.pictures()), audited.contents, strict=True)

@@ -31,8 +31,7 @@ def check(audited: AuditedSplit) -> Outcome:
     labels = [(example, facts) for example, facts in audited.labels() if facts.kind]
     if not labels:
         return Outcome("no labels" if audited.inventory.labels != "yes" else "none decoded")
-    split = audited.inventory.split
-    findings = [*_refused(split, labels), *_read_wrongly(split, labels), *_tolerated(split, labels)]
+    findings = [*_refused(labels), *_read_wrongly(labels), *_tolerated(labels)]
     kinds = Counter(_shown(example, facts) for example, facts in labels)
     summary = ", ".join(kind + f" ({count:,})" * (len(kinds) > 1) for kind, count in kinds.most_common())
     if any(finding.severity == ERROR for finding in findings):
@@ -55,22 +54,21 @@ def _shown(example: Example, facts: LabelFacts) -> str:
     return label_kinds.TRAIN_ID if encoding.of_train_ids else label_kinds.LABEL_ID
 
 
-def _refused(split: str, labels: Labels):
+def _refused(labels: Labels):
     """One finding for each kind of label that training stops at."""
     for kind in sorted({facts.kind for _, facts in labels if facts.refused}):
         refused = [(example, facts.refused) for example, facts in labels if facts.refused and facts.kind == kind]
         files = tuple(example.label for example, _ in refused)
         message, advice = refused[0][1].rsplit("; ", 1)
+        encoding = refused[0][0].encoding
         if len(files) > 1:
-            what = (
-                f"{len(files):,} of {amount(len(labels), 'label')} hold {kind}, expected {refused[0][0].encoding.name}"
-            )
+            what = f"{len(files):,} of {amount(len(labels), 'label')} hold {kind}, expected {encoding.name}"
             message = f"{what}: {named(files)}; first: {message}"
-        known = refused[0][0].encoding.of_label_ids or refused[0][0].encoding.of_train_ids
-        yield Finding(ERROR, NAME, split, message, _ADVICE.get(kind, advice) if known else advice, len(files), files)
+        known = encoding.of_label_ids or encoding.of_train_ids
+        yield Finding(ERROR, message, _ADVICE.get(kind, advice) if known else advice, files)
 
 
-def _read_wrongly(split: str, labels: Labels):
+def _read_wrongly(labels: Labels):
     """Train ids where label ids are expected: training would not notice."""
     wrong = [(example, facts.kind) for example, facts in labels if read_wrongly(example, facts)]
     if not wrong:
@@ -80,14 +78,14 @@ def _read_wrongly(split: str, labels: Labels):
     severity = ERROR if 2 * len(files) > len(labels) else WARNING
     what = f"{len(files):,} of {amount(len(labels), 'label')} hold {kind}, expected {wrong[0][0].encoding.name}"
     message = f"{what}: {named(files)}; they would be read as other classes"
-    yield Finding(severity, NAME, split, message, _ADVICE[kind], len(files), files)
+    yield Finding(severity, message, _ADVICE[kind], files)
 
 
-def _tolerated(split: str, labels: Labels):
+def _tolerated(labels: Labels):
     """Values outside the table that training turns into void."""
     files = tuple(example.label for example, facts in labels if facts.unknown_pixels)
     if not files:
         return
     pixels = sum(facts.unknown_pixels for _, facts in labels)
     message = f"{amount(pixels, 'pixel')} in {amount(len(files), 'label')} outside the label table: {named(files)}"
-    yield Finding(WARNING, NAME, split, message, "training reads them as void", len(files), files)
+    yield Finding(WARNING, message, "training reads them as void", files)

@@ -22,8 +22,7 @@ def check(audited: AuditedSplit) -> Outcome:
             f"give --recursive, and training --config.data.target_recursive=True, for those in folders below; {advice}"
         )
     severity = severity_of(len(files), len(files) + len(inventory.examples))
-    finding = Finding(severity, NAME, inventory.split, message, advice, len(files), files)
-    return Outcome(f"{len(files):,}", (finding,))
+    return Outcome(f"{len(files):,}", (Finding(severity, message, advice, files),))
 
 
 def severity_of(left_out: int, total: int) -> str:

@@ -33,20 +33,11 @@ def _without_label(inventory: Inventory):
     if inventory.labels == "no" and inventory.may_lack_labels:
         use = "of use as an unlabelled target only" if inventory.split == "train" else "there is nothing to score on"
         message = f"none of {amount(total, 'picture')} has a label: {use}"
-        yield Finding(WARNING, NAME, inventory.split, message, f"unpack the labels too ({missing[0]}, ...)")
+        yield Finding(WARNING, message, f"unpack the labels too ({missing[0]}, ...)")
         return
     message = f"{len(missing):,} of {amount(total, 'picture')} without a label, expected {named(missing)}"
-    yield Finding(
-        ERROR,
-        NAME,
-        inventory.split,
-        message,
-        "add the labels or remove the pictures: "
-        + ("a stage that learns from them" if inventory.may_lack_labels else "training")
-        + " stops at the first",
-        len(missing),
-        missing,
-    )
+    who = "a stage that learns from them" if inventory.may_lack_labels else "training"
+    yield Finding(ERROR, message, f"add the labels or remove the pictures: {who} stops at the first", missing)
 
 
 def _without_picture(inventory: Inventory):
@@ -55,14 +46,14 @@ def _without_picture(inventory: Inventory):
         verb = "has no picture" if len(strays) == 1 else "have no picture"
         message = f"{amount(len(strays), f'{kind} file')} {verb}: {named(strays)}"
         advice = "restore the pictures, or remove these files"
-        yield Finding(ERROR, NAME, inventory.split, message, advice, len(strays), tuple(strays))
+        yield Finding(ERROR, message, advice, strays)
 
 
 def _gaps(inventory: Inventory):
     for kind, pictures in inventory.gaps.items():
         message = f"{amount(len(pictures), 'picture')} without a {kind} file: {named(pictures)}"
         advice = "nothing reads these files, but the archive was not unpacked as a whole"
-        yield Finding(WARNING, NAME, inventory.split, message, advice, len(pictures), tuple(pictures))
+        yield Finding(WARNING, message, advice, pictures)
 
 
 def _repeated(inventory: Inventory):
@@ -70,4 +61,4 @@ def _repeated(inventory: Inventory):
         folders = sorted({path.parent.as_posix() for path in repeated})
         where = f"in {folders[0]}" if len(folders) == 1 else f"in {len(folders)} folders, {folders[0]} and {folders[1]}"
         message = f"{len(repeated):,} files stand for fewer pictures: {named(repeated)}, {where}"
-        yield Finding(ERROR, NAME, inventory.split, message, "keep one file of each picture", len(repeated), repeated)
+        yield Finding(ERROR, message, "keep one file of each picture", repeated)

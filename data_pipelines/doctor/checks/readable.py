@@ -19,5 +19,5 @@ def check(audited: AuditedSplit) -> Outcome:
     files = tuple(path for path, _ in problems)
     reason, advice = problems[0][1].rsplit("; ", 1)
     message = reason if len(files) == 1 else f"{len(files):,} files cannot be read: {named(files)}; first: {reason}"
-    finding = Finding(ERROR, NAME, audited.inventory.split, message, advice, len(files), files)
+    finding = Finding(ERROR, message, advice, files)
     return Outcome(f"{len(files):,} of {summary} cannot be read", (finding,))

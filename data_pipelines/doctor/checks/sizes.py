@@ -32,8 +32,9 @@ def check(audited: AuditedSplit) -> Outcome:
         return Outcome(summary)
     files = tuple(example.label for example, *_ in unequal)
     reason, advice = str(loading.sizes_differ(*unequal[0])).rsplit("; ", 1)
-    message = reason if len(files) == 1 else f"{amount(len(files), 'label')} of another size than their pictures: "
-    message += "" if len(files) == 1 else f"{named(files)}; first: {reason}"
+    message = reason
+    if len(files) > 1:
+        message = f"{amount(len(files), 'label')} of another size than their pictures: {named(files)}; first: {reason}"
     severity = ERROR
     if LAYOUTS[audited.inventory.dataset].screen:
         severity = left_out.severity_of(len(unequal), len(audited.inventory.examples))
@@ -41,5 +42,4 @@ def check(audited: AuditedSplit) -> Outcome:
         advice = (
             "training leaves such pairs out; a few are known in the release" if few else "no pair is left to train on"
         )
-    split = audited.inventory.split
-    return Outcome(summary, (Finding(severity, NAME, split, message, advice, len(files), files),))
+    return Outcome(summary, (Finding(severity, message, advice, files),))

@@ -29,16 +29,15 @@ def check(audited: AuditedSplit) -> Outcome:
         return Outcome("no labels" if audited.inventory.labels != "yes" else "none counted")
     counts = np.stack([counts for _, counts in labels])
     share = counts[:, NUM_CLASSES].sum() / counts.sum()
-    findings = [_mostly_void(audited, labels, share)] if share > MOST else []
+    findings = [_mostly_void(labels, share)] if share > MOST else []
     findings += _one_class(audited, counts)
     return Outcome(f"{share:.0%} of the pixels", tuple(findings))
 
 
-def _mostly_void(audited: AuditedSplit, labels: list, share: float) -> Finding:
+def _mostly_void(labels: list, share: float) -> Finding:
     files = tuple(path for path, counts in labels if counts[NUM_CLASSES] > MOST * counts.sum())
-    where = f"{amount(len(labels), 'label')} decoded: {named(files)}"
-    message = f"{share:.0%} of the pixels are void in {where}"
-    return Finding(WARNING, NAME, audited.inventory.split, message, _ADVICE, len(files), files)
+    message = f"{share:.0%} of the pixels are void in {amount(len(labels), 'label')} decoded: {named(files)}"
+    return Finding(WARNING, message, _ADVICE, files)
 
 
 def _one_class(audited: AuditedSplit, counts: np.ndarray) -> list[Finding]:
@@ -49,4 +48,4 @@ def _one_class(audited: AuditedSplit, counts: np.ndarray) -> list[Finding]:
     there = np.flatnonzero(counts[:, :NUM_CLASSES].sum(axis=0))
     names = ", ".join(audited.inventory.class_names[index] for index in there)
     message = f"each of {amount(len(counts), 'label')} holds one class and else void: {names}"
-    return [Finding(WARNING, NAME, audited.inventory.split, message, _ADVICE)]
+    return [Finding(WARNING, message, _ADVICE)]

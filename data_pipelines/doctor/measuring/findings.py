@@ -14,21 +14,24 @@ class Finding:
 
     Attributes:
       severity: 'error' when training would stop, or give numbers that mean nothing; else 'warning'.
-      check: which check found it, a row of the table.
-      split: e.g. 'train'.
       message: what was found, one line.
       advice: what to do, one line.
-      count: how many files it is about, 0 where it is about the split as a whole.
-      files: these files.
+      files: what it is about, () where that is the split as a whole.
+      check: which check found it, a row of the table; auditing.look says so.
+      split: e.g. 'train'; likewise.
     """
 
     severity: str
-    check: str
-    split: str
     message: str
     advice: str
-    count: int = 0
-    files: tuple[Path, ...] = ()
+    files: Sequence[Path] = ()
+    check: str = ""
+    split: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many files it is about, 0 where it is about the split as a whole."""
+        return len(self.files)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Outcome:
 
     summary: str
     findings: tuple[Finding, ...] = ()
+
+    def of(self, check: str, split: str) -> "Outcome":
+        """The same, and each finding says of which check and split it is."""
+        findings = (dataclasses.replace(finding, check=check, split=split) for finding in self.findings)
+        return Outcome(self.summary, tuple(findings))
 
     @property
     def severity(self) -> str:

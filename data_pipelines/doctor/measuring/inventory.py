@@ -28,7 +28,6 @@ class Inventory:
       wanted: what is looked for there, for people.
       labels: whether labels are there ('yes'), are missing ('no'), or are not to be expected ('never').
       nowhere: whether no other split has labels either.
-      detail: e.g. which release.
     """
 
     dataset: str
@@ -43,7 +42,6 @@ class Inventory:
     wanted: str = ""
     labels: str = "yes"
     nowhere: bool = False
-    detail: str = ""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -87,9 +85,8 @@ def of_split_on_disk(dataset: str, root: Path, split: str, recursive: bool = Fal
     on_disk = LAYOUTS[dataset].look(root, split, recursive)
     around = {
         "repeated": tuple(image for images in on_disk.repeated() for image in images),
-        "passed_over": tuple(on_disk.passed_over()),
+        "passed_over": tuple(LAYOUTS[dataset].passed_over(root, split, on_disk, recursive)),
         "wanted": on_disk.wanted,
-        "detail": on_disk.detail,
     }
     names = [on_disk.name(image) for image in on_disk.images]
     if on_disk.label is None or split not in NEEDED:

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.reading import label_spaces
-from data_pipelines.reading.label_spaces import LABEL_IDS, NUM_CLASSES
+from data_pipelines.reading.label_spaces import LABEL_IDS, NUM_CLASSES, TRAIN_IDS
 
 LABEL_ID, TRAIN_ID, TRAIN_ID_19 = "label ids", "train ids", "train ids with 19 as void"
 EITHER = "ids"  # values that are both label ids and train ids
@@ -16,7 +16,6 @@ LOSSY = "lossily compressed pixels"  # told by the file, whatever its pixels are
 MOSTLY = 0.4
 # So much of a file may be outside a table before it is no longer recognised as of that table.
 _TOLERATED = 0.05
-_TRAIN_ID_VALUES = np.isin(np.arange(256), [*range(NUM_CLASSES), label_spaces.IGNORE_LABEL])
 _VOID_AS_LABEL_ID = label_spaces.LABEL_ID_TO_TRAIN_ID == label_spaces.IGNORE_LABEL
 
 
@@ -47,7 +46,7 @@ def of_values(counts: np.ndarray) -> str:
         return OTHER
     counts = np.where(LABEL_IDS.known, counts, 0)
     mostly_void = counts[_VOID_AS_LABEL_ID].sum() > MOSTLY * counts.sum() and np.count_nonzero(counts) > 1
-    above = np.flatnonzero(np.where(_TRAIN_ID_VALUES, 0, counts))
+    above = np.flatnonzero(np.where(TRAIN_IDS.known, 0, counts))
     if not above.size:
         return TRAIN_ID if mostly_void else EITHER
     return TRAIN_ID_19 if mostly_void and above.tolist() == [NUM_CLASSES] else LABEL_ID

@@ -57,7 +57,9 @@ class Builder(OnDiskBuilder):
     LICENCE = bdd100k.LICENCE
     LAYOUT = "bdd100k"
 
-    def _archives(self) -> Archives:
+    @property
+    def archives(self) -> Archives:
+        """Of the chosen release."""
         return self.builder_config.archives
 
     def _find(self, root: Path | ArchivePath, split: str, labelled: bool) -> list[Example]:

@@ -25,6 +25,10 @@ class Builder(OnDiskBuilder):
     HOMEPAGE = "https://www.cityscapes-dataset.com"
     LICENCE = cityscapes.LICENCE
     LAYOUT = "cityscapes"
+    archives = Archives(
+        kinds=(("leftImg8bit_trainvaltest.zip",), ("gtFine_trainvaltest.zip",)),
+        folders={"leftImg8bit/": "leftImg8bit/", "gtFine/": "gtFine/"},
+    )
     IMAGE_KEY = "image_left"
 
     def _features(self) -> dict[str, Any]:
@@ -39,9 +43,3 @@ class Builder(OnDiskBuilder):
 
     def _make_arguments(self) -> dict[str, str]:
         return super()._make_arguments() | {"label_ids_key": "segmentation_label"}
-
-    def _archives(self) -> Archives:
-        return Archives(
-            kinds=(("leftImg8bit_trainvaltest.zip",), ("gtFine_trainvaltest.zip",)),
-            folders={"leftImg8bit/": "leftImg8bit/", "gtFine/": "gtFine/"},
-        )

@@ -21,9 +21,7 @@ class Builder(OnDiskBuilder):
     HOMEPAGE = "https://download.visinf.tu-darmstadt.de/data/from_games/"
     LICENCE = gta5.LICENCE
     LAYOUT = "gta5"
-
-    def _archives(self) -> Archives:
-        return Archives(
-            kinds=(("??_images.zip",), ("??_labels.zip",)),
-            folders={"images/": "images/", "labels/": "labels/"},
-        )
+    archives = Archives(
+        kinds=(("??_images.zip",), ("??_labels.zip",)),
+        folders={"images/": "images/", "labels/": "labels/"},
+    )

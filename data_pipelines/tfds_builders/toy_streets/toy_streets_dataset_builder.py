@@ -1,6 +1,7 @@
 """The procedural city: rendered here, nothing is downloaded."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -8,8 +9,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_pipelines.datasets import LAYOUTS, base
-from data_pipelines.datasets.toy_streets import LOOKS, RENDERER_VERSION, ToyCity, render, writer
-from data_pipelines.datasets.toy_streets.layouts import SAVERS
+from data_pipelines.datasets.toy_streets import LOOKS, RENDERER_VERSION, ToyCity, writer
 from data_pipelines.tfds_builders.pairs import ExampleFiles, TfdsExample, make
 from data_pipelines.tfds_builders.segmentation_builder import SPLIT_NAMES, ExamplesBuilder
 
@@ -37,20 +37,17 @@ class Builder(ExamplesBuilder):
     def _split_generators(self, dl_manager) -> dict[str, Any]:
         del dl_manager
         config = self.builder_config
-        jobs = [(config.city, *job) for job in writer.jobs(config.city) if job[0] == config.look]
+        jobs = [job for job in writer.jobs(config.city) if job[0] == config.look]
         splits = {}
-        for split in dict.fromkeys(split for _, _, split, _ in jobs):
-            name = str(SPLIT_NAMES[split])
-            splits[name] = self._generate_examples(name, [job for job in jobs if job[2] == split], render_example)
+        for split in dict.fromkeys(split for _, split, _ in jobs):
+            name, of_split = str(SPLIT_NAMES[split]), [job for job in jobs if job[1] == split]
+            splits[name] = self._generate_examples(name, of_split, partial(render_example, config.city))
         return splits
 
 
-def render_example(job: tuple[ToyCity, str, str, int]) -> TfdsExample:
-    """The example of a city, look, split and index: the files that the city on disk has, read as they are there."""
-    city, look, split, index = job
-    layout = LOOKS[look].dataset
+def render_example(city: ToyCity, job: writer.Job) -> TfdsExample:
+    """The example of a look, split and index: the files that the city on disk has, read as they are there."""
     with TemporaryDirectory() as folder:
-        root = Path(folder)
-        SAVERS[layout](root, split, index, render(city.seed, look, split, index, city.size))
-        (example,) = base.examples_of(layout, LAYOUTS[layout].on_disk(root, split), True)
-        return make(ExampleFiles.of(layout, root, example))
+        root = writer.write_picture(Path(folder), city, job)
+        (example,) = base.examples_of(root.name, LAYOUTS[root.name].on_disk(root, job[1]), True)
+        return make(ExampleFiles.of(root.name, root, example))

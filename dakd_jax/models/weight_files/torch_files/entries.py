@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from dakd_jax.models.weight_files.torch_files.faults import Unreadable, damaged, shown
 from dakd_jax.models.weight_files.torch_files.objects import Opaque
-from dakd_jax.models.weight_files.torch_files.tensors import Tensor, UnsupportedTensor, is_unsupported
+from dakd_jax.models.weight_files.torch_files.tensors import Tensor, UnreadableTensor, is_unsupported, unsupported
 
 _DEEPEST = 50
 _DEEPEST_CONTAINER = 8
@@ -19,12 +19,17 @@ class Entry(NamedTuple):
     Attributes:
       where: dotted path of the dictionary or module that it lies in, '' for the top.
       name: in there.
-      tensor: has .shape, .nbytes, .to_array(); what is read of an UnsupportedTensor is an Unreadable.
+      tensor: has .shape, .nbytes, .to_array(); what is read of an UnreadableTensor is an Unreadable.
     """
 
     where: str
     name: str
-    tensor: Tensor | UnsupportedTensor
+    tensor: Tensor | UnreadableTensor
+
+    @property
+    def full_name(self) -> str:
+        """Dotted, from the top."""
+        return f"{self.where}.{self.name}" if self.where else self.name
 
 
 def entries(tree: object) -> list[Entry]:
@@ -57,12 +62,11 @@ class _Walk:
                 self._container(f"{where}.{name}" if where else str(name), part, depth + 1)
 
     def _parts(self, value: object) -> list[tuple[object, object]]:
-        if isinstance(value, Opaque):
-            named = {**value.attributes, **value.entries}
-        else:
-            named = value if isinstance(value, dict) else {}
         if isinstance(value, (list, tuple)):
             return list(enumerate(self._count(value)))
+        if isinstance(value, Opaque):
+            value = {**value.attributes, **value.entries}
+        named = value if isinstance(value, dict) else {}
         return [(name, part) for name, part in self._count(named).items() if isinstance(name, str)]
 
     def _count(self, parts):
@@ -87,8 +91,7 @@ class _Walk:
 
     def _group(self, module: Opaque, group: str) -> list[tuple[str, object]]:
         found = module.attributes.get(group)
-        found = self._count(found) if isinstance(found, dict) else {}
-        return [(name, value) for name, value in found.items() if isinstance(name, str)]
+        return self._parts(found) if isinstance(found, dict) else []
 
     def _add(self, where: str, name: str, value: object) -> None:
         if (where, name) in self._found:
@@ -97,5 +100,6 @@ class _Walk:
             raise damaged("a name of no sensible length")
         if len(self._found) == _MOST_TENSORS:
             raise Unreadable(f"holds more than {_MOST_TENSORS} tensors; save model.state_dict() alone")
-        tensor = value if isinstance(value, Tensor) else UnsupportedTensor(name, value)
-        self._found[where, name] = Entry(where, name, tensor)
+        if not isinstance(value, Tensor):
+            value = unsupported(name, shown(value.kind_name if isinstance(value, Opaque) else value))
+        self._found[where, name] = Entry(where, name, value)

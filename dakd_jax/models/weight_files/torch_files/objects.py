@@ -12,14 +12,13 @@ class Global:
 
 
 class Opaque:
-    """An object of an unknown class: its state, elements and entries are kept, none of its code is run."""
+    """An object of an unknown class: its state and entries are kept, none of its code is run."""
 
-    __slots__ = ("kind", "state", "elements", "entries")
+    __slots__ = ("kind", "state", "entries")
 
     def __init__(self, kind: object):
         self.kind = kind
         self.state = None
-        self.elements = []
         self.entries = {}
 
     @property

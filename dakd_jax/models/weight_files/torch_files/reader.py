@@ -44,12 +44,7 @@ def scan(path: str | os.PathLike) -> list[entries.Entry]:
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist or is no regular file"
         raise UserError(f"{path} {what}; give the path of a PyTorch checkpoint (.pth)")
-    with one_line(path):
-        return _scan(path)
-
-
-def _scan(path: pathlib.Path) -> list[entries.Entry]:
-    with path.open("rb") as file:
+    with one_line(path), path.open("rb") as file:
         # Mapped, not read: optimizer states and the like are skipped without a copy in memory.
         empty = os.fstat(file.fileno()).st_size == 0
         return entries.entries(load(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))

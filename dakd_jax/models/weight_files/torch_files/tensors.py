@@ -191,18 +191,22 @@ def is_unsupported(value: object) -> bool:
     return value is _LAZY_VIEW or name.startswith("_rebuild") or name.endswith(("Storage", "Parameter"))
 
 
-class UnsupportedTensor:
-    """A named tensor that is no plain dense one: whatever is asked of it is the fault that names it."""
+class UnreadableTensor:
+    """A named tensor that cannot be read: whatever is asked of it is the fault that says why."""
 
-    def __init__(self, name: str, value: object):
-        what = shown(value.kind_name if isinstance(value, Opaque) else value)
-        self._fault = f"holds {shown(name)} as {what}, which is not supported; save it as a plain dense tensor"
+    def __init__(self, fault: Unreadable):
+        self._fault = fault
 
     @property
     def nbytes(self) -> int:
-        raise Unreadable(self._fault)
+        raise self._fault
 
     shape = nbytes
 
     def to_array(self) -> np.ndarray:
-        raise Unreadable(self._fault)
+        raise self._fault
+
+
+def unsupported(name: str, kind: object, way_out: str = "save it as a plain dense tensor") -> UnreadableTensor:
+    """Return what stands for a tensor of a kind that is not read."""
+    return UnreadableTensor(Unreadable(f"holds {shown(name)} as {kind}, which is not supported; {way_out}"))

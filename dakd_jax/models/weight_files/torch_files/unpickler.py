@@ -134,9 +134,9 @@ class Unpickler:
         target = self._stack[-1]
         if isinstance(target, set):
             target.update(_key(item) for item in items)
-        elif isinstance(target, list | Opaque):
-            (target if isinstance(target, list) else target.elements).extend(items)
-        else:
+        elif isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, Opaque):  # whose elements have no names: nobody asks for them
             raise damaged(_NO_SENSE)
 
     def _set_items(self, items: list) -> None:

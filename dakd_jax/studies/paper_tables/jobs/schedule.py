@@ -1,6 +1,7 @@
 """Runs the tasks of a plan through an engine: parents first, so many at once, and no failure stops the others."""
 
 import dataclasses
+import os
 import pathlib
 import statistics
 import time
@@ -97,7 +98,8 @@ class Schedule:
         started = _Started(task, job, self._engine.start(job), self._count, time.monotonic())
         self._running.append(started)
         where = f" on {started.running.where}" if started.running.where else ""
-        self._report(f"{self._place(started)}: started{where}, log {_short(job.log)}")
+        log = job.log.removeprefix(f"{pathlib.Path.cwd()}{os.sep}")
+        self._report(f"{self._place(started)}: started{where}, log {log}")
 
     def _collect(self) -> bool:
         """Takes note of the jobs that have ended; whether there were any."""
@@ -109,7 +111,8 @@ class Schedule:
 
     def _end(self, started: _Started, ended: Ended) -> None:
         task, seconds = started.task, time.monotonic() - started.began
-        if ended.code or not task.done:
+        # A process that dies on its way out, with everything written, has done its job.
+        if not task.done:
             told = started.job.error()
             reason = "; ".join(filter(None, (ended.reason, told))) or f"exit code {ended.code}"
             self._fail(task, reason, started.job.log)
@@ -163,11 +166,3 @@ def print_failures(failures: Sequence[Failure], console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if failures:
         console.print(f"{len(failures)} stages failed; the same command goes on with them", highlight=False)
-
-
-def _short(path: str) -> str:
-    """The path from the working folder where that is shorter."""
-    try:
-        return str(pathlib.Path(path).relative_to(pathlib.Path.cwd()))
-    except ValueError:
-        return path

@@ -3,84 +3,26 @@
 import enum
 from typing import NamedTuple
 
-(
-    ROAD,
-    SIDEWALK,
-    BUILDING,
-    WALL,
-    FENCE,
-    POLE,
-    TRAFFIC_LIGHT,
-    TRAFFIC_SIGN,
-    VEGETATION,
-    TERRAIN,
-    SKY,
-    PERSON,
-    RIDER,
-    CAR,
-    TRUCK,
-    BUS,
-    TRAIN,
-    MOTORCYCLE,
-    BICYCLE,
-) = range(19)
-IGNORE = 255
+from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES
+
+# Train ids: ROAD is 0.
+Label = enum.IntEnum("Label", [name.upper().replace(" ", "_") for name in CITYSCAPES_CLASSES], start=0)
+
+# What a surface is made of; a look gives each role its colours (see colours.py).
+Role = enum.IntEnum(
+    "Role",
+    """
+    SKY ASPHALT LANE_MARK CENTRE_MARK RAIL SHADOW PAVING KERB GRASS
+    FACADE FACADE_TRIM WINDOW SHOP AWNING ROOF MASONRY COPING FENCE_PANEL FENCE_POST
+    POLE_METAL SIGN_FACE SIGN_RIM SIGNAL_BOX LAMP_RED LAMP_GREEN LAMP_OFF LEAF TRUNK
+    SKIN HAIR SHIRT TROUSERS
+    CAR_PAINT GLASS TYRE RIM HEADLAMP TAIL_LAMP DARK_TRIM PLATE
+    CARGO_BOX BUS_PAINT TRAM_PAINT STRIPE CYCLE_FRAME MOTO_PAINT HELMET BONNET FAR_HILL
+    """,
+    start=0,
+)
 
 Point = tuple[float, float, float]
-
-
-class Role(enum.IntEnum):
-    """What a surface is made of; a look gives each role its colours (see colours.py)."""
-
-    SKY = 0
-    ASPHALT = 1
-    LANE_MARK = 2
-    CENTRE_MARK = 3
-    RAIL = 4
-    SHADOW = 5
-    PAVING = 6
-    KERB = 7
-    GRASS = 8
-    FACADE = 9
-    FACADE_TRIM = 10
-    WINDOW = 11
-    SHOP = 12
-    AWNING = 13
-    ROOF = 14
-    MASONRY = 15
-    COPING = 16
-    FENCE_PANEL = 17
-    FENCE_POST = 18
-    POLE_METAL = 19
-    SIGN_FACE = 20
-    SIGN_RIM = 21
-    SIGNAL_BOX = 22
-    LAMP_RED = 23
-    LAMP_GREEN = 24
-    LAMP_OFF = 25
-    LEAF = 26
-    TRUNK = 27
-    SKIN = 28
-    HAIR = 29
-    SHIRT = 30
-    TROUSERS = 31
-    CAR_PAINT = 32
-    GLASS = 33
-    TYRE = 34
-    RIM = 35
-    HEADLAMP = 36
-    TAIL_LAMP = 37
-    DARK_TRIM = 38
-    PLATE = 39
-    CARGO_BOX = 40
-    BUS_PAINT = 41
-    TRAM_PAINT = 42
-    STRIPE = 43
-    CYCLE_FRAME = 44
-    MOTO_PAINT = 45
-    HELMET = 46
-    BONNET = 47
-    FAR_HILL = 48
 
 
 class Face(NamedTuple):

@@ -4,12 +4,12 @@ The canvas holds one integer per pixel: the number of the face seen there. Colou
 of a pixel are looked up from its face afterwards, so image and label cannot disagree about an outline.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data_pipelines.datasets.toy_streets.drawing.materials import SKY, Face, Point, Role
+from data_pipelines.datasets.toy_streets.drawing.materials import Face, Label, Point, Role
 
 NEAR = 0.6  # metres in front of the lens; nearer parts of a face are clipped away
 SKY_DEPTH = 1e4
@@ -50,26 +50,6 @@ def _clip_to_near_plane(points: list[Point]) -> list[Point]:
     return kept
 
 
-@dataclass
-class FaceTable:
-    """One entry per face that was drawn; entry 0 is the sky behind everything."""
-
-    labels: list[int] = field(default_factory=list)
-    roles: list[int] = field(default_factory=list)
-    tints: list[int] = field(default_factory=list)
-    shades: list[float] = field(default_factory=list)
-    depths: list[float] = field(default_factory=list)
-
-    def add(self, face: Face, depth: float) -> int:
-        """Appends a face and returns its number."""
-        self.labels.append(face.label)
-        self.roles.append(face.role)
-        self.tints.append(face.tint)
-        self.shades.append(face.shade)
-        self.depths.append(depth)
-        return len(self.labels) - 1
-
-
 @dataclass(frozen=True)
 class Raster:
     """What the camera saw: `faces` int32 [H,W] indexes the other arrays, which have one entry a face."""
@@ -86,19 +66,19 @@ def paint(faces: list[Face], camera: Camera, size: tuple[int, int]) -> Raster:
     """Draws `faces` in their order (later ones cover earlier ones) on a canvas of `size` (width, height)."""
     canvas = Image.new("I", size, 0)
     draw = ImageDraw.Draw(canvas)
-    table = FaceTable()
-    table.add(Face(SKY, Role.SKY, 0, 1.0, []), SKY_DEPTH)
+    seen, depths = [Face(Label.SKY, Role.SKY, 0, 1.0, [])], [SKY_DEPTH]  # number 0: the sky behind everything
     for face in faces:
         outline = camera.project(face.points, size)
         if len(outline) < 3:
             continue
-        depth = sum(p[2] for p in face.points) / len(face.points)
-        draw.polygon(outline, fill=table.add(face, max(depth, NEAR)))
+        draw.polygon(outline, fill=len(seen))
+        seen.append(face)
+        depths.append(max(sum(z for _, _, z in face.points) / len(face.points), NEAR))
     return Raster(
         faces=np.asarray(canvas),
-        labels=np.array(table.labels, np.uint8),
-        roles=np.array(table.roles, np.uint8),
-        tints=np.array(table.tints, np.uint8),
-        shades=np.array(table.shades, np.float32),
-        depths=np.array(table.depths, np.float32),
+        labels=np.array([face.label for face in seen], np.uint8),
+        roles=np.array([face.role for face in seen], np.uint8),
+        tints=np.array([face.tint for face in seen], np.uint8),
+        shades=np.array([face.shade for face in seen], np.float32),
+        depths=np.array(depths, np.float32),
     )

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import ROAD, SIDEWALK, TERRAIN, Face, Role
+from data_pipelines.datasets.toy_streets.drawing.materials import Face, Label, Role
 from data_pipelines.datasets.toy_streets.drawing.shapes import ground
 from data_pipelines.datasets.toy_streets.looks import StreetLayout
 
 FAR = 108.0
+KERB = 0.13  # height of the pavement above the road
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class Street:
     pavement: float
     verge: float
     verge_at_kerb: bool
-    kerb: float
     eye_x: float
     forward_lanes: tuple[float, ...]
     oncoming_x: float | None
@@ -64,7 +64,6 @@ def plan_street(rand: Random, layout: StreetLayout) -> Street:
         pavement=rand.uniform(*layout.pavement),
         verge=(verge := rand.uniform(1.5, 4.0) if rand.random() < layout.verge else 0.0),
         verge_at_kerb=verge > 0 and rand.random() < 0.5,
-        kerb=0.13,
         eye_x=forward[0] + rand.uniform(-0.4, 0.4),
         forward_lanes=forward,
         oncoming_x=-half * 0.32 if rand.random() < 0.85 else None,
@@ -77,28 +76,29 @@ def plan_street(rand: Random, layout: StreetLayout) -> Street:
 
 def surface_faces(street: Street) -> list[Face]:
     """Road, markings, rails, pavements, kerbs, verges and side street, in painting order."""
-    half, kerb, line = street.half_width, street.kerb, street.building_line
+    half, line = street.half_width, street.building_line
     faces = []
     for side in (-1, 1):
         inner, outer = street.walk
         if street.verge:
-            faces.append(ground(TERRAIN, Role.GRASS, 1.0, side * half, side * (line + 0.3), 0.3, FAR, kerb))
+            faces.append(ground(Label.TERRAIN, Role.GRASS, side * half, side * (line + 0.3), 0.3, FAR, KERB))
         else:
             outer += 0.3  # up to the walls, whose foot is a little lower
-        faces.append(ground(SIDEWALK, Role.PAVING, 1.0, side * inner, side * outer, 0.3, FAR, kerb))
-    faces.append(ground(ROAD, Role.ASPHALT, 1.0, -half, half, 0.3, FAR))
+        faces.append(ground(Label.SIDEWALK, Role.PAVING, side * inner, side * outer, 0.3, FAR, KERB))
+    faces.append(ground(Label.ROAD, Role.ASPHALT, -half, half, 0.3, FAR))
     for side in (-1, 1):
-        faces.append(_kerb_face(side * half, kerb))
-        faces.append(ground(SIDEWALK, Role.KERB, 1.0, side * half, side * (half + 0.28), 0.3, FAR, kerb))
+        faces.append(_kerb_face(side * half))
+        faces.append(ground(Label.SIDEWALK, Role.KERB, side * half, side * (half + 0.28), 0.3, FAR, KERB))
     faces += _markings(street)
     if street.junction:
         faces += _side_street(street)
     return faces
 
 
-def _kerb_face(x: float, kerb: float) -> Face:
+def _kerb_face(x: float) -> Face:
     cuts = [0.3, 2, 4, 6, 9, 13, 18, 25, 35, 50, 75, FAR]
-    return Face(SIDEWALK, Role.KERB, 0, 0.75, [(x, 0.0, z) for z in cuts] + [(x, kerb, z) for z in reversed(cuts)])
+    corners = [*((x, 0.0, z) for z in cuts), *((x, KERB, z) for z in reversed(cuts))]
+    return Face(Label.SIDEWALK, Role.KERB, 0, 0.75, corners)
 
 
 def _markings(street: Street) -> list[Face]:
@@ -106,10 +106,10 @@ def _markings(street: Street) -> list[Face]:
     if street.rails:
         for middle in (street.forward_lanes[0], -half * 0.32):
             for x in (middle - 0.72, middle + 0.72):
-                faces.append(ground(ROAD, Role.RAIL, 1.0, x - 0.06, x + 0.06, 0.3, FAR))
+                faces.append(ground(Label.ROAD, Role.RAIL, x - 0.06, x + 0.06, 0.3, FAR))
     if street.double_centre:
         for x in (-0.22, 0.1):
-            faces.append(ground(ROAD, Role.CENTRE_MARK, 1.0, x, x + 0.13, 0.3, FAR))
+            faces.append(ground(Label.ROAD, Role.CENTRE_MARK, x, x + 0.13, 0.3, FAR))
     else:
         faces += _dashes(0.0, Role.CENTRE_MARK)
     if len(street.forward_lanes) > 1:
@@ -117,24 +117,24 @@ def _markings(street: Street) -> list[Face]:
             faces += _dashes(side * half * 0.4, Role.LANE_MARK)
     if street.edge_lines:
         for x in (-half + 0.35, half - 0.5):
-            faces.append(ground(ROAD, Role.LANE_MARK, 1.0, x, x + 0.15, 0.3, FAR))
+            faces.append(ground(Label.ROAD, Role.LANE_MARK, x, x + 0.15, 0.3, FAR))
     return faces
 
 
 def _dashes(x: float, role: Role) -> list[Face]:
-    return [ground(ROAD, role, 1.0, x - 0.08, x + 0.08, z, z + 3.0) for z in range(2, 60, 7)]
+    return [ground(Label.ROAD, role, x - 0.08, x + 0.08, z, z + 3.0) for z in range(2, 60, 7)]
 
 
 def _side_street(street: Street) -> list[Face]:
     """Road that leaves on both sides, with a zebra crossing before it."""
     near, far = street.junction
-    faces = [ground(ROAD, Role.ASPHALT, 1.0, -60, 60, near, far, street.kerb + 0.01)]
+    faces = [ground(Label.ROAD, Role.ASPHALT, -60, 60, near, far, KERB + 0.01)]
     for side in (-1, 1):
         x0, x1 = side * (street.half_width + 0.3), side * 60
         for z0, z1 in ((near - 2.2, near), (far, far + 2.2)):
-            faces.append(ground(SIDEWALK, Role.PAVING, 0.97, x0, x1, z0, z1, street.kerb))
+            faces.append(ground(Label.SIDEWALK, Role.PAVING, x0, x1, z0, z1, KERB, shade=0.97))
     x = -street.half_width + 0.5
     while x < street.half_width - 0.5:
-        faces.append(ground(ROAD, Role.LANE_MARK, 1.0, x, x + 0.5, near - 3.4, near - 0.8, 0.01))
+        faces.append(ground(Label.ROAD, Role.LANE_MARK, x, x + 0.5, near - 3.4, near - 0.8, 0.01))
         x += 1.0
     return faces

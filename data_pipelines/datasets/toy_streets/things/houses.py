@@ -1,10 +1,11 @@
 """Buildings along the street, cut into bays which the painter's algorithm can sort among other things."""
 
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
-from data_pipelines.datasets.toy_streets.drawing.materials import BUILDING, Face, Role, SceneObject
-from data_pipelines.datasets.toy_streets.drawing.shapes import Plane, along, box, facing, panel
+from data_pipelines.datasets.toy_streets.drawing.materials import Face, Label, Role, SceneObject
+from data_pipelines.datasets.toy_streets.drawing.shapes import along, box, facing, panel
 
 FLOOR = 3.2  # metres from storey to storey
 
@@ -65,54 +66,47 @@ def raise_house(house: House, light: float, detail: float) -> list[SceneObject]:
 
 
 def _bay(house: House, z0: float, z1: float, light: float, detailed: bool) -> list[Face]:
-    plane, top = along(house.x, 0.0), house.height
-    faces = []
+    top, faces = house.height, []
+    paint = partial(panel, Label.BUILDING, along(house.x, 0.0), tint=house.tint)
     if house.pitched:
         back = house.x + house.outward * 3.0
         slope = [(house.x, top, z0), (house.x, top, z1), (back, top + 3.2, z1), (back, top + 3.2, z0)]
-        faces.append(Face(BUILDING, Role.ROOF, house.tint, 1.0, slope))
-    faces.append(panel(BUILDING, Role.FACADE, house.tint, light, plane, box(z0, z1, 0, top)))
-    faces += _windows(house, plane, z0, z1, light, 2 if detailed else 1)
-    faces.append(panel(BUILDING, Role.FACADE_TRIM, house.tint, light, plane, box(z0, z1, top - 0.45, top + 0.1)))
-    faces.append(panel(BUILDING, Role.FACADE_TRIM, house.tint, light, plane, box(z0, z1, FLOOR - 0.1, FLOOR + 0.2)))
+        faces.append(Face(Label.BUILDING, Role.ROOF, house.tint, 1.0, slope))
+    faces.append(paint(Role.FACADE, box(z0, z1, 0, top), shade=light))
+    faces += _windows(house, paint, z0, z1, light, 2 if detailed else 1)
+    for low, high in ((top - 0.45, top + 0.1), (FLOOR - 0.1, FLOOR + 0.2)):
+        faces.append(paint(Role.FACADE_TRIM, box(z0, z1, low, high), shade=light))
     if house.shop:
-        faces.append(panel(BUILDING, Role.SHOP, house.tint, light, plane, box(z0 + 0.5, z1 - 0.5, 0.5, 2.7)))
+        faces.append(paint(Role.SHOP, box(z0 + 0.5, z1 - 0.5, 0.5, 2.7), shade=light))
     else:
         door = (z0 + z1) / 2
-        faces.append(panel(BUILDING, Role.SHOP, house.tint, light * 0.8, plane, box(door - 0.55, door + 0.55, 0, 2.4)))
+        faces.append(paint(Role.SHOP, box(door - 0.55, door + 0.55, 0, 2.4), shade=light * 0.8))
     if house.shop and house.awning:
-        out = house.x - house.outward * 1.0
-        sheet = [
-            (house.x, 3.1, z0 + 0.3),
-            (house.x, 3.1, z1 - 0.3),
-            (out, 2.5, z1 - 0.3),
-            (out, 2.5, z0 + 0.3),
-        ]
-        faces.append(Face(BUILDING, Role.AWNING, house.tint, 1.0, sheet))
+        x, out, near, far = house.x, house.x - house.outward * 1.0, z0 + 0.3, z1 - 0.3
+        sheet = [(x, 3.1, near), (x, 3.1, far), (out, 2.5, far), (out, 2.5, near)]
+        faces.append(Face(Label.BUILDING, Role.AWNING, house.tint, 1.0, sheet))
     return faces
 
 
 def _front(house: House, light: float, detailed: bool) -> list[Face]:
     """The gable end that faces the camera; 12 m deep."""
-    plane, top = facing(house.x, house.z0), house.height
+    paint, top = partial(panel, Label.BUILDING, facing(house.x, house.z0)), house.height
     low, high = sorted((0.0, 12.0 * house.outward))
     outline = box(low, high, 0, top)
     if house.pitched:
-        outline = [*outline[:3], ((low + high) / 2, top + 4.5), outline[3]]
-    faces = [panel(BUILDING, Role.FACADE, house.tint + 8, light, plane, outline)]
-    return faces + _windows(house, plane, low + 0.5, high - 0.5, light, 4 if detailed else 1, 0)
+        outline.insert(3, ((low + high) / 2, top + 4.5))
+    facade = paint(Role.FACADE, outline, house.tint + 8, light)
+    return [facade, *_windows(house, paint, low + 0.5, high - 0.5, light, 4 if detailed else 1, 0)]
 
 
-def _windows(house, plane: Plane, s0: float, s1: float, light: float, columns: int, first: int = 1) -> list[Face]:
+def _windows(house: House, paint, s0: float, s1: float, light: float, columns: int, first: int = 1) -> list[Face]:
     """Rows of windows on the storeys from `first` up, `columns` of them between s0 and s1."""
     faces, step = [], (s1 - s0) / columns
-    width = min(1.35, step * 0.62)
+    half = min(1.35, step * 0.62) / 2
     for floor in range(first, house.floors):
         y = floor * FLOOR + 1.0
         for i in range(columns):
             s = s0 + (i + 0.5) * step
             tint = (house.tint * 5 + floor * 3 + i * 7 + int(s)) % 8
-            faces.append(
-                panel(BUILDING, Role.WINDOW, tint, light, plane, box(s - width / 2, s + width / 2, y, y + 1.7))
-            )
+            faces.append(paint(Role.WINDOW, box(s - half, s + half, y, y + 1.7), tint=tint, shade=light))
     return faces

@@ -20,7 +20,7 @@ def traffic(rand: Random, layout: StreetLayout, street: Street) -> list[SceneObj
         x, z = rand.choice((-1, 1)) * (street.half_width - rand.uniform(2.3, 2.9)), rand.uniform(6.0, 15)
         if lanes.claim(x - 0.9, x + 0.9, z - 1, z + 1):
             motor = rand.random() < layout.motor_rider
-            lanes.things.append(people.rider(rand, x, z, 0.0, street.eye_x, motor))
+            lanes.things.append(people.rider(rand, x, z, street.eye_x, motor))
     for _ in range(rand.randint(0, 5)):
         if rand.random() < 0.5 and street.oncoming_x is not None:
             lanes.add(rand, rand.choice(SMALL), street.oncoming_x, rand.uniform(9, 45), vehicles.FRONT)
