@@ -177,13 +177,23 @@ def segmenter(network, num_classes: int) -> Segmenter:
 
 
 def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int) -> StageSettings:
-    """Settings of one stage under a checked config."""
+    """Settings of one stage under a checked config.
+
+    Raises:
+      UserError: pictures that the data would mix are to be mixed by an adaptation method.
+    """
     loss, optim = config.loss, config.optim
     models = StepModels(
         segmenter=segmenter(config[stage.network], num_classes),
         teacher=segmenter(config.teacher, num_classes) if stage.distils else None,
     )
     methods = options.make_methods(config) if stage.adapt else ()
+    mixing = [method.NAME for method in methods if method.data()]
+    if mixing and stage.distil_target and config.data.get("class_mix", 0) > 0:
+        raise UserError(
+            f"config.data.class_mix={config.data.class_mix}, and the adaptation method {mixing[0]!r} mixes pictures "
+            "itself: set --config.data.class_mix=0"
+        )
     terms = _active_terms(config, stage)
     step_options = StepOptions(
         terms=terms,

@@ -100,6 +100,14 @@ def test_settings_of_the_stages():
     assert made["case_a"].options.teacher_statistics == "batch"
 
 
+def test_pictures_are_mixed_by_the_data_or_by_a_method():
+    config = changed(**{"adaptation.methods": ("self_training",), "data.class_mix": 0.5})
+    settings.check(config)
+    settings.stage_settings(config, paradigms.STAGES["case_a"], 19)  # the target is not distilled on
+    with pytest.raises(UserError, match="class_mix=0.5, and the adaptation method 'self_training' mixes"):
+        settings.stage_settings(config, paradigms.STAGES["case_b"], 19)
+
+
 def test_presets_are_what_the_two_sources_say():
     paper, code = tiny_runs.base.get_config(), tiny_runs.base.get_config("released_code")
     assert (paper.optim.nesterov, paper.optim.weight_decay, paper.optim.discriminator_learning_rate) == (
