@@ -17,6 +17,7 @@ from dakd_jax.basics import records, workdir_lock
 from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
+from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, weights
@@ -115,6 +116,7 @@ class Experiment:
             table.add_column(column, overflow="fold", no_wrap=column not in ("starts from", "what happens"))
         for name, planned in self.plan.items():
             network = self.config[planned.stage.network]
+            stride, own = network.output_stride, BACKBONES[network.arch].output_strides[0]
             trained_here = (
                 planned.stage.start or weights.start_text(network),
                 "yes" if planned.stage.distils else "",
@@ -122,8 +124,7 @@ class Experiment:
             )
             table.add_row(
                 name,
-                f"{network.arch} x{network.width:g}"
-                + f", stride {network.output_stride}" * bool(network.output_stride),
+                f"{network.arch} x{network.width:g}" + f", stride {stride}" * (stride not in (0, own)),
                 *(("", "", "") if planned.replaced_by else trained_here),
                 planned.status,
                 planned.hash.removeprefix("file:")[:8],

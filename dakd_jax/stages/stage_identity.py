@@ -85,6 +85,8 @@ EXEMPT = (
     Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),
 )
 
+# Fields of losses that are no term's.
+_LOSS = ("loss.seg_auxiliary", "loss.target", "loss.watch_inactive")
 # Factors of which 0 is as what is not there; loss terms and methods say theirs themselves.
 _WEIGHTS = ("loss.target", "loss.seg_auxiliary", "data.class_mix")
 
@@ -101,6 +103,8 @@ def exempt(field: str, config: ConfigDict, stage: Stage) -> str:
             return rule.why
     if field in _WEIGHTS and options.value(config, field) == 0:
         return "a term of weight 0"
+    if field.split(".")[0] in ("loss", "adaptation") and field not in (*_LOSS, *options.fields()):
+        return "no loss term or method that is known here has it: a plugin that this config does not name left it"
     return _exempt_of_term(field, config, stage) or _exempt_of_method(field, config, stage)
 
 

@@ -136,6 +136,15 @@ def test_a_field_of_a_users_own_config_counts():
     assert "own.option" in stage_identity.counted(_with_own_option(1), paradigms.STAGES["student"])
 
 
+def test_fields_that_a_plugin_of_another_process_left_do_not_count():
+    """As in the config that a notebook, which has one registered, hands to the job of a table."""
+    config = tiny_runs.config("data", goal=tuple(paradigms.STAGES))
+    with config.unlocked():
+        config.loss.hints, config.loss.hints_p, config.adaptation.swap = 0.0, 2, {"beta": 0.01}
+    made = Experiment(config, PaperFeed(), pathlib.Path("w"), Console(file=io.StringIO())).plan
+    assert {name: one.hash for name, one in made.items()} == {name: one.hash for name, one in planned().items()}
+
+
 def _with_own_option(value):
     config = tiny_runs.config("data")
     with config.unlocked():

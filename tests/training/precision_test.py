@@ -2,7 +2,6 @@
 
 import functools
 import io
-import types
 
 import black_box_test
 import jax
@@ -18,6 +17,7 @@ from dakd_jax.objectives.adaptation import adversarial
 from dakd_jax.objectives.context import Outputs
 from dakd_jax.stages import settings
 from dakd_jax.training import step_setup, train_step
+from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.train_state import named_leaves
 from dakd_jax.training.watch import black_box, diagnosis
 
@@ -42,9 +42,8 @@ def start():
         shift = {"scale": 1, "var": 1, "bias": 2}.get(name, 0) if "opt_state" not in str(path[0]) else 0
         return np.full(leaf.shape, shift, leaf.dtype)
 
-    blank = step_setup.blank(
-        types.SimpleNamespace(models=MODELS, options=options("float32"), size=(32, 64), **black_box_test.OPTIMIZERS)
-    )
+    how = {"models": MODELS, "options": options("float32"), "size": (32, 64), **black_box_test.OPTIMIZERS}
+    blank = step_setup.blank(StageSettings(weights=None, steps=0, **how))
     return jax.tree_util.tree_map_with_path(fill, blank)
 
 
