@@ -39,8 +39,8 @@ def reference(arch):
 def network(arch, output_stride=32):
     """(ours, its variables from the same file)."""
     model = Segmenter(arch, 5, output_stride=output_stride)
-    start = segmenter.init_segmenter(model, 0, "student")
-    return model, weights.read_start(str(efficientnet_lite.find_imagenet(arch)), model, start)
+    blank = segmenter.blank_segmenter(model)
+    return model, weights.read_start(str(efficientnet_lite.find_imagenet(arch)), model, blank)
 
 
 def wide(tree):
@@ -71,8 +71,7 @@ def classified(net, deepest):
     return x.mean(axis=(1, 2)) @ state["_fc.weight"].T + state["_fc.bias"]
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize(("arch", "size"), [(ARCHS[0], SIZES[0]), (ARCHS[1], SIZES[1]), (ARCHS[2], SIZES[1])])
 def test_every_block_and_the_classifier_equal_pytorch_s(arch, size):
     net, (model, variables), x = reference(arch).eval(), network(arch), pictures(size)
     with torch.no_grad():

@@ -36,7 +36,7 @@ SCALES = {  # width and depth
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class StageSpec:
     """Blocks of one channel count, the first of which strides."""
 
     blocks: int
@@ -47,13 +47,13 @@ class Stage:
 
 
 STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+    StageSpec(1, 3, 1, 1, 16),
+    StageSpec(2, 3, 2, 6, 24),
+    StageSpec(2, 5, 2, 6, 40),
+    StageSpec(3, 3, 2, 6, 80),
+    StageSpec(3, 5, 1, 6, 112),
+    StageSpec(4, 5, 2, 6, 192),
+    StageSpec(1, 3, 1, 6, 320),
 )
 PACKAGED = tuple(SCALES)[:3]  # of which there is a package
 MAIN, AUXILIARY, SKIP = 6, 4, 2  # stages whose last blocks are tapped
@@ -140,7 +140,7 @@ class DepthwiseConv(nn.Module):
         return depthwise.conv(x.astype(kernel.dtype), kernel, stride=self.stride, dilation=self.dilation)
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """An inverted residual block: 1x1 to more channels, depthwise, 1x1 to fewer."""
 
     plan: BlockPlan
@@ -181,7 +181,7 @@ class EfficientNetLite(nn.Module):
         x = nn.relu6(self.batch_norm(name="stem_bn")(x, train=train))
         features = [Feature(x, 2, "stem")]
         for i, block in enumerate(plan(self.arch, self.output_stride)):
-            x = Block(block, self._scaled(block.channels), self.batch_norm, name=f"block{i}")(x, train=train)
+            x = InvertedResidual(block, self._scaled(block.channels), self.batch_norm, name=f"block{i}")(x, train=train)
             features.append(Feature(x, block.output_stride, f"block{i}"))
         return tuple(features)
 

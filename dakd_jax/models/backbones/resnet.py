@@ -22,7 +22,7 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class ResNetSpec:
     """Blocks of layers 1 to 4, whether they are bottlenecks, and beginnings of the checksums of published trunks."""
 
     blocks: tuple[int, int, int, int]
@@ -32,10 +32,10 @@ class Architecture:
 
 # The checksums are those in the names of torchvision's files, newest weights first.
 ARCHITECTURES = {
-    "resnet18": Architecture((2, 2, 2, 2), False, ("f37072fd",)),
-    "resnet34": Architecture((3, 4, 6, 3), False, ("b627a593",)),
-    "resnet50": Architecture((3, 4, 6, 3), True, ("11ad3fa6", "0676ba61")),
-    "resnet101": Architecture((3, 4, 23, 3), True, ("cd907fc2", "63fe2227")),
+    "resnet18": ResNetSpec((2, 2, 2, 2), False, ("f37072fd",)),
+    "resnet34": ResNetSpec((3, 4, 6, 3), False, ("b627a593",)),
+    "resnet50": ResNetSpec((3, 4, 6, 3), True, ("11ad3fa6", "0676ba61")),
+    "resnet101": ResNetSpec((3, 4, 23, 3), True, ("cd907fc2", "63fe2227")),
 }
 
 
