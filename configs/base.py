@@ -129,7 +129,9 @@ def _network(arch: str) -> ConfigDict:
         "auxiliary_tap": "",
         "output_stride": 0,  # of the deepest features: one that the backbone offers
         "normaliser": "",  # what the trunk was trained with: DRN's own 'bgr_minus_mean', most others' 'rgb_mean_std'
-        "pretrained": "",  # weights of an ImageNet trunk or of a whole segmenter, docs/weights.md; '' = random
+        # Weights of an ImageNet trunk or of a whole segmenter (docs/weights.md); '' = random; 'imagenet' = the trunk
+        # that a package has brought, as requirements.txt does for efficientnet_lite0 and 2.
+        "pretrained": "",
     })  # fmt: skip
 
 

@@ -94,7 +94,8 @@ FAULTS = (
           'Exempt(("train.log_every",', 'Exempt(("optim.weight_decay", "train.log_every",',
           "stages/stage_identity_test.py"),
     Fault("a trunk counts by its path", "identity", "dakd_jax/stages/stage_identity.py",
-          "weights.hash_file(network.pretrained) if", "str(network.pretrained) if", "stages/stage_identity_test.py"),
+          "weights.hash_file(weights.trunk_file(network)) if", "str(network.pretrained) if",
+          "stages/stage_identity_test.py"),
 )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def _uses(config: ConfigDict, checkpoint: bool, goal) -> Iterator[_Use]:
             yield _Use(f"replace.{name}", config.replace[name], paradigms.STAGES[name].network)
     for network in ("student", "teacher"):
         trained = any(paradigms.STAGES[name].network == network and not config.replace.get(name) for name in needed)
-        if trained and config[network].pretrained:
+        if trained and config[network].pretrained not in ("", weights.IMAGENET):
             yield _Use(f"{network}.pretrained", config[network].pretrained, network)
 
 

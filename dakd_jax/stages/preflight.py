@@ -40,7 +40,8 @@ def check_files(config: ConfigDict, planned: Iterable, num_classes: int) -> None
         if one.replaced_by:
             _open(one.replaced_by, weights.hash_file(one.replaced_by), model, whole=True)
         elif network.pretrained and not one.stage.start and not one.finished:
-            _open(network.pretrained, weights.hash_file(network.pretrained), model, whole=False)
+            file = weights.trunk_file(network)
+            _open(file, weights.hash_file(file), model, whole=False)
 
 
 @functools.cache

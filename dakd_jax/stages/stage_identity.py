@@ -179,7 +179,7 @@ def identity(
         "adapt": stage.adapt,
         "distil": [stage.distil_source, stage.distil_target],
         "start": stage.start,
-        "trunk": weights.hash_file(network.pretrained) if network.pretrained and not stage.start else "",
+        "trunk": weights.hash_file(weights.trunk_file(network)) if network.pretrained and not stage.start else "",
         "data": data_fingerprint,
         "steps": config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         "parents": parents,

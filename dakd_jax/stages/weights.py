@@ -20,6 +20,7 @@ FILE = "model.pth"  # finished weights: small, exact, and read by PyTorch as wel
 SAFE_FILE = "model.safetensors"  # the same once more, for everything else
 FILES = (FILE, SAFE_FILE)
 RECORD = "record.json"
+IMAGENET = "imagenet"  # in place of a path: the trunk that a package or a cache of this machine holds
 # Of a config: how a network uses its weights.
 NETWORK_FIELDS = ("arch", "width", "auxiliary_tap", "normaliser", "main_tap", "output_stride")
 # Of them, those that older configs had not: they do not count where they are the backbone's own.
@@ -192,10 +193,26 @@ def read_start(path: str, model: Segmenter, template: dict) -> dict:
     return pretrained.load_segmenter(resolve(path), template, published=published(model))[0]
 
 
+def trunk_file(network) -> str:
+    """Path of the file that config.student.pretrained or config.teacher.pretrained means; '' for none.
+
+    Raises:
+      UserError: "imagenet", and this machine has no such file, or the backbone knows of none.
+    """
+    if network.pretrained != IMAGENET:
+        return network.pretrained
+    find = BACKBONES[network.arch].published.find_imagenet
+    if find is None:
+        raise UserError(
+            f"pretrained={IMAGENET!r}: no place is known where ImageNet weights of {network.arch} may lie; name a file"
+        )
+    return str(find())
+
+
 def start(model: Segmenter, network, seed: int, role: str) -> dict:
     """Weights that a network starts from: random by (seed, role), over them the file that config names."""
     variables = init_segmenter(model, seed, role)
-    return read_start(network.pretrained, model, variables) if network.pretrained else variables
+    return read_start(trunk_file(network), model, variables) if network.pretrained else variables
 
 
 def start_text(network) -> str:

@@ -12,8 +12,9 @@ from rich.console import Console
 from configs import base
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models.backbones import efficientnet_lite
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import stage_identity
+from dakd_jax.stages import stage_identity, weights
 from dakd_jax.stages.experiment import Experiment
 
 
@@ -234,6 +235,15 @@ def test_trunk_file_counts_by_its_content(tmp_path):
     for name in EVERYTHING:
         assert hashes[trunk][name].hash == hashes[copy][name].hash
         assert (hashes[trunk][name].hash != hashes[other][name].hash) == (name in STUDENTS)
+
+
+def test_imagenet_is_the_file_that_a_package_holds():
+    own = {"student.arch": "efficientnet_lite0", "goal": ("student",)}
+    file = str(efficientnet_lite.find_imagenet("efficientnet_lite0"))
+    by_word, by_path = (planned(**own, **{"student.pretrained": it})["student"] for it in ("imagenet", file))
+    assert by_word.hash == by_path.hash and by_word.identity["trunk"] == weights.hash_file(file)
+    with pytest.raises(UserError, match="pretrained='imagenet': no place is known where .* of tiny"):
+        planned(**{"student.pretrained": "imagenet", "goal": ("student",)})
 
 
 def test_a_replaced_stage_changes_its_children_and_drops_its_parents(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -47,12 +48,15 @@ class Published:
       name: our name to the one in a published trunk. What a finished stage writes keeps ours, after 'base.'.
       unused: matches the beginning of names in published files that no network here has, as those of a classifier.
       beside: number of classes to the constant tensors that the released segmenter keeps in its files; written too.
+      find_imagenet: the file of the ImageNet trunk on this machine, for `pretrained = "imagenet"`; never a download. It
+        raises a UserError that says what brings one. None: there is no such place.
     """
 
     source: str = ""
     name: Callable[[str], str] = str
     unused: re.Pattern = NOTHING
     beside: Callable[[int], Mapping[str, np.ndarray]] = lambda classes: {}
+    find_imagenet: Callable[[], pathlib.Path] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
