@@ -15,7 +15,7 @@ from dakd_jax.models.backbones import BACKBONES, Backbone, Outline, outlines
 from dakd_jax.models.discriminator import MIN_SIZE
 from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives import options, paradigms
+from dakd_jax.objectives import optimizers, options, paradigms
 from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.objectives.terms import TERMS
@@ -29,12 +29,12 @@ MOST_PICTURES = 8  # that one figure holds
 SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others
 POSITIVE = {
     "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints", "select_pictures"),
-    "optim": ("learning_rate", "power"),
+    "optim": ("learning_rate", "power", "head_learning_rate_factor"),
     "eval": ("batch_size",),
 }
 NOT_NEGATIVE = {
     "train": ("eval_every", "keep_every", "max_skipped"),
-    "optim": ("decay_steps", "momentum", "weight_decay"),
+    "optim": ("decay_steps", "warmup_steps", "momentum", "weight_decay", "clip_norm"),
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "target"),
 }
@@ -74,6 +74,7 @@ def check(config: ConfigDict) -> None:
     _check_networks(config)
     _check_numbers(config)
     options.check(config)
+    _choose("optim.optimizer", config.optim.optimizer, optimizers.KINDS)
     _choose("train.on_nonfinite", config.train.on_nonfinite, ("stop", "skip"))
     _choose("train.precision", config.train.precision, PRECISIONS)
     _choose("train.select", config.train.select, checkpoint_choice.CHOICES)
@@ -112,6 +113,7 @@ def _check_network(group: str, network) -> Outline:
     """Checks config.student or config.teacher; what is under its auxiliary head."""
     spec = BACKBONES.choose(network.arch, f"{group}.arch")
     _positive(f"{group}.width", network.width)
+    _choose(f"{group}.batch_norm", network.batch_norm, ("trained", "frozen"))
     offered = {"output_stride": spec.output_strides, "normaliser": preprocessing.of_trunks()}
     for field, choices in offered.items():
         if network[field]:
@@ -200,6 +202,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         methods=methods,
         sees_target=_sees_target(stage, methods, terms),
         teacher_statistics=config.teacher.statistics,
+        student_statistics="running" if config[stage.network].get("batch_norm") == "frozen" else "batch",
         skip_nonfinite=config.train.on_nonfinite == "skip",
         precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
     )
@@ -216,7 +219,15 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         models=models,
         options=step_options,
         weights=weights,
-        optimizer=SegmenterOptimizer(optim.momentum, optim.nesterov, optim.weight_decay),
+        optimizer=SegmenterOptimizer(
+            optim.momentum,
+            optim.nesterov,
+            optim.weight_decay,
+            # A bundle of an earlier version has none of these.
+            kind=optim.get("optimizer", "sgd"),
+            clip_norm=float(optim.get("clip_norm", 0)),
+            head_factor=float(optim.get("head_learning_rate_factor", 1)),
+        ),
         steps=config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         size=(height, width),
     )
@@ -230,6 +241,7 @@ def loop_settings(config: ConfigDict) -> LoopSettings:
         learning_rate=optim.learning_rate,
         decay_steps=optim.decay_steps,
         power=optim.power,
+        warmup_steps=optim.get("warmup_steps", 0),
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         eval_every=train.eval_every,
