@@ -132,6 +132,7 @@ def _network(arch: str) -> ConfigDict:
         "main_tap": "",  # names of the features under the main and the auxiliary head, as 'layer8' and 'layer6'
         "auxiliary_tap": "",
         "output_stride": 0,  # of the deepest features: one that the backbone offers
+        "decoder": "",  # 'linear': the heads alone (the paper); 'skip': logits of a shallower feature are added
         "normaliser": "",  # what the trunk was trained with: DRN's own 'bgr_minus_mean', most others' 'rgb_mean_std'
         "batch_norm": "trained",  # or 'frozen': the statistics that the network starts with stay, scale and bias learn
         # Weights of an ImageNet trunk or of a whole segmenter (docs/weights.md); '' = random; 'imagenet' = the trunk

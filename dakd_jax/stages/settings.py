@@ -11,7 +11,7 @@ from dakd_jax.evaluation import checkpoint_choice, predict
 from dakd_jax.evaluation.checkpoint_choice import ChoiceSettings
 from dakd_jax.evaluation.evaluation_store import EvaluationSettings
 from dakd_jax.models import preprocessing
-from dakd_jax.models.backbones import BACKBONES, Backbone, Outline, outlines
+from dakd_jax.models.backbones import BACKBONES, DECODERS, SKIP, Backbone, Outline, outlines
 from dakd_jax.models.discriminator import MIN_SIZE
 from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.segmenter import Segmenter
@@ -127,7 +127,13 @@ def _check_network(group: str, network) -> Outline:
         if network[field]:
             _choose(f"{group}.{field}", network[field], found)
     taps = weights.network_fields(network)
-    if spec.skip_tap and found[taps["main_tap"]].stride % found[spec.skip_tap].stride:
+    if network.decoder:
+        _choose(f"{group}.decoder", network.decoder, DECODERS)
+    if taps["decoder"] == SKIP and not spec.skip_tap:
+        raise UserError(
+            f"config.{group}.decoder={SKIP!r}: {network.arch} names no shallow feature for it; use 'linear'"
+        )
+    if taps["decoder"] == SKIP and found[taps["main_tap"]].stride % found[spec.skip_tap].stride:
         raise UserError(
             f"config.{group}.main_tap={taps['main_tap']!r} has stride {found[taps['main_tap']].stride}, and "
             f"{network.arch} adds {spec.skip_tap!r} of stride {found[spec.skip_tap].stride}: expected a multiple of it"
@@ -175,6 +181,7 @@ def segmenter(network, num_classes: int) -> Segmenter:
         normaliser=network.normaliser,
         main_tap=network.main_tap,
         output_stride=network.output_stride,
+        decoder=network.decoder,
     )
 
 
@@ -202,7 +209,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         methods=methods,
         sees_target=_sees_target(stage, methods, terms),
         teacher_statistics=config.teacher.statistics,
-        student_statistics="running" if config[stage.network].get("batch_norm") == "frozen" else "batch",
+        student_statistics="running" if config[stage.network].batch_norm == "frozen" else "batch",
         skip_nonfinite=config.train.on_nonfinite == "skip",
         precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
     )
@@ -223,10 +230,9 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
             optim.momentum,
             optim.nesterov,
             optim.weight_decay,
-            # A bundle of an earlier version has none of these.
-            kind=optim.get("optimizer", "sgd"),
-            clip_norm=float(optim.get("clip_norm", 0)),
-            head_factor=float(optim.get("head_learning_rate_factor", 1)),
+            kind=optim.optimizer,
+            clip_norm=float(optim.clip_norm),
+            head_factor=float(optim.head_learning_rate_factor),
         ),
         steps=config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         size=(height, width),
@@ -241,7 +247,7 @@ def loop_settings(config: ConfigDict) -> LoopSettings:
         learning_rate=optim.learning_rate,
         decay_steps=optim.decay_steps,
         power=optim.power,
-        warmup_steps=optim.get("warmup_steps", 0),
+        warmup_steps=optim.warmup_steps,
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         eval_every=train.eval_every,

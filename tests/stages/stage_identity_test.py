@@ -86,7 +86,7 @@ WALK = {
     "data.toy.num_train": (7, NONE), "data.toy.num_val": (7, NONE),
     "student.arch": ("drn_d_24", STUDENTS), "student.width": (0.1, STUDENTS),
     "student.auxiliary_tap": ("layer7", STUDENTS), "student.main_tap": ("layer7", STUDENTS),
-    "student.output_stride": (8, NONE),
+    "student.output_stride": (8, NONE), "student.decoder": ("skip", STUDENTS), "teacher.decoder": ("skip", OF_TEACHER),
     "student.normaliser": ("rgb_mean_std", STUDENTS), "student.pretrained": (FILE, STUDENTS),
     "student.init_from": ("student", DISTILLED),
     "teacher.arch": ("drn_d_38", OF_TEACHER), "teacher.width": (0.1, OF_TEACHER),
