@@ -40,13 +40,14 @@ def prepare(
     start = weights.start(chosen.models.segmenter, config.student, 0, "student")
     state = step_setup.first_state(chosen, 0, start)
     teacher = weights.start(chosen.models.teacher, config.teacher, 0, "teacher") if chosen.models.teacher else None
-    batch = jax.device_put(_made_up_batch(batch_size, source, target))
+    batch = jax.device_put(made_up_batch(batch_size, source, target))
     rates = {"segmenter": np.float32(1e-3), "discriminator": np.float32(1e-4)}
     fixed = {"models": chosen.models, "options": chosen.options, "optimizer": chosen.optimizer}
     return (state, teacher, batch, chosen.weights, rates), fixed
 
 
-def _made_up_batch(batch_size, source, target):
+def made_up_batch(batch_size: int, source: tuple[int, int], target: tuple[int, int]) -> dict:
+    """Arrays of a step of random values; sizes are (width, height)."""
     draw = np.random.default_rng(0)
     shape = (batch_size, source[1], source[0])
     return {

@@ -42,6 +42,10 @@ def get_config(preset: str = "") -> ConfigDict:
     config.optim.weight_decay = 1e-4
     config.optim.power = 0.9  # of the polynomial decay
     config.optim.decay_steps = 0  # horizon of the decay; 0 = the steps of the stage
+    config.optim.warmup_steps = 0  # over which all learning rates rise; trunks that have learnt something want some 50
+    config.optim.head_learning_rate_factor = 1.0  # learning rate of the segmenter's heads, of the trunk's
+    config.optim.clip_norm = 0.0  # gradients are scaled down to this norm; 0 = never
+    config.optim.optimizer = "sgd"  # of the segmenter; or 'adamw'
 
     config.train = ConfigDict()
     config.train.steps = 50_000  # of every student
@@ -128,7 +132,9 @@ def _network(arch: str) -> ConfigDict:
         "main_tap": "",  # names of the features under the main and the auxiliary head, as 'layer8' and 'layer6'
         "auxiliary_tap": "",
         "output_stride": 0,  # of the deepest features: one that the backbone offers
+        "decoder": "",  # 'linear': the heads alone (the paper); 'skip': logits of a shallower feature are added
         "normaliser": "",  # what the trunk was trained with: DRN's own 'bgr_minus_mean', most others' 'rgb_mean_std'
+        "batch_norm": "trained",  # or 'frozen': the statistics that the network starts with stay, scale and bias learn
         # Weights of an ImageNet trunk or of a whole segmenter (docs/weights.md); '' = random; 'imagenet' = the trunk
         # that a package has brought, as requirements.txt does for efficientnet_lite0 and 2.
         "pretrained": "",

@@ -158,6 +158,22 @@ def test_the_skip_is_added_to_the_upsampled_logits(plugin):
     np.testing.assert_allclose(heads.main, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_decoder_is_chosen_with_or_without_the_skip(plugin):
+    images = np.zeros((1, 32, 48, 3), np.uint8)
+    strides = {}
+    for arch in (ARCH, "tiny", "resnet18"):
+        for decoder in ("", "linear", "skip"):
+            model = Segmenter(arch, 5, width=0.1, decoder=decoder)
+            blank = segmenter.blank_segmenter(model)
+            heads, _ = jax.eval_shape(lambda v, model=model: segmenter.forward(model, v, images), blank)
+            assert ("seg1_skip" in blank["params"]) == (model.decoder == "skip")
+            assert heads.main.shape == (1, 32 // heads.main_stride, 48 // heads.main_stride, 5)
+            strides[arch, decoder] = heads.main_stride
+    assert [strides[ARCH, decoder] for decoder in ("", "linear", "skip")] == [4, 4, 4]
+    assert [strides["tiny", decoder] for decoder in ("", "linear", "skip")] == [8, 8, 4]
+    assert [strides["resnet18", decoder] for decoder in ("", "linear", "skip")] == [8, 8, 4]
+
+
 def test_the_normaliser_is_the_spec_s_unless_one_is_named(plugin):
     model = Segmenter(ARCH, 5)
     variables = segmenter.init_segmenter(model, 0, "student")

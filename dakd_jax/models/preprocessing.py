@@ -35,11 +35,17 @@ def rgb_unit(images: jax.Array, dtype=jnp.float32) -> jax.Array:
     return images.astype(dtype) / 255
 
 
+def rgb_signed(images: jax.Array, dtype=jnp.float32) -> jax.Array:
+    """RGB uint8 [B, H, W, 3] to (x - 127) / 128, values -0.99 to 1: what EfficientNet-Lite was trained on."""
+    return ((images.astype(jnp.float32) - 127) / 128).astype(dtype)
+
+
 # By name; a backbone may register its own beside it. Each takes (images uint8 [B, H, W, 3] RGB, dtype).
 NORMALISERS: Registry[Callable[..., jax.Array]] = Registry("normaliser", "dakd_jax.models.backbones")
 NORMALISERS.register("bgr_minus_mean", bgr_minus_mean)
 NORMALISERS.register("rgb_mean_std", rgb_mean_std)
 NORMALISERS.register("rgb_unit", rgb_unit)
+NORMALISERS.register("rgb_signed", rgb_signed)
 _OF_EVALUATION = ("rgb_unit",)
 
 

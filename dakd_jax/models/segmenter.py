@@ -10,7 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from dakd_jax.models import resizing
-from dakd_jax.models.backbones import BACKBONES, Backbone
+from dakd_jax.models.backbones import BACKBONES, SKIP, Backbone
 from dakd_jax.models.precision import computing_params, in_dtype_of_kernel, widened
 from dakd_jax.models.preprocessing import NORMALISERS
 
@@ -52,6 +52,7 @@ class Segmenter(nn.Module):
       auxiliary_tap, main_tap: names of the features under the two heads.
       normaliser: a key of preprocessing.NORMALISERS: that of the trunk's weights.
       output_stride: one that the backbone offers.
+      decoder: one of backbones.DECODERS.
       spec: the backbone that `arch` names now, and no argument: a module whose backbone has been registered anew since
         (a notebook's cell) is another one, for which jax compiles anew.
     """
@@ -63,13 +64,14 @@ class Segmenter(nn.Module):
     normaliser: str = ""
     main_tap: str = ""
     output_stride: int = 0
+    decoder: str = ""
     spec: Backbone | None = None
 
     def __post_init__(self):
         spec = self.spec or BACKBONES[self.arch]
         object.__setattr__(self, "spec", spec)
         own = {name: getattr(spec, name) for name in ("auxiliary_tap", "main_tap", "normaliser")}
-        for name, value in {**own, "output_stride": spec.output_strides[0]}.items():
+        for name, value in {**own, "output_stride": spec.output_strides[0], "decoder": spec.own_decoder}.items():
             object.__setattr__(self, name, getattr(self, name) or value)
         super().__post_init__()
 
@@ -95,11 +97,10 @@ class Segmenter(nn.Module):
         )
 
     def _with_skip(self, logits, stride, features):
-        """(main logits, their stride): those of the skip added at its own stride, where the backbone has one."""
-        name = self.spec.skip_tap
-        if not name:
+        """(main logits, their stride): with the decoder 'skip' those of the shallower feature added, at its stride."""
+        if self.decoder != SKIP:
             return logits, stride
-        skip = features[name]
+        skip = features[self.spec.skip_tap]
         if stride > skip.stride:
             larger = resizing.upsample_aligned(widened(logits), stride // skip.stride)
             logits = resizing.crop(larger, skip.array.shape[1:3])

@@ -51,11 +51,20 @@ RENAMED = tuple(
     for network in _NETWORKS
 )
 # {field: what it was before it was there}, put in where the group that it belongs to is.
-ADDED: dict[str, Any] = {"plugins": ()} | {
+ADDED: dict[str, Any] = {
+    "plugins": (),
+    "optim.optimizer": "sgd",
+    "optim.clip_norm": 0.0,
+    "optim.head_learning_rate_factor": 1.0,
+    "optim.warmup_steps": 0,
+} | {
     f"{network}.{field}": value
     for network in _NETWORKS
-    for field, value in (("auxiliary_tap", ""), ("main_tap", ""), ("output_stride", 0), ("normaliser", ""))
-}
+    for field, value in {
+        "auxiliary_tap": "", "main_tap": "", "output_stride": 0, "normaliser": "", "decoder": "",
+        "batch_norm": "trained",
+    }.items()
+}  # fmt: skip
 _BY_OLD = {one.old: one for one in RENAMED}
 _BY_NEW = {one.new: one for one in RENAMED}
 

@@ -11,11 +11,11 @@ from dakd_jax.evaluation import checkpoint_choice, predict
 from dakd_jax.evaluation.checkpoint_choice import ChoiceSettings
 from dakd_jax.evaluation.evaluation_store import EvaluationSettings
 from dakd_jax.models import preprocessing
-from dakd_jax.models.backbones import BACKBONES, Backbone, Outline, outlines
+from dakd_jax.models.backbones import BACKBONES, DECODERS, SKIP, Backbone, Outline, outlines
 from dakd_jax.models.discriminator import MIN_SIZE
 from dakd_jax.models.precision import PRECISIONS
 from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.objectives import options, paradigms
+from dakd_jax.objectives import optimizers, options, paradigms
 from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.objectives.terms import TERMS
@@ -29,12 +29,12 @@ MOST_PICTURES = 8  # that one figure holds
 SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others
 POSITIVE = {
     "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints", "select_pictures"),
-    "optim": ("learning_rate", "power"),
+    "optim": ("learning_rate", "power", "head_learning_rate_factor"),
     "eval": ("batch_size",),
 }
 NOT_NEGATIVE = {
     "train": ("eval_every", "keep_every", "max_skipped"),
-    "optim": ("decay_steps", "momentum", "weight_decay"),
+    "optim": ("decay_steps", "warmup_steps", "momentum", "weight_decay", "clip_norm"),
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "target"),
 }
@@ -74,6 +74,7 @@ def check(config: ConfigDict) -> None:
     _check_networks(config)
     _check_numbers(config)
     options.check(config)
+    _choose("optim.optimizer", config.optim.optimizer, optimizers.KINDS)
     _choose("train.on_nonfinite", config.train.on_nonfinite, ("stop", "skip"))
     _choose("train.precision", config.train.precision, PRECISIONS)
     _choose("train.select", config.train.select, checkpoint_choice.CHOICES)
@@ -112,6 +113,7 @@ def _check_network(group: str, network) -> Outline:
     """Checks config.student or config.teacher; what is under its auxiliary head."""
     spec = BACKBONES.choose(network.arch, f"{group}.arch")
     _positive(f"{group}.width", network.width)
+    _choose(f"{group}.batch_norm", network.batch_norm, ("trained", "frozen"))
     offered = {"output_stride": spec.output_strides, "normaliser": preprocessing.of_trunks()}
     for field, choices in offered.items():
         if network[field]:
@@ -125,7 +127,13 @@ def _check_network(group: str, network) -> Outline:
         if network[field]:
             _choose(f"{group}.{field}", network[field], found)
     taps = weights.network_fields(network)
-    if spec.skip_tap and found[taps["main_tap"]].stride % found[spec.skip_tap].stride:
+    if network.decoder:
+        _choose(f"{group}.decoder", network.decoder, DECODERS)
+    if taps["decoder"] == SKIP and not spec.skip_tap:
+        raise UserError(
+            f"config.{group}.decoder={SKIP!r}: {network.arch} names no shallow feature for it; use 'linear'"
+        )
+    if taps["decoder"] == SKIP and found[taps["main_tap"]].stride % found[spec.skip_tap].stride:
         raise UserError(
             f"config.{group}.main_tap={taps['main_tap']!r} has stride {found[taps['main_tap']].stride}, and "
             f"{network.arch} adds {spec.skip_tap!r} of stride {found[spec.skip_tap].stride}: expected a multiple of it"
@@ -173,6 +181,7 @@ def segmenter(network, num_classes: int) -> Segmenter:
         normaliser=network.normaliser,
         main_tap=network.main_tap,
         output_stride=network.output_stride,
+        decoder=network.decoder,
     )
 
 
@@ -200,6 +209,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         methods=methods,
         sees_target=_sees_target(stage, methods, terms),
         teacher_statistics=config.teacher.statistics,
+        student_statistics="running" if config[stage.network].batch_norm == "frozen" else "batch",
         skip_nonfinite=config.train.on_nonfinite == "skip",
         precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
     )
@@ -216,7 +226,14 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         models=models,
         options=step_options,
         weights=weights,
-        optimizer=SegmenterOptimizer(optim.momentum, optim.nesterov, optim.weight_decay),
+        optimizer=SegmenterOptimizer(
+            optim.momentum,
+            optim.nesterov,
+            optim.weight_decay,
+            kind=optim.optimizer,
+            clip_norm=float(optim.clip_norm),
+            head_factor=float(optim.head_learning_rate_factor),
+        ),
         steps=config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         size=(height, width),
     )
@@ -230,6 +247,7 @@ def loop_settings(config: ConfigDict) -> LoopSettings:
         learning_rate=optim.learning_rate,
         decay_steps=optim.decay_steps,
         power=optim.power,
+        warmup_steps=optim.warmup_steps,
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         eval_every=train.eval_every,

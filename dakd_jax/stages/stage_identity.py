@@ -20,7 +20,16 @@ from dakd_jax.stages import older_configs, weights
 NUMERICS_VERSION = 1
 
 # {field: value under which the numbers are those of before the field was there}; at that value it does not count.
-ADDED_LATER: dict[str, object] = {"loss.segmentation": 1.0, options.CHOSEN: ("adversarial",)}
+ADDED_LATER: dict[str, object] = {
+    "loss.segmentation": 1.0,
+    options.CHOSEN: ("adversarial",),
+    "optim.optimizer": "sgd",
+    "optim.clip_norm": 0.0,
+    "optim.head_learning_rate_factor": 1.0,
+    "optim.warmup_steps": 0,
+    "student.batch_norm": "trained",
+    "teacher.batch_norm": "trained",
+}
 
 Stage = paradigms.Stage
 
@@ -80,6 +89,7 @@ EXEMPT = (
     Exempt(("data.class_mix",), "only for pictures that are distilled on", lambda c, s: not s.distil_target),
     Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
     Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
+    Exempt(("teacher.batch_norm",), "how the teacher was trained", lambda c, s: s.network != "teacher"),
     Exempt(("teacher.statistics",), "how a frozen teacher is asked", lambda c, s: not s.distils),
     Exempt((options.CHOSEN,), "nothing is adapted", lambda c, s: not s.adapt),
     Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),

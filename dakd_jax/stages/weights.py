@@ -22,9 +22,9 @@ FILES = (FILE, SAFE_FILE)
 RECORD = "record.json"
 IMAGENET = "imagenet"  # in place of a path: the trunk that a package or a cache of this machine holds
 # Of a config: how a network uses its weights.
-NETWORK_FIELDS = ("arch", "width", "auxiliary_tap", "normaliser", "main_tap", "output_stride")
+NETWORK_FIELDS = ("arch", "width", "auxiliary_tap", "normaliser", "main_tap", "output_stride", "decoder")
 # Of them, those that older configs had not: they do not count where they are the backbone's own.
-_ADDED_LATER = ("main_tap", "output_stride")
+_ADDED_LATER = ("main_tap", "output_stride", "decoder")
 
 
 def resolve(path: str | pathlib.Path) -> Place:
@@ -103,7 +103,7 @@ def _own(fields: dict) -> dict:
         return fields
     spec = BACKBONES[arch]
     own = {field: getattr(spec, field) for field in ("auxiliary_tap", "normaliser", "main_tap")}
-    return fields | own | {"output_stride": spec.output_strides[0]}
+    return fields | own | {"output_stride": spec.output_strides[0], "decoder": spec.own_decoder}
 
 
 def counted_fields(group: str, network) -> dict:

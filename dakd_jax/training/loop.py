@@ -266,7 +266,8 @@ def _watchers(job):
 def _learning_rates(job):
     """{name: learning rates [steps]} of the segmenter and of the methods' optimisers."""
     loop, steps = job.loop, job.settings.steps
-    decay = optimizers.polynomial_decay(1.0, horizon=loop.decay_steps or steps, power=loop.power, steps=steps)
+    horizon = loop.decay_steps or steps
+    decay = optimizers.polynomial_decay(1.0, horizon=horizon, power=loop.power, steps=steps, warmup=loop.warmup_steps)
     rates = learning_rates(job.settings.options, loop.learning_rate)
     return {name: rate * decay for name, rate in rates.items()}
 

@@ -38,6 +38,7 @@ class LoopSettings:
       batch_size: pictures of each domain in a step.
       learning_rate: of the segmenter at step 0.
       decay_steps, power: of the polynomial decay of all learning rates; 0 steps: as many as the stage has.
+      warmup_steps: over which all learning rates rise.
       log_every, checkpoint_every, eval_every: in steps; 0: no evaluation.
       keep_checkpoints: how many of the newest stay.
       keep_every: those of its multiples stay besides; 0: none.
@@ -49,6 +50,7 @@ class LoopSettings:
     learning_rate: float
     decay_steps: int
     power: float
+    warmup_steps: int
     log_every: int
     checkpoint_every: int
     eval_every: int

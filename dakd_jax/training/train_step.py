@@ -64,6 +64,7 @@ class StepOptions:
       methods: adaptation methods in the order in which they act.
       sees_target: whether the student is run on target pictures.
       teacher_statistics: 'running', or those of the 'batch'.
+      student_statistics: the same of the network that is trained; with 'running' they stay as they are.
       skip_nonfinite: leave the state as it was where anything that is watched is not finite.
       precision: what all networks compute in, a key of models.precision.PRECISIONS.
     """
@@ -72,6 +73,7 @@ class StepOptions:
     methods: tuple[Method, ...] = ()
     sees_target: bool = True
     teacher_statistics: str = "running"
+    student_statistics: str = "batch"
     skip_nonfinite: bool = False
     precision: str = "float32"
 
@@ -184,7 +186,9 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     """
     images = batch[f"{domain}_image"]
     variables = {"params": trained["params"], "batch_stats": batch_stats}
-    outputs, batch_stats = outputs_of(models.segmenter, variables, images, "batch", options.precision)
+    outputs, batch_stats = outputs_of(
+        models.segmenter, variables, images, options.student_statistics, options.precision
+    )
     context = LossContext(
         domain, images, batch.get(f"{domain}_label"), batch, step, outputs,
         auxiliary_weight=weights.seg_auxiliary, precision=options.precision,

@@ -107,6 +107,20 @@ def test_without_adaptation_nothing_of_the_target_is_used(x32):
     assert state.adaptation == {} and int(state.step) == 1
 
 
+def test_frozen_batch_norm_keeps_its_statistics_and_learns_by_them(x32):
+    start, batch = _tiny_state(adapt=False), _tiny_batch()
+    params, stats = jax.tree.map(np.array, (start.params, start.batch_stats))  # the step eats the state
+    heads, _ = segmenter_module.forward(TINY, {"params": params, "batch_stats": stats}, batch["source_image"])
+    label = batch["source_label"]
+    log_probs = heads.log_probabilities(label.shape[1:])["main"]
+    expected = -np.take_along_axis(np.asarray(log_probs), label[..., None].astype(int), -1).mean()
+    after, losses = _tiny_step(state=start, batch=batch, adapt=False, teacher=False, student_statistics="running")
+    np.testing.assert_allclose(losses["loss/source/seg_main"], expected, rtol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, after.batch_stats, stats)
+    learnt = jax.tree.map(lambda new, old: bool(np.any(new != old)), after.params, params)
+    assert any(moved for path, moved in jax.tree.leaves_with_path(learnt) if path[-1].key == "scale")
+
+
 @pytest.mark.parametrize(("levels", "expected"), [("multi", {"auxiliary", "main"}), ("single", {"main"})])
 def test_levels_choose_the_discriminators(x32, levels, expected):
     state, losses = _tiny_step(levels=levels)

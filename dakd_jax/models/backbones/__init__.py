@@ -17,6 +17,8 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.plugs import Registry
 from dakd_jax.models import batch_norm
 
+LINEAR, SKIP = "linear", "skip"
+DECODERS = (LINEAR, SKIP)  # the heads alone, as the paper has them, or with the logits of a shallower feature added
 NOTHING = re.compile(r"(?!)")
 # (height, width) of the picture on which a backbone is tried: odd, and no multiple of any stride.
 TRIED_ON = (65, 97)
@@ -70,7 +72,10 @@ class Backbone:
       normaliser: how pictures are prepared: a key of preprocessing.NORMALISERS.
       main_tap, auxiliary_tap: names of the features under the two heads, unless the config says otherwise.
       output_strides: those that `make` understands, the default first.
-      skip_tap: name of a feature whose 1x1 convolution is added to the main logits, at its own stride; '' for none.
+      skip_tap: name of a shallower feature, whose 1x1 convolution the decoder 'skip' adds to the main logits, at its
+        own stride; '' for none.
+      decoder: the one of DECODERS that is used unless the config says otherwise; '' is 'skip' where there is a
+        skip_tap.
       momentum, epsilon: of batch norm; momentum is the weight of the new batch, as PyTorch has it.
       published: weights that others have published.
     """
@@ -81,9 +86,15 @@ class Backbone:
     auxiliary_tap: str
     output_strides: tuple[int, ...]
     skip_tap: str = ""
+    decoder: str = ""
     momentum: float = batch_norm.MOMENTUM
     epsilon: float = batch_norm.EPSILON
     published: Published = Published()
+
+    @property
+    def own_decoder(self) -> str:
+        """The decoder without a choice in the config."""
+        return self.decoder or (SKIP if self.skip_tap else LINEAR)
 
     def build(self, width: float, output_stride: int) -> nn.Module:
         """The module; an output stride of 0 is the default."""

@@ -170,6 +170,8 @@ for _arch in ARCHITECTURES:
         make=functools.partial(_make, _arch),
         normaliser="bgr_minus_mean",
         main_tap="layer8",
+        skip_tap="layer3",
+        decoder="linear",
         auxiliary_tap="layer6",
         output_strides=(OUTPUT_STRIDE,),
         published=PUBLISHED,

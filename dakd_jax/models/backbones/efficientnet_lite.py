@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterator
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from dakd_jax.basics.errors import UserError
@@ -21,7 +20,6 @@ from dakd_jax.models import depthwise
 from dakd_jax.models.backbones import BACKBONES, Backbone, Feature, Published
 from dakd_jax.models.batch_norm import BatchNorm
 from dakd_jax.models.precision import in_dtype_of_kernel
-from dakd_jax.models.preprocessing import NORMALISERS
 
 STEM = 32  # channels
 DIVISOR = 8  # of channel counts
@@ -80,11 +78,6 @@ class BlockPlan:
     channels: int
     adds: bool
     output_stride: int
-
-
-def rgb_signed(images: jax.Array, dtype=jnp.float32) -> jax.Array:
-    """RGB uint8 [B, H, W, 3] to (x - 127) / 128, values -0.99 to 1: what these networks were trained on."""
-    return ((images.astype(jnp.float32) - 127) / 128).astype(dtype)
 
 
 def scaled_channels(channels: int, scale: float) -> int:
@@ -238,6 +231,5 @@ def _register(arch: str) -> None:
     BACKBONES.register(arch, spec)
 
 
-NORMALISERS.register("rgb_signed", rgb_signed)
 for _arch in SCALES:
     _register(_arch)

@@ -163,6 +163,8 @@ def _register(arch: str) -> None:
         normaliser="rgb_mean_std",
         main_tap="layer4",
         auxiliary_tap="layer3",
+        skip_tap="layer1",
+        decoder="linear",
         output_strides=OUTPUT_STRIDES,
         published=published,
     )

@@ -54,7 +54,7 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
         if f"{domain}_image" not in batch:
             continue
         images = jnp.asarray(batch[f"{domain}_image"])
-        how = {"model": models.segmenter, "statistics": "batch", "precision": options.precision}
+        how = {"model": models.segmenter, "statistics": options.student_statistics, "precision": options.precision}
         outputs, finite = _segmenter_layers(student, images, **how)
         yield from (f"student on {domain}: {layer}" for layer in _bad_layers(finite))
         for method in options.methods:
