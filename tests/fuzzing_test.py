@@ -84,6 +84,7 @@ value = st.one_of(
 @example([("loss", "{'a':1}")])
 @example([("data", "{}")])
 @example([("goal", "([1],)")])
+@example([("eval.scales", "\n")])
 @example([("student.width", "inf"), ("loss.mse_on", "features")])
 def test_overrides_of_the_config(overrides):
     arguments = ["--config=configs/base.py", *(f"--config.{field}={text}" for field, text in overrides)]

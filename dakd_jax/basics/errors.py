@@ -7,6 +7,9 @@ class UserError(ValueError):
     run.py exits with code 2.
     """
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # names and values of a user's may hold line breaks
+
 
 class NonFiniteLoss(FloatingPointError):
     """A loss became NaN or infinite; the message names the step and the terms. run.py exits with code 3."""

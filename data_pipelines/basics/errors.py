@@ -7,6 +7,9 @@ class DataError(ValueError):
     run.py prints the message without a traceback and exits with code 2.
     """
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # names and values of a user's may hold line breaks
+
 
 class UnreadableFile(DataError):
     """A picture, label or record is missing, cut or damaged, or a label is of another size than its picture.
