@@ -71,8 +71,8 @@ class _Padding:
 
     def __init__(self, size, taps, stride, dilation):
         self.out = -(-size // stride)
-        total = max((self.out - 1) * stride + (taps - 1) * dilation + 1 - size, 0)
-        self.low, self.high = total // 2, total - total // 2
+        reach = (taps - 1) * dilation + 1
+        ((self.low, self.high),) = jax.lax.padtype_to_pads((size,), (reach,), (stride,), "SAME")
 
 
 def _paddings(x, kernel, stride, dilation):
