@@ -22,7 +22,7 @@ from configs import base
 from dakd_jax.models import segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
-from dakd_jax.training import step_setup
+from dakd_jax.training import step_setup, train_state
 from dakd_jax.training.train_step import train_step
 from data_pipelines.doctor import command_line
 
@@ -54,9 +54,7 @@ class Ours:
         self.model, self.optimizer, self.weights = chosen.models.segmenter, chosen.optimizer, chosen.weights
         self.start = weights.start(self.model, config.student, 0, "student")
         # The step eats its state.
-        self.state = jax.tree.map(
-            lambda x: jax.numpy.array(x, copy=True), step_setup.first_state(chosen, 0, self.start)
-        )
+        self.state = train_state.copied(step_setup.first_state(chosen, 0, self.start))
         self.batch, self.rates = jax.device_put(batch), {"segmenter": np.float32(RATE)}
         fixed = {"models": chosen.models, "options": chosen.options, "optimizer": chosen.optimizer}
         began = time.perf_counter()
