@@ -25,6 +25,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.student.init_from = ""  # 'student': cases (a), (b), (c) start from the finished adapted student
     config.teacher = _network("drn_d_38")
     config.teacher.statistics = "running"  # batch norm of the frozen teacher: 'running' or 'batch'
+    # What it is shown of a picture when it teaches; its answer is the mean of all views.
+    config.teacher.views = ConfigDict({"mirror": False, "scales": (1.0,)})
 
     # The weights and options of loss terms (objectives/terms) and adaptation methods (objectives/adaptation) stand in
     # their files: loss.kl, loss.kl_reduction, loss.adversarial_main, ...; see also `python run.py --help`.
@@ -106,6 +108,7 @@ def _data() -> ConfigDict:
     data.records_dir = ""  # sets of prepared records; '' = runs/prepared, where prepare puts them, and root/prepared
     data.source_size = (1024, 512)  # width, height that training pictures are resized to
     data.target_size = (1280, 720)
+    data.teacher_size = (0, 0)  # that the teacher is trained on, evaluated at and asked at; (0, 0): those above
     data.batch_size = 2  # pictures of each domain in a step
     data.mirror = False  # random horizontal mirror
     data.scale = (1.0, 1.0)  # range of the random zoom

@@ -20,7 +20,7 @@ def run(context: Context) -> None:
     if not path:
         raise UserError("--mode=evaluate needs --config.eval.checkpoint=PATH, a stage folder or a .pth file")
     model = networks.checkpoint_model(config, len(feed.class_names))
-    evaluator = Evaluator(settings.evaluation_settings(config), feed, context.console)
+    evaluator = Evaluator(settings.evaluation_settings(config, config.eval.network), feed, context.console)
     confusion, _ = evaluator.score(path, model, weights.load(path, model))
     context.console.print(results.single_table(config.eval.protocol, feed.class_names, confusion))
     context.console.print(results.one_line(confusion), highlight=False)

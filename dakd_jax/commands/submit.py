@@ -17,7 +17,7 @@ def run(context: Context) -> None:
     with workdirs.working_in(workdir):
         network = networks.wanted(config, feed, workdir, console)
         folder = workdir / f"submission_{context.name}_{config.eval.split}"
-        submission = Submission(SubmissionSettings.of(config), feed, network, folder, console)
+        submission = Submission(SubmissionSettings.of(config, network.size), feed, network, folder, console)
         if note := submission.note():
             console.print(f"note: {note}", highlight=False, soft_wrap=True)
         archive, written = submission.write()

@@ -104,11 +104,11 @@ def rule(chosen: ChoiceSettings, stage: paradigms.Stage, steps: int, feed: Train
     }
 
 
-def from_rule(found: dict | None, model: Segmenter, feed: TrainingData) -> Selection | None:
-    """The Selection of a rule(); None for None."""
+def from_rule(found: dict | None, model: Segmenter, feed: TrainingData, network: str) -> Selection | None:
+    """The Selection of a rule() for a stage that trains `network`, 'student' or 'teacher'; None for None."""
     if found is None:
         return None
-    kw = {"count": found["pictures"], "batch_size": found["batch_size"]}
+    kw = {"count": found["pictures"], "batch_size": found["batch_size"], "network": network}
     return Selection(
         by=found["by"],
         model=model,

@@ -43,12 +43,26 @@ class Evaluator:
     Args:
       settings: how.
       feed: the data.
+      teacher_size: training_size of the teacher, where that is another; see `of`.
     """
 
-    def __init__(self, settings: EvaluationSettings, feed: TrainingData, console: Console):
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        feed: TrainingData,
+        console: Console,
+        teacher_size: tuple[int, int] | None = None,
+    ):
         self.rules = predict.protocol(settings.protocol)
         self.settings, self._feed, self._console = settings, feed, console
         self._read: dict[tuple, np.ndarray] = {}
+        self._of_teacher = self
+        if teacher_size not in (None, settings.training_size):
+            self._of_teacher = Evaluator(dataclasses.replace(settings, training_size=teacher_size), feed, console)
+
+    def of(self, network: str) -> "Evaluator":
+        """The one of 'student', which this is, or of 'teacher', which may see pictures at a size of its own."""
+        return self._of_teacher if network == "teacher" else self
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -118,11 +132,15 @@ class Evaluator:
 
     def done(self, planned) -> bool:
         """Whether a stage is evaluated under these rules, and both files are whole."""
+        if (other := self.of(planned.stage.network)) is not self:
+            return other.done(planned)
         confusion = self._counted(kept := self._kept(planned))
         return confusion is not None and kept.tells(self._about(kept, confusion))
 
     def ensure(self, planned, model, variables) -> bool:
         """Evaluates a stage unless that is done; True when it had to. `variables` is called only then."""
+        if (other := self.of(planned.stage.network)) is not self:
+            return other.ensure(planned, model, variables)
         confusion = self._counted(kept := self._kept(planned))
         if missing := confusion is None:
             confusion, predictions = self.score(planned.stage.title, model, variables())
@@ -147,12 +165,16 @@ class Evaluator:
         Raises:
           UserError: the file is not there, or damaged since.
         """
+        if (other := self.of(planned.stage.network)) is not self:
+            return other.confusion(planned)
         if (confusion := self._counted(kept := self._kept(planned))) is None:
             raise _lost(kept)
         return confusion.copy()
 
     def stored(self, planned) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion, predictions) of an evaluated stage; raises as `confusion`."""
+        if (other := self.of(planned.stage.network)) is not self:
+            return other.stored(planned)
         if (arrays := (kept := self._kept(planned)).read()) is None:
             raise _lost(kept)
         confusion = arrays.pop(CONFUSION)

@@ -100,6 +100,8 @@ class TrainingData(Protocol):
         mix_classes: bool,
         extras: Mapping[str, Any] | None = None,
         unreadable: UnreadablePictures | None = None,
+        network: str = "student",
+        taught_on: tuple[str, ...] = (),
     ) -> Iterator[dict]:
         """An endless iterator of batches, each a pure function of seed and step.
 
@@ -108,11 +110,14 @@ class TrainingData(Protocol):
           mix_classes: whether config.data.class_mix applies.
           extras: what adaptation methods ask for besides, see Method.data.
           unreadable: counts the pictures that cannot be read and are replaced.
+          network: who is trained; the 'teacher' sees config.data.teacher_size, where that is set.
+          taught_on: of 'source' and 'target', those whose pictures a teacher is asked about.
 
         Returns:
           dicts of `source_image` [B, H, W, 3], `source_label` [B, H, W]; with_target also `target_image`
           [B, H', W', 3] and, with class-mix, `target_label` [B, H', W'], 255 where nothing was pasted; with mixtures
-          `mixed_image` and `mixed_label` of the target's size.
+          `mixed_image` and `mixed_label` of the target's size; with taught_on, where the teacher has a size of its own,
+          `teacher_source_image`, `teacher_target_image`, augmented and pasted as the student's.
         """
 
     def unreadable(self, report: Callable[[str], None]) -> UnreadablePictures:
@@ -124,10 +129,10 @@ class TrainingData(Protocol):
     def source_split(self) -> str:
         """'val'; 'train' where the source has no labelled validation pictures."""
 
-    def source_batches(self, *, count: int, batch_size: int) -> Iterator[dict]:
+    def source_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
         """One pass over at most `count` labelled source pictures: batches as of eval_batches, at the training size."""
 
-    def target_batches(self, *, count: int, batch_size: int) -> Iterator[dict]:
+    def target_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
         """One pass over at most `count` target pictures: `image` [B, h, w, 3], `mask` bool [B], False for padding."""
 
     def selection_fingerprint(self, count: int) -> str:

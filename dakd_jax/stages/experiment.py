@@ -131,6 +131,35 @@ class Experiment:
             )
         return table
 
+    def hints(self) -> list[str]:
+        """Lines for people: what the stages to come could start from."""
+        to_come = [one for one in self.plan.values() if not one.finished]
+        longer = [hint for one in to_come if (hint := self._trained_shorter(one))]
+        random = {
+            one.stage.network
+            for one in to_come
+            if not one.stage.start and not self.config[one.stage.network].pretrained
+        }
+        return longer + [preflight.better_start(self.config, network) for network in sorted(random)]
+
+    def _trained_shorter(self, planned: PlannedStage) -> str:
+        """Where a finished stage differs in its number of steps alone: how to go on from it; '' where none does."""
+        if planned.stage.start:  # it does not start from `pretrained`
+            return ""
+        found = {}
+        for file in self.workdir.glob(f"stages/{planned.name}-*/{weights.RECORD}"):
+            record = records.read_json(file) or {}
+            identity = record.get("identity") if record.get("status") == "finished" else None
+            if isinstance(identity, dict) and identity | {"steps": 0} == planned.identity | {"steps": 0}:
+                found[identity["steps"]] = file.parent.name
+        if not found:
+            return ""
+        most = max(found)
+        return (
+            f"{planned.name} is finished with {most} steps and otherwise the same: "
+            f"--config.{planned.stage.network}.pretrained={self.workdir}#{found[most]} trains on from it"
+        )
+
     def check(self) -> str:
         """Looks at what the stages to come need before any work begins; how long they should take, in a line.
 
@@ -231,10 +260,12 @@ class Experiment:
                 mix_classes=stage.distil_target,
                 extras=step_setup.data_wanted(chosen.options),
                 unreadable=unreadable,
+                network=stage.network,
+                taught_on=chosen.taught_on,
             ),
-            eval_batches=self.evaluator.batches if self.evaluator else None,
+            eval_batches=self.evaluator.of(stage.network).batches if self.evaluator else None,
             selection=checkpoint_choice.from_rule(
-                planned.identity.get("selection"), chosen.models.segmenter, self.feed
+                planned.identity.get("selection"), chosen.models.segmenter, self.feed, stage.network
             ),
             show=self.evaluator.picture_names()[:4] if self.evaluator else (),
             config=records.plain(self.config),
@@ -265,7 +296,10 @@ def _evaluator(config: ConfigDict, feed: TrainingData, console: Console) -> Eval
     problem = feed.evaluation_problem()
     if problem and not feed.target_lacks_labels():
         raise UserError(problem)
-    return None if problem else Evaluator(settings.evaluation_settings(config), feed, console)
+    if problem:
+        return None
+    teacher = settings.training_size(config, "teacher")
+    return Evaluator(settings.evaluation_settings(config), feed, console, teacher_size=teacher)
 
 
 def ensure_writable(folder: pathlib.Path) -> None:

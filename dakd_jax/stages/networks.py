@@ -23,6 +23,7 @@ class Network:
       folder: where what is found of it is kept.
       hash: of its stage's identity, or weights.file_identity.
       model: the architecture.
+      size: (width, height) of its training pictures of the target.
       variables: loads {'params', 'batch_stats'}.
     """
 
@@ -31,6 +32,7 @@ class Network:
     folder: pathlib.Path
     hash: str
     model: Segmenter
+    size: tuple[int, int]
     variables: Callable[[], dict]
 
 
@@ -75,14 +77,16 @@ def _of_stage(experiment: Experiment, name: str) -> Network:
     planned = experiment.plan[name]
     model = settings.segmenter(experiment.config[planned.stage.network], len(experiment.feed.class_names))
     title, folder = planned.stage.title, planned.folder
-    return Network(name, title, folder, planned.hash, model, lambda: experiment.variables(name))
+    size = settings.training_size(experiment.config, planned.stage.network)
+    return Network(name, title, folder, planned.hash, model, size, lambda: experiment.variables(name))
 
 
 def _checkpoint(config: ConfigDict, feed: TrainingData, workdir: pathlib.Path) -> Network:
     model, path = checkpoint_model(config, len(feed.class_names)), config.eval.checkpoint
     of = weights.file_identity(path, config.eval.network, config[config.eval.network])
     folder = workdir / "stages" / weights.folder_name("checkpoint", of)
-    return Network("checkpoint", path, folder, of, model, lambda: weights.load(path, model))
+    size = settings.training_size(config, config.eval.network)
+    return Network("checkpoint", path, folder, of, model, size, lambda: weights.load(path, model))
 
 
 def checkpoint_model(config: ConfigDict, num_classes: int) -> Segmenter:

@@ -53,6 +53,8 @@ RENAMED = tuple(
 # {field: what it was before it was there}, put in where the group that it belongs to is.
 ADDED: dict[str, Any] = {
     "plugins": (),
+    "data.teacher_size": (0, 0),
+    "teacher.views": {"mirror": False, "scales": (1.0,)},
     "optim.optimizer": "sgd",
     "optim.clip_norm": 0.0,
     "optim.head_learning_rate_factor": 1.0,

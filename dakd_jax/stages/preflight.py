@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
+from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.models.segmenter import Segmenter, blank_segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import older_configs, settings, weights
@@ -22,7 +23,7 @@ from dakd_jax.training import step_setup
 GB = 1e9
 _SPARE = 1.02  # names, metadata and metrics beside the tensors
 NETWORK_SPEED = ("arch", "width", "auxiliary_tap", "main_tap", "output_stride")  # fields that a step's time depends on
-DATA_SPEED = ("source_size", "target_size", "crop", "batch_size")
+DATA_SPEED = ("source_size", "target_size", "teacher_size", "crop", "batch_size")
 
 
 def check_files(config: ConfigDict, planned: Iterable, num_classes: int) -> None:
@@ -95,6 +96,19 @@ def _bytes_to_come(config: ConfigDict, one, num_classes: int) -> int:
     return max(0, int(_SPARE * (kept * sizes["state"] + len(weights.FILES) * sizes["weights"])) - there)
 
 
+def better_start(config: ConfigDict, network: str) -> str:
+    """For people: what a network that starts from random weights could start from."""
+    arch = config[network].arch
+    if BACKBONES[arch].published.find_imagenet:
+        return f"the {network} starts from random weights: --config.{network}.pretrained=imagenet, see docs/weights.md"
+    return (
+        f"the {network} starts from random weights: train a trunk of its own with --config=configs/pretrain.py "
+        f"--config.student.arch={arch}"
+        + f" --config.student.width={config[network].width:g}" * (config[network].width != 1)
+        + f", then --config.{network}.pretrained=runs/pretrain#source_only"
+    )
+
+
 class Durations:
     """How long stages should take, from the records of finished ones of this machine.
 
@@ -136,6 +150,7 @@ def _kind(config: dict, stage: paradigms.Stage) -> str:
             "data": [config["data"].get(field) for field in DATA_SPEED],
             "precision": config["train"].get("precision"),
             "stage": [stage.adapt, stage.distil_source, stage.distil_target],
+            "views": config["teacher"]["views"],
         }
     )
 

@@ -21,6 +21,7 @@ from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.stages import older_configs, weights
 from dakd_jax.training.stage_job import LoopSettings, StageSettings
+from dakd_jax.training.teaching import Views
 from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepModels, StepOptions
 
 NETWORKS = ("student", "teacher")  # groups of the config
@@ -86,8 +87,9 @@ def check(config: ConfigDict) -> None:
 
 def _check_sizes(config: ConfigDict) -> None:
     stride = max(weights.network_fields(config[network])["output_stride"] for network in NETWORKS)
-    smallest, cropped = max(MIN_SIZE, stride), tuple(config.data.crop) != (0, 0)
-    for field in ("source_size", "target_size", *["crop"] * cropped):
+    smallest = max(MIN_SIZE, stride)
+    optional = [field for field in ("crop", "teacher_size") if tuple(config.data[field]) != (0, 0)]
+    for field in ("source_size", "target_size", *optional):
         size = tuple(config.data[field])
         if len(size) != 2 or not all(isinstance(side, int) and side >= smallest for side in size):
             raise UserError(
@@ -105,8 +107,20 @@ def _check_networks(config: ConfigDict) -> None:
             "config.loss.mse_on='features' needs equal channel counts and strides, but the student's auxiliary tap has "
             f"{student} and the teacher's {teacher}; use 'log_probabilities' or equal widths"
         )
+    _check_views(config)
     _choose("student.init_from", config.student.init_from, ("", "student"))
     _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
+
+
+def _check_views(config: ConfigDict) -> None:
+    scales = tuple(config.teacher.views.scales)
+    if not scales or not all(isinstance(scale, (int, float)) and 0.25 <= scale <= 4 for scale in scales):
+        raise UserError(f"config.teacher.views.scales={scales}: expected numbers from 0.25 to 4, as 0.75,1.0,1.25")
+    if config.loss.mse_on == "features" and (scales[0] != 1 or any(config.data.teacher_size)):
+        raise UserError(
+            "config.loss.mse_on='features' compares features of pictures of one size: use 'log_probabilities', or "
+            "leave config.data.teacher_size at 0,0 and begin config.teacher.views.scales with 1.0"
+        )
 
 
 def _check_network(group: str, network) -> Outline:
@@ -203,12 +217,13 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
             f"config.data.class_mix={config.data.class_mix}, and the adaptation method {mixing[0]!r} mixes pictures "
             "itself: set --config.data.class_mix=0"
         )
-    terms = _active_terms(config, stage)
+    terms, views = _active_terms(config, stage), config.teacher.views
     step_options = StepOptions(
         terms=terms,
         methods=methods,
         sees_target=_sees_target(stage, methods, terms),
         teacher_statistics=config.teacher.statistics,
+        teacher_views=Views(bool(views.mirror), tuple(map(float, views.scales))),
         student_statistics="running" if config[stage.network].batch_norm == "frozen" else "batch",
         skip_nonfinite=config.train.on_nonfinite == "skip",
         precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
@@ -221,7 +236,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         distil_target=loss.target * stage.distil_target,
         watch_inactive=loss.watch_inactive,
     )
-    width, height = config.data.source_size
+    width, height = training_size(config, stage.network, "source")
     return StageSettings(
         models=models,
         options=step_options,
@@ -236,7 +251,21 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         ),
         steps=config.train.teacher_steps if stage.network == "teacher" else config.train.steps,
         size=(height, width),
+        taught_on=_taught_on(stage, weights),
+        teacher_size=tuple(config.data.get("teacher_size", (0, 0))),
     )
+
+
+def _taught_on(stage: paradigms.Stage, weights: LossWeights) -> tuple[str, ...]:
+    if weights.watch_inactive and stage.distils:
+        return (SOURCE, TARGET)
+    return (*[SOURCE] * stage.distil_source, *[TARGET] * bool(weights.distil_target))
+
+
+def training_size(config: ConfigDict, network: str, domain: str = TARGET) -> tuple[int, int]:
+    """(width, height) of the training pictures of 'source' or 'target' as 'student' or 'teacher' sees them."""
+    own = tuple(config.data.get("teacher_size", ()))  # a bundle of an earlier version has none
+    return own if network == "teacher" and any(own) else tuple(config.data[f"{domain}_size"])
 
 
 def loop_settings(config: ConfigDict) -> LoopSettings:
@@ -264,9 +293,9 @@ def choice_settings(config: ConfigDict) -> ChoiceSettings:
     return ChoiceSettings(train.select, train.eval_every, train.select_pictures, config.eval.batch_size)
 
 
-def evaluation_settings(config: ConfigDict) -> EvaluationSettings:
-    """How networks are evaluated under a config."""
-    size = tuple(config.data.target_size)
+def evaluation_settings(config: ConfigDict, network: str = "student") -> EvaluationSettings:
+    """How a network of config.student or config.teacher is evaluated under a config."""
+    size = training_size(config, network)
     return EvaluationSettings(config.eval.protocol, config.eval.batch_size, config.eval.pictures, size)
 
 

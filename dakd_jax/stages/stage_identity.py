@@ -27,8 +27,11 @@ ADDED_LATER: dict[str, object] = {
     "optim.clip_norm": 0.0,
     "optim.head_learning_rate_factor": 1.0,
     "optim.warmup_steps": 0,
+    "data.teacher_size": (0, 0),
     "student.batch_norm": "trained",
     "teacher.batch_norm": "trained",
+    "teacher.views.mirror": False,
+    "teacher.views.scales": (1.0,),
 }
 
 Stage = paradigms.Stage
@@ -90,7 +93,8 @@ EXEMPT = (
     Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
     Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
     Exempt(("teacher.batch_norm",), "how the teacher was trained", lambda c, s: s.network != "teacher"),
-    Exempt(("teacher.statistics",), "how a frozen teacher is asked", lambda c, s: not s.distils),
+    Exempt(("teacher.statistics", "teacher.views.*"), "how a frozen teacher is asked", lambda c, s: not s.distils),
+    Exempt(("data.teacher_size",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
     Exempt((options.CHOSEN,), "nothing is adapted", lambda c, s: not s.adapt),
     Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),
 )

@@ -28,8 +28,8 @@ _ADDED_LATER = ("main_tap", "output_stride", "decoder")
 
 
 def resolve(path: str | pathlib.Path) -> Place:
-    """The file of a stage folder or of a path to a file, and the '#KEY' after it; UserError when there is none."""
-    place = weight_files.place(path)
+    """The file of a stage folder, of RUN#STAGE or of a path, and the '#KEY' after a file; UserError without one."""
+    place = _of_run(weight_files.place(path))
     if place.path.is_dir():
         there = [file for file in FILES if os.path.exists(place.path / file)]
         if not there:
@@ -38,6 +38,25 @@ def resolve(path: str | pathlib.Path) -> Place:
     if not os.path.exists(place.path):
         raise UserError(f"no checkpoint at {place.path}: name the folder of a finished stage, or a .pth file")
     return place
+
+
+def _of_run(place: Place) -> Place:
+    """RUN#STAGE as the folder of the finished stage; any other place as it is.
+
+    Raises:
+      UserError: the run has no finished stage that is called so, or several.
+    """
+    if not place.key or not (place.path / "stages").is_dir():
+        return place
+    records_of = {file.parent: records.read_json(file) or {} for file in sorted(place.path.glob(f"stages/*/{RECORD}"))}
+    finished = [folder for folder, record in records_of.items() if record.get("status") == "finished"]
+    named = [folder for folder in finished if place.key in (folder.name, folder.name.rpartition("-")[0])]
+    if len(named) == 1:
+        return Place(named[0])
+    there = ", ".join(folder.name for folder in named or finished) or "none"
+    if named:
+        raise UserError(f"{place}: the run has finished {place.key} more than once; name one of {there}")
+    raise UserError(f"{place}: the run has no finished stage {place.key}; finished there: {there}")
 
 
 @functools.cache
@@ -65,7 +84,7 @@ def recorded(path: str | pathlib.Path) -> tuple[pathlib.Path, dict, str] | None:
     Raises:
       UserError: the record cannot be read.
     """
-    place = weight_files.place(path)
+    place = _of_run(weight_files.place(path))
     file = place.path / RECORD if place.path.is_dir() else place.path.with_name(RECORD)
     if place.key or not (place.path.is_dir() or place.path.name in FILES) or not os.path.isfile(file):
         return None

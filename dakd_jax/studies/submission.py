@@ -44,9 +44,9 @@ class SubmissionSettings:
     batch_size: int
 
     @classmethod
-    def of(cls, config: ConfigDict) -> "SubmissionSettings":
-        """Those of a config."""
-        chosen, size = config.eval, tuple(config.data.target_size)
+    def of(cls, config: ConfigDict, size: tuple[int, int]) -> "SubmissionSettings":
+        """Those of a config, for a network of a training_size."""
+        chosen = config.eval
         protocol = chosen.submit_protocol or chosen.protocol
         return cls(chosen.split, protocol, chosen.scales, size, chosen.batch_size)
 

@@ -20,6 +20,8 @@ class StageSettings:
 
     Attributes:
       size: (height, width) of the source's training pictures.
+      taught_on: of 'source' and 'target', those whose pictures the teacher is asked about.
+      teacher_size: (width, height) that it sees them at; (0, 0): as the student.
     """
 
     models: StepModels
@@ -28,6 +30,8 @@ class StageSettings:
     optimizer: SegmenterOptimizer
     steps: int
     size: tuple[int, int]
+    taught_on: tuple[str, ...] = ()
+    teacher_size: tuple[int, int] = (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,6 +72,10 @@ def trace(chosen) -> None:
     batch = {"source_image": picture, "source_label": label, "target_image": picture}
     for name in data_wanted(options):
         batch |= {f"{name}_image": picture, f"{name}_label": label}
+    if any(chosen.teacher_size):
+        width, height = chosen.teacher_size
+        seen = jax.ShapeDtypeStruct((2, height, width, 3), jnp.uint8)
+        batch |= {f"teacher_{domain}_image": seen for domain in chosen.taught_on}
     teacher = segmenter.blank_segmenter(models.teacher) if models.teacher else None
     step = functools.partial(train_step, models=models, options=options, optimizer=chosen.optimizer)
     jax.eval_shape(step, blank(chosen), teacher, batch, chosen.weights, learning_rates(options, 1.0))

@@ -24,6 +24,8 @@ from dakd_jax.objectives.adaptation import METHODS, Method, Tools
 from dakd_jax.objectives.context import SOURCE, TARGET, LossContext, Outputs, Part, total
 from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
 from dakd_jax.objectives.terms import TERMS, LossTerm
+from dakd_jax.training import teaching
+from dakd_jax.training.teaching import Views
 from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
@@ -64,6 +66,7 @@ class StepOptions:
       methods: adaptation methods in the order in which they act.
       sees_target: whether the student is run on target pictures.
       teacher_statistics: 'running', or those of the 'batch'.
+      teacher_views: what the teacher is shown of a picture.
       student_statistics: the same of the network that is trained; with 'running' they stay as they are.
       skip_nonfinite: leave the state as it was where anything that is watched is not finite.
       precision: what all networks compute in, a key of models.precision.PRECISIONS.
@@ -73,6 +76,7 @@ class StepOptions:
     methods: tuple[Method, ...] = ()
     sees_target: bool = True
     teacher_statistics: str = "running"
+    teacher_views: Views = Views()
     student_statistics: str = "batch"
     skip_nonfinite: bool = False
     precision: str = "float32"
@@ -124,11 +128,14 @@ def compiled_forward(model: Segmenter, precision: str) -> Callable:
     )
 
 
-def _teacher_outputs(teacher, images, weight, weights, *, model, options) -> Outputs:
+def _teacher_outputs(teacher, images, size, weight, weights, *, model, options) -> Outputs:
     """The teacher's outputs without gradient; zeros where this domain does not distil."""
 
-    def run(images):
+    def once(images):
         return outputs_of(model, teacher, images, options.teacher_statistics, options.precision)[0]
+
+    def run(images):
+        return teaching.answers(once, images, size, options.teacher_views)
 
     shapes = jax.eval_shape(run, images)
 
@@ -201,7 +208,8 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
             found.add_parts(_parts(METHODS, method.NAME, functools.partial(method.terms, *given)))
     if models.teacher is not None and domain in (SOURCE, TARGET):
         weight = getattr(weights, f"distil_{domain}")
-        guide = _teacher_outputs(teacher, images, weight, weights, model=models.teacher, options=options)
+        seen, how = batch.get(f"teacher_{domain}_image", images), {"model": models.teacher, "options": options}
+        guide = _teacher_outputs(teacher, seen, images.shape[1:3], weight, weights, **how)
         distilled, context = _Sum(), dataclasses.replace(context, teacher=guide)
         _add_terms(distilled, "distillation", context, trained["terms"], weights, options)
         if distilled.value is not None:
@@ -260,8 +268,8 @@ def train_step(
       teacher: {'params', 'batch_stats'}, constant; None without distillation.
       batch: source_image uint8 [B, H, W, 3], source_label uint8 [B, H, W] (255 = ignore) and, where the target is seen,
         target_image uint8 [B, H', W', 3]. With class-mix also target_label uint8 [B, H', W']: the train ids of
-        target_image where they are known, 255 elsewhere; only the quasi-teacher cross entropy looks at it. And what
-        methods ask for.
+        target_image where they are known, 255 elsewhere; only the quasi-teacher cross entropy looks at it. With a size
+        of the teacher's own teacher_source_image, teacher_target_image uint8 [B, h, w, 3]. And what methods ask for.
       rates: {name: learning rate of this step}: 'segmenter', and those of the methods' optimisers.
 
     Returns:

@@ -28,11 +28,21 @@ def mix(
     """
     size = (target_image.shape[1], target_image.shape[0])
     image, label = resize(source_image, size, "bicubic"), resize(source_label, size, "nearest")
-    chosen = _half(_classes(label), rng)
-    pasted_as = np.full(256, IGNORE_LABEL, np.uint8)
-    pasted_as[chosen] = chosen
-    target_label = pasted_as[label]
-    return np.where(target_label[..., None] != IGNORE_LABEL, image, target_image), target_label
+    return _paste(image, label, target_image, _half(_classes(label), rng))
+
+
+def mix_alike(
+    source_image: np.ndarray, source_label: np.ndarray, target_image: np.ndarray, target_label: np.ndarray
+) -> np.ndarray:
+    """The picture of `mix` at another size.
+
+    Args:
+      source_image, source_label, target_image: as mix's, of that other size.
+      target_label: uint8 [h, w] that `mix` gave: its classes are pasted.
+    """
+    size = (target_image.shape[1], target_image.shape[0])
+    image, label = resize(source_image, size, "bicubic"), resize(source_label, size, "nearest")
+    return _paste(image, label, target_image, _classes(target_label))[0]
 
 
 def strongly_mixed(
@@ -59,6 +69,14 @@ def strongly_mixed(
     if blurs < blur_probability:
         image = photometric.gaussian_blur(image, blur[0] + sigma * (blur[1] - blur[0]))
     return image, label
+
+
+def _paste(image, label, target_image, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`mix` of pictures and label of one size, for the classes that were chosen."""
+    pasted_as = np.full(256, IGNORE_LABEL, np.uint8)
+    pasted_as[chosen] = chosen
+    target_label = pasted_as[label]
+    return np.where(target_label[..., None] != IGNORE_LABEL, image, target_image), target_label
 
 
 def _classes(label: np.ndarray) -> np.ndarray:

@@ -35,6 +35,15 @@ class Augmentation:
     def active(self) -> bool:
         return self != Augmentation()
 
+    def at(self, size: tuple[int, int], of: tuple[int, int]) -> "Augmentation":
+        """The same for pictures of a (width, height), where this one is for pictures `of` another: windows and blur."""
+        if tuple(size) == tuple(of):
+            return self
+        across, down = (new / old for new, old in zip(size, of, strict=True))
+        crop = (max(1, round(self.crop[0] * across)), max(1, round(self.crop[1] * down)))
+        blur = tuple(sigma * (across * down) ** 0.5 for sigma in self.blur)
+        return dataclasses.replace(self, crop=crop if self.crop != NO_SIZE else NO_SIZE, blur=blur)
+
 
 def augment(
     image: np.ndarray, label: np.ndarray | None, augmentation: Augmentation, rng: np.random.Generator

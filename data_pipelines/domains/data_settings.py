@@ -20,8 +20,9 @@ def check_settings(data: Any) -> None:
             raise DataError(f"data.{field}={data[field]!r}: expected {expected}; set --config.data.{field}")
 
     pairs.check(data)
-    for field in ("source_size", "target_size"):
-        check_size(f"data.{field}", data[field])
+    for field in ("source_size", "target_size", "teacher_size"):
+        if field != "teacher_size" or tuple(data.get(field, NO_SIZE)) != NO_SIZE:
+            check_size(f"data.{field}", data[field])
     require(data.batch_size >= 1, "batch_size", "a number >= 1")
     require(bit_depth(data) in (0, *BIT_DEPTHS), "bit_depth", BIT_DEPTH_MEANS)
     require(data.loader in ("tf", "numpy"), "loader", "'tf' or 'numpy'")

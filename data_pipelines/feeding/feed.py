@@ -105,6 +105,8 @@ class Feed:
         mix_classes: bool,
         extras: Mapping[str, Any] | None = None,
         unreadable: Unreadable | None = None,
+        network: str = "student",
+        taught_on: tuple[str, ...] = (),
     ) -> Iterator[dict]:
         """See input_pipeline.train_batches."""
         return input_pipeline.train_batches(
@@ -117,6 +119,8 @@ class Feed:
             mix_classes=mix_classes,
             extras=extras,
             unreadable=unreadable,
+            network=network,
+            taught_on=taught_on,
         )
 
     def unreadable(self, report: Callable[[str], None]) -> Unreadable:
@@ -138,14 +142,15 @@ class Feed:
         """'val'; 'train' where the source has no labelled validation pictures."""
         return "train" if self.domains.source_val is None else "val"
 
-    def source_batches(self, *, count: int, batch_size: int) -> Iterator[dict]:
-        """Some labelled pictures of source_split at the training size, see selection_pictures.py."""
-        split, size = self.domains.source_val or self.domains.source_train, tuple(self.config.source_size)
+    def source_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
+        """Some labelled pictures of source_split at a network's training size, see selection_pictures.py."""
+        split = self.domains.source_val or self.domains.source_train
+        size = input_pipeline.training_size(self.config, "source", network)
         return selection_pictures.labelled_batches(split, size, count=count, batch_size=batch_size)
 
-    def target_batches(self, *, count: int, batch_size: int) -> Iterator[dict]:
-        """Some of the target's unlabelled training pictures at the training size, see selection_pictures.py."""
-        split, size = self.domains.target_train, tuple(self.config.target_size)
+    def target_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
+        """Some of the target's unlabelled training pictures at a network's training size, see selection_pictures.py."""
+        split, size = self.domains.target_train, input_pipeline.training_size(self.config, "target", network)
         return selection_pictures.unlabelled_batches(split, size, count=count, batch_size=batch_size)
 
     def selection_fingerprint(self, count: int) -> str:

@@ -1,5 +1,6 @@
 """Streams of training batches and padded evaluation batches, as dicts of numpy arrays."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from data_pipelines.reading.unreadable import Unreadable
 
 # Numbers of the two training streams: they are shuffled and augmented independently.
 _LABELLED_STREAM, _TARGET_STREAM = 0, 1
+_OF_TEACHER = 2  # added to them for what is kept of the same pictures at the teacher's size
 
 
 def train_batches(
@@ -33,6 +35,8 @@ def train_batches(
     extras: Mapping[str, Any] | None = None,
     host: tuple[int, int] = (0, 1),
     unreadable: Unreadable | None = None,
+    network: str = "student",
+    taught_on: tuple[str, ...] = (),
 ) -> Iterator[dict[str, np.ndarray]]:
     """An endless iterator of training batches, from `start_step` on.
 
@@ -52,12 +56,16 @@ def train_batches(
         'blur_probability'}} for mixtures of source and target, see class_mix.strongly_mixed.
       host: (index, count): of `count` hosts this one gets its own part of every step's batch.
       unreadable: counts the pictures that cannot be read and are replaced, see streams.py; None counts anew.
+      network: who is trained: the 'teacher' sees data.teacher_size, where there is one.
+      taught_on: of 'source' and 'target', those whose pictures a teacher is asked about; where data.teacher_size is
+        set they come once more at that size, with the same augmentation.
 
     Returns:
       dicts of `source_image` uint8 [B, H, W, 3] RGB, `source_label` uint8 [B, H, W] train ids with 255 =
       ignore, with_target `target_image` uint8 [B, H', W', 3], and with class-mix `target_label` uint8 [B, H', W']:
       train ids where source classes were pasted, 255 elsewhere. B is data.batch_size / hosts. With mixtures also
       `mixed_image` uint8 [B, H', W', 3] and `mixed_label` uint8 [B, H', W'], as target_label; target_image stays clean.
+      With taught_on and a size of the teacher's own also `teacher_source_image`, `teacher_target_image`.
 
     Raises:
       DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a wrong label, or
@@ -69,8 +77,9 @@ def train_batches(
     positions = _positions(data_config.batch_size, host)
     cache = PictureCache(data_config.cache_mb * 2**20)
     unreadable = Unreadable(data_config.max_unreadable) if unreadable is None else unreadable
-    labelled = _labelled_stream(data_config, domains, source, seed, cache, unreadable)
-    target = _target_stream(data_config, domains, seed, cache, unreadable) if with_target else None
+    open_stream = functools.partial(_stream, data_config, domains, seed, cache, unreadable)
+    labelled = open_stream(source, labelled=True, of=network)
+    target = open_stream("target", labelled=False, of=network) if with_target else None
     mixes = with_target and mix_classes and data_config.class_mix > 0
     mixed = (extras or {}).get("mixed") if with_target else None
     if mixes and mixed:
@@ -78,6 +87,12 @@ def train_batches(
             f"data.class_mix={data_config.class_mix} and an adaptation method that mixes pictures itself: set "
             "--config.data.class_mix=0"
         )
+
+    # The labels tell where the source was pasted.
+    taught_on = taught_on if any(teacher_size(data_config)) and network != "teacher" else ()
+    larger = {"source": labelled.sized(teacher_size(data_config), _OF_TEACHER)} if taught_on else {}
+    if "target" in taught_on:
+        larger["target"] = target.sized(teacher_size(data_config), _OF_TEACHER)
 
     def make_arrays(step: int) -> list[np.ndarray]:
         sources = [labelled.load(position) for position in positions(step)]
@@ -92,7 +107,21 @@ def train_batches(
             rngs = [target.order.mixing_rng(position) for position in positions(step)]
             pairs = zip(sources, pictures, rngs, strict=True)
             columns += zip(*(class_mix.strongly_mixed(*s, p, r, **mixed) for s, p, r in pairs), strict=True)
+        if taught_on:
+            columns += teachers_columns(positions(step), columns[3] if mixes else None)
         return [np.stack(column) for column in columns]
+
+    def teachers_columns(where, pasted) -> list[list[np.ndarray]]:
+        found = {}
+        if "source" in taught_on or pasted is not None:
+            sources = [larger["source"].load(position) for position in where]
+            found["source"] = [picture for picture, _ in sources]
+        if "target" in taught_on:
+            found["target"] = [larger["target"].load(position)[0] for position in where]
+            if pasted is not None:
+                parts = zip(sources, found["target"], pasted, strict=True)
+                found["target"] = [class_mix.mix_alike(*of, picture, label) for of, picture, label in parts]
+        return [found[domain] for domain in taught_on]
 
     def mix(source: tuple[np.ndarray, np.ndarray], picture: np.ndarray, rng: np.random.Generator) -> tuple:
         if rng.random() < data_config.class_mix:
@@ -101,6 +130,7 @@ def train_batches(
 
     keys = ("source_image", "source_label", *["target_image"] * bool(target), *["target_label"] * bool(mixes))
     keys += ("mixed_image", "mixed_label") * bool(mixed)
+    keys += tuple(f"teacher_{domain}_image" for domain in taught_on)
     run = loaders.LOADERS[data_config.loader]
     calls, prefetch = data_config.num_parallel_calls, data_config.prefetch
     return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=prefetch)
@@ -118,26 +148,40 @@ def _positions(batch_size: int, host: tuple[int, int]):
     return lambda step: range(step * batch_size + index * share, step * batch_size + (index + 1) * share)
 
 
-def _labelled_stream(
-    data: Any, domains: Domains, source: str, seed: int, cache: PictureCache, unreadable: Unreadable
+def teacher_size(data: Any) -> tuple[int, int]:
+    """(width, height) that the teacher sees pictures at; NO_SIZE for the student's."""
+    return tuple(data.get("teacher_size", transforms.NO_SIZE))  # a bundle of an earlier version has none
+
+
+def training_size(data: Any, domain: str, network: str = "student") -> tuple[int, int]:
+    """(width, height) of the training pictures of 'source' or 'target' as 'student' or 'teacher' sees them."""
+    return (any(teacher_size(data)) and network == "teacher" and teacher_size(data)) or tuple(data[f"{domain}_size"])
+
+
+def _stream(
+    data: Any,
+    domains: Domains,
+    seed: int,
+    cache: PictureCache,
+    unreadable: Unreadable,
+    domain: str,
+    *,
+    labelled: bool,
+    of: str,
 ) -> Stream:
-    split = usable(domains.source_train if source == "source" else domains.target_train, labelled=True)
-    size, number = tuple(data[f"{source}_size"]), _LABELLED_STREAM
-    if data.rare_class_temperature:
+    """The training pictures of 'source' or 'target', with their labels or without, as a network sees them."""
+    split = usable(domains.source_train if domain == "source" else domains.target_train, labelled=labelled)
+    own, size = training_size(data, domain), training_size(data, domain, of)
+    number = _LABELLED_STREAM if labelled else _TARGET_STREAM
+    if labelled and data.rare_class_temperature:
         from data_pipelines.reading.class_histogram import class_histogram
 
         counts = class_histogram(split, class_counts_dir(data, split), num_workers=data.num_parallel_calls).counts
         order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)
     else:
         order = ExampleOrder(len(split), seed=seed, stream=number)
-    return Stream(Reader(split, size, size), order, augmentation_of(data), cache, number, unreadable)
-
-
-def _target_stream(data: Any, domains: Domains, seed: int, cache: PictureCache, unreadable: Unreadable) -> Stream:
-    split, size = usable(domains.target_train, labelled=False), tuple(data.target_size)
-    order = ExampleOrder(len(split), seed=seed, stream=_TARGET_STREAM)
-    reader = Reader(split, size, size, labelled=False)
-    return Stream(reader, order, augmentation_of(data), cache, _TARGET_STREAM, unreadable)
+    reader = Reader(split, size, size, labelled=labelled)
+    return Stream(reader, order, augmentation_of(data).at(size, own), cache, number, unreadable)
 
 
 def eval_batches(

@@ -38,6 +38,12 @@ class Stream:
     number: int
     unreadable: Unreadable
 
+    def sized(self, size: tuple[int, int], number: int) -> "Stream":
+        """The same pictures with the same augmentation at another (width, height); `number` is added to this one's."""
+        reader = dataclasses.replace(self.reader, image_size=size, label_size=size)
+        augmentation = self.augmentation.at(size, self.reader.image_size)
+        return dataclasses.replace(self, reader=reader, augmentation=augmentation, number=self.number + number)
+
     def load(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Picture uint8 [H, W, 3] and label uint8 [H, W] (None for an unlabelled stream) at a position.
 

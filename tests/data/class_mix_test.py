@@ -34,6 +34,17 @@ SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 CLASSES = st.lists(st.sampled_from([*range(19), VOID]), min_size=1, max_size=20, unique=True)
 
 
+def test_the_same_classes_are_pasted_at_another_size():
+    (image, label), target = scene(0, (24, 16), range(8)), picture(1, (24, 16))
+    mixed, target_label = class_mix.mix(image, label, target, rng(0))
+    np.testing.assert_array_equal(class_mix.mix_alike(image, label, target, target_label), mixed)
+    larger = [np.kron(array, np.ones((2, 2, 1), np.uint8)) for array in (image, label[..., None], target)]
+    found = class_mix.mix_alike(larger[0], larger[1][..., 0], larger[2], target_label)
+    np.testing.assert_array_equal(found, np.kron(mixed, np.ones((2, 2, 1), np.uint8)))
+    nothing = np.full((16, 24), VOID, np.uint8)
+    np.testing.assert_array_equal(class_mix.mix_alike(image, label, target, nothing), target)
+
+
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 10**6), size=SIZES, target_size=st.none() | SIZES, classes=CLASSES)
 def test_pasted_pixels_are_the_sources_and_the_rest_the_targets(seed, size, target_size, classes):

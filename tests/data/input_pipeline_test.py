@@ -155,6 +155,55 @@ def test_class_mix_pastes_the_source_of_the_same_place(root):
     assert 0.25 < share < 0.75
 
 
+TEACHERS = ("teacher_source_image", "teacher_target_image")
+
+
+@pytest.mark.parametrize("augmentation", [{}, AUGMENTED], ids=["plain", "augmented"])
+def test_a_teacher_is_shown_the_same_pictures_at_its_size(root, augmentation):
+    """The student's arrays stay as they are; made smaller, the teacher's picture is the student's."""
+    for i in range(3):  # smooth pictures, so that sizes compare
+        for folder, name in (("bdd100k/seg/images/train", f"{i:04d}.jpg"), ("cityscapes/leftImg8bit/train", None)):
+            found = [root / folder / name] if name else sorted((root / folder).rglob("*.png"))
+            for number, path in enumerate(found):
+                rows, columns = np.mgrid[0:96, 0:160] / 160
+                wave = [np.sin(2 * columns + i + number), np.cos(3 * rows + i), np.sin(2 * rows + 2 * columns)]
+                tiny.save(path, (127 + 100 * np.stack(wave, axis=-1)).astype(np.uint8))
+    for path in (root / "bdd100k" / "seg" / "labels" / "train").glob("*.png"):
+        label = np.kron(np.arange(15).reshape(3, 5), np.ones((32, 32))).astype(np.uint8)
+        tiny.save(path, label)
+    sizes = {"source_size": (40, 24), "target_size": (80, 48)}
+    sizes |= {"crop": (24, 16)} if augmentation else {}
+    usual = tiny.data_config(root, **{**augmentation, **sizes})
+    larger = tiny.data_config(root, **{**augmentation, **sizes}, teacher_size=(160, 96))
+    before, after = take(usual, 6), take(larger, 6, taught_on=("source", "target"))
+    assert_equal(before, [{key: array for key, array in b.items() if key not in TEACHERS} for b in after])
+    crops = {"source": (96, 64), "target": (48, 32)} if augmentation else dict.fromkeys(("source", "target"), (160, 96))
+    for batch in after:
+        assert set(batch) - set(TEACHERS) < set(batch) and list(batch)[-2:] == list(TEACHERS)
+        for domain in ("source", "target"):
+            ours, theirs = batch[f"{domain}_image"], batch[f"teacher_{domain}_image"]
+            assert theirs.shape == (2, *crops[domain][::-1], 3)
+            for one, other in zip(ours, theirs, strict=True):
+                smaller = loading.resize(other, (one.shape[1], one.shape[0]), "bicubic").astype(int)
+                apart = np.abs(smaller - one).max(axis=-1)
+                assert np.median(apart) <= 10 and (apart > 40).mean() < 0.25  # jittering contrast looks at the window
+    assert_equal(before, take(larger, 6))
+    target = take(larger, 2, taught_on=("target",))
+    np.testing.assert_array_equal(target[1]["teacher_target_image"], after[1]["teacher_target_image"])
+    assert "teacher_source_image" not in target[0]
+
+
+def test_the_teacher_is_trained_at_its_size(root):
+    config = tiny.data_config(root, teacher_size=(40, 24), crop=(10, 8))
+    (batch,) = take(config, 1, network="teacher")
+    # The window is as large a part of the picture as the student's.
+    assert batch["source_image"].shape == (2, 16, 20, 3) and batch["target_image"].shape == (2, 24, 25, 3)
+    (plain,) = take(tiny.data_config(root, teacher_size=(40, 24)), 1, network="teacher")
+    assert plain["source_label"].shape == (2, 24, 40) and plain["target_image"].shape == (2, 24, 40, 3)
+    with pytest.raises(DataError, match="data.teacher_size.*at least 8"):
+        take(tiny.data_config(root, teacher_size=(40, 4)), 1)
+
+
 def test_rare_classes_come_often(root):
     """One of three pictures shows a class that the others lack."""
     for i in range(3):

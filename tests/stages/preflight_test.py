@@ -124,6 +124,62 @@ def test_how_long_it_should_take_is_known_from_earlier_stages_of_this_machine(to
     assert "not measured here: student." in tiny_runs.run(bigger, tmp_path / "new", "plan")
 
 
+def test_the_plan_says_what_stages_could_start_from(toy_city, chain, tmp_path):
+    chosen = tiny_runs.config(toy_city, goal=("source_only", "student", "case_d"))
+    assert "trains on from it" not in tiny_runs.run(chosen, chain[0], "plan")
+    longer = tiny_runs.config(toy_city, goal=("student", "case_d"), **{"train.steps": 9})
+    folder = tiny_runs.stage_folder(chain[0], "student").name
+    hint = f"student is finished with 6 steps and otherwise the same: --config.student.pretrained={chain[0]}#{folder} "
+    text = tiny_runs.run(longer, chain[0], "plan")
+    assert hint in text and "case_c is finished with 6 steps" in text
+    assert text.count("trains on from it") == 2  # case_d starts from another stage
+    longer.optim.learning_rate = 0.5
+    assert "trains on from it" not in tiny_runs.run(longer, chain[0], "plan")
+    # Random weights: what there is instead.
+    assert "the student starts from random weights: train a trunk of its own with --config=configs/pretrain.py" in text
+    longer.student.arch, longer.student.width = "efficientnet_lite0", 1.0
+    text = tiny_runs.run(longer, tmp_path, "plan")
+    assert "the student starts from random weights: --config.student.pretrained=imagenet" in text
+
+
+def test_a_stage_of_a_run_is_named_by_run_and_stage(toy_city, chain, tmp_path):
+    """RUN#STAGE is the folder of the finished stage: the same hash, the same record, the same weights."""
+    folder = tiny_runs.stage_folder(chain[0], "student")
+    for key in ("student", folder.name):
+        assert weights.hash_file(f"{chain[0]}#{key}") == weights.hash_file(str(folder))
+        assert weights.recorded(f"{chain[0]}#{key}") == weights.recorded(folder)
+    for name in ("student-0000000000", "student-1111111111", "teacher-2222222222"):
+        there = tmp_path / "stages" / name
+        there.mkdir(parents=True)
+        (there / "record.json").write_text(json.dumps({"status": "training" if "1111" in name else "finished"}))
+    assert weights.resolve(f"{chain[0]}#student").path == folder / "model.pth"
+    with pytest.raises(
+        UserError, match="#case_b: the run has no finished stage case_b; finished there: .*teacher-2222"
+    ):
+        weights.resolve(f"{tmp_path}#case_b")
+    (tmp_path / "stages" / "student-1111111111" / "record.json").write_text('{"status": "finished"}')
+    several = (
+        "#student: the run has finished student more than once; name one of student-0000000000, student-1111111111"
+    )
+    with pytest.raises(UserError, match=several):
+        weights.resolve(f"{tmp_path}#student")
+
+
+def test_training_goes_on_from_a_finished_stage(toy_city, chain, tmp_path, monkeypatch):
+    """With the settings and the architecture that its record tells."""
+    started = []
+    monkeypatch.setattr(experiment, "train", lambda job, console: started.append(job) or 1 / 0)
+    chosen = tiny_runs.config(
+        toy_city, goal=("student",), **{"student.pretrained": f"{chain[0]}#student", "student.arch": "drn_d_22"}
+    )
+    with pytest.raises(ZeroDivisionError):
+        tiny_runs.run(chosen, tmp_path)
+    (job,) = started
+    expected = weights.load(tiny_runs.stage_folder(chain[0], "student"), job.settings.models.segmenter)
+    assert job.settings.models.segmenter.arch == "tiny"
+    assert weights.content_hash(job.segmenter) == weights.content_hash(expected)
+
+
 @pytest.mark.parametrize("found", [{}, {"timing": {}, "stage": "x"}, {"timing": None, "identity": 3}], ids=str)
 def test_records_of_something_else_tell_nothing(tmp_path, found):
     there = tmp_path / "other" / "stages" / "x"

@@ -63,6 +63,10 @@ def changed(**changes):
         ("data.target_size", (8, 64), "at least 32"),
         ("data.target_size", (64,), "width, height"),
         ("data.source_size", (64, 64, 3), "width, height"),
+        ("data.teacher_size", (64, 16), "at least 32"),
+        ("teacher.views.scales", (), "numbers from 0.25 to 4"),
+        ("teacher.views.scales", (1.0, -1.0), "numbers from 0.25 to 4"),
+        ("teacher.views.scales", ("mirror",), "numbers from 0.25 to 4"),
     ],
 )
 def test_refused(field, value, way_out):
@@ -88,6 +92,14 @@ def test_feature_mse_needs_equal_channels():
         settings.check(changed(**{"loss.mse_on": "features", "teacher.width": 2.0}))
     with pytest.raises(UserError, match="equal channel counts"):
         settings.check(changed(**{"loss.mse_on": "features", "teacher.arch": "drn_d_54"}))
+
+
+@pytest.mark.parametrize("field", ["data.teacher_size", "teacher.views.scales"])
+def test_features_are_compared_at_one_size(field):
+    value = (96, 64) if field == "data.teacher_size" else (2.0, 1.0)
+    settings.check(changed(**{field: value}))
+    with pytest.raises(UserError, match="mse_on='features' compares features of pictures of one size"):
+        settings.check(changed(**{field: value, "loss.mse_on": "features"}))
 
 
 def test_settings_of_the_stages():

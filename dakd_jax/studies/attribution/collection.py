@@ -14,6 +14,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.studies.attribution.gradients import align
@@ -159,7 +160,8 @@ class Collector:
     def _predict(self, name, variables, batch: "_Labelled"):
         model = self._settings(name).models.segmenter
         run = predict_with_confidence if name == TEACHER else predict.predict
-        return run(variables, batch.images, model=model, size=batch.labels[0].shape, **self._rules.how)
+        images = batch.teachers if name == TEACHER else batch.images
+        return run(variables, images, model=model, size=batch.labels[0].shape, **self._rules.how)
 
     def _count(self, over_training: dict[str, dict[int, dict]]):
         """One pass: (counts of the networks, confidence sums, counts over training, number of pictures)."""
@@ -197,6 +199,7 @@ class Collector:
             with_target=stage.adapt,
             mix_classes=stage.distil_target,
             extras=step_setup.data_wanted(chosen.options),
+            taught_on=(SOURCE, *[TARGET] * stage.adapt),
         )
         try:
             few = itertools.islice(batches, GRADIENT_BATCHES)
@@ -217,25 +220,32 @@ def _left_out(title: str, methods) -> str:
 
 
 class _Labelled(NamedTuple):
-    """A batch: images uint8 [B, h, w, 3], and of its n <= B pictures labels uint8 [H, W] and instances or None."""
+    """A batch: images uint8 [B, h, w, 3], and of its n <= B pictures labels uint8 [H, W] and instances or None.
+
+    `teachers` are the images as the teacher sees them.
+    """
 
     images: np.ndarray
+    teachers: np.ndarray
     labels: list[np.ndarray]
     instances: list[np.ndarray | None]
 
 
 def _labelled_pictures(experiment) -> Iterator[_Labelled]:
     """One pass over target val under the experiment's protocol, with instances where there are any at that size."""
-    rules, feed = experiment.evaluator.rules, experiment.feed
+    rules, feed, ours = experiment.evaluator.rules, experiment.feed, experiment.evaluator
+    teachers = ours.of("teacher")
     if not with_instances(experiment):
-        for batch in experiment.evaluator.batches():
+        passes = zip(ours.batches(), teachers.batches(), strict=True) if teachers is not ours else None
+        for batch, seen in passes or ((batch, batch) for batch in ours.batches()):
             labels = list(batch["label"][batch["mask"]])
-            yield _Labelled(batch["image"], labels, [None] * len(labels))
+            yield _Labelled(batch["image"], seen["image"], labels, [None] * len(labels))
         return
-    view = (experiment.evaluator.image_size, rules.resample)
-    batch_size = experiment.evaluator.settings.batch_size
-    for batch in feed.protocol_batches(views=(view,), label_sizes=(None,), batch_size=batch_size):
-        yield _Labelled(batch["views"][view], list(batch["labels"][None]), batch["instances"])
+    view, seen = ((of.image_size, rules.resample) for of in (ours, teachers))
+    views, batch_size = tuple(dict.fromkeys((view, seen))), ours.settings.batch_size
+    for batch in feed.protocol_batches(views=views, label_sizes=(None,), batch_size=batch_size):
+        of_all = batch["views"]
+        yield _Labelled(of_all[view], of_all[seen], list(batch["labels"][None]), batch["instances"])
 
 
 def with_instances(experiment) -> bool:

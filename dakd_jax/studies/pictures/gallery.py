@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.kept_arrays import Kept
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.evaluation import predict
+from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution.collection import roles
@@ -77,7 +78,7 @@ class Gallery:
                 "format": FORMAT,
                 "weights": weights.hash_file(planned.replaced_by or planned.folder),
                 "network": weights.network_fields(e.config[planned.stage.network]),
-                **e.evaluator.identity,
+                **e.evaluator.of(e.plan[name].stage.network).identity,
             }
         )
 
@@ -87,35 +88,55 @@ class Gallery:
         num_classes = len(e.feed.class_names)
         return {name: (settings.segmenter(of, num_classes), e.variables(name)) for name, of in networks.items()}
 
+    def _by_evaluator(self, names: Iterable[str]) -> Iterator[tuple[Evaluator, list[str]]]:
+        """Networks with the evaluator whose pictures they see: the teacher may see them at a size of its own."""
+        plan, of = self._experiment.plan, self._experiment.evaluator.of
+        for evaluator in dict.fromkeys((of("student"), of("teacher"))):
+            if chosen := [name for name in names if of(plan[name].stage.network) is evaluator]:
+                yield evaluator, chosen
+
     def _scores(self) -> PictureScores:
         e = self._experiment
         kept = {name: Kept.named(e.plan[name].folder, "picture_scores", self._of(name)) for name in e.plan}
         found = {name: scores.read() for name, scores in kept.items()}
         if missing := [name for name, arrays in found.items() if arrays is None]:
-            networks, total = self._networks(missing), len(e.feed.evaluation_names())
-            with StageProgress(e.console, "Scores of each picture", total, unit="picture") as bar:
-                counts = predict.count_pictures(networks, e.evaluator.batches(), self._rules, on_batch=bar.advance)
-            for name in missing:
-                # int32 holds what one picture has.
-                found[name] = {"names": np.array(counts.names), "confusions": counts.confusions[name].astype(np.int32)}
-                kept[name].write(found[name])
+            total = len(e.feed.evaluation_names())
+            for evaluator, of_size in self._by_evaluator(missing):
+                networks, batches = self._networks(of_size), evaluator.batches()
+                with StageProgress(e.console, "Scores of each picture", total, unit="picture") as bar:
+                    counts = predict.count_pictures(networks, batches, self._rules, on_batch=bar.advance)
+                for name in of_size:
+                    confusions = counts.confusions[name].astype(np.int32)  # holds what one picture has
+                    found[name] = {"names": np.array(counts.names), "confusions": confusions}
+                    kept[name].write(found[name])
         names = tuple(map(str, found[self.case]["names"]))
         return PictureScores(names, {name: arrays["confusions"].astype(np.int64) for name, arrays in found.items()})
 
     def pictures(self, names: Sequence[str], networks: Sequence[str]) -> list[Shown]:
         """Some pictures with what some networks predict; each is predicted once and kept."""
         e = self._experiment
-        size, rules = e.evaluator.image_size, self._rules
-        loaded = e.feed.pictures(names, image_size=size, label_size=rules.label_size, resample=rules.resample)
+        loaded = self._load(names, e.evaluator)
         kept = {name: self._kept(name, networks) for name in names}
         maps = {name: of_picture.read() for name, of_picture in kept.items()}
-        if missing := [picture for picture in loaded if maps[picture[0]] is None]:
+        if missing := [name for name in names if maps[name] is None]:
             batch_size = e.evaluator.settings.batch_size
-            for shown in predicting.predict_pictures(self._networks(networks), missing, rules, batch_size=batch_size):
-                maps[shown.name] = dict(shown.predictions)
-                kept[shown.name].write(maps[shown.name])
+            maps |= {name: {} for name in missing}
+            for evaluator, of_size in self._by_evaluator(networks):
+                pictures = self._load(missing, evaluator)
+                chosen = self._networks(of_size)
+                for shown in predicting.predict_pictures(chosen, pictures, self._rules, batch_size=batch_size):
+                    maps[shown.name] |= shown.predictions
+            for name in missing:
+                maps[name] = {network: maps[name][network] for network in networks}
+                kept[name].write(maps[name])
         self._used |= {of_picture.path for of_picture in kept.values()}
         return [Shown(*picture, maps[picture[0]]) for picture in loaded]
+
+    def _load(self, names: Sequence[str], evaluator: Evaluator) -> list[tuple]:
+        size, rules = evaluator.image_size, self._rules
+        return self._experiment.feed.pictures(
+            names, image_size=size, label_size=rules.label_size, resample=rules.resample
+        )
 
     def _kept(self, picture: str, networks: Sequence[str]) -> Kept:
         of = {"picture": picture, "networks": {name: self._of(name) for name in networks}}

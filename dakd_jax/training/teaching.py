@@ -1,0 +1,76 @@
+"""What the frozen teacher says of a pass's pictures: at a size of its own, and as the mean of several views."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from dakd_jax.objectives.context import Outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """What the teacher is shown of a picture; it says the mean of the probabilities.
+
+    Attributes:
+      mirror: also every view's mirror image.
+      scales: of the picture, each a view.
+    """
+
+    mirror: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the picture alone."""
+        return not self.mirror and self.scales == (1.0,)
+
+
+def answers(run: Callable[[jax.Array], Outputs], pictures: jax.Array, size: tuple[int, int], views: Views) -> Outputs:
+    """The teacher's outputs.
+
+    Args:
+      run: pictures uint8 [B, h, w, 3] to the Outputs of one pass.
+      pictures: uint8 [B, h, w, 3] as the teacher sees them.
+      size: (height, width) of the student's pictures.
+
+    Returns:
+      log-probabilities at `size`: of one pass where the picture has that size and there are no further views, else the
+      logarithm of the mean probabilities, resized bilinearly (with antialiasing where they become smaller). Features
+      are those of the first view.
+    """
+    if views.plain and pictures.shape[1:3] == tuple(size):
+        return run(pictures)
+    passes = []
+    for scale in views.scales:
+        view = _scaled(pictures, scale)
+        passes.append(first := run(view))
+        probabilities = [jax.tree.map(jnp.exp, first.log_probs)]
+        if views.mirror:
+            mirrored = run(view[:, :, ::-1]).log_probs
+            probabilities.append({level: jnp.exp(of)[:, :, ::-1] for level, of in mirrored.items()})
+        mean = jax.tree.map(lambda *of: sum(of) / len(of), *probabilities)
+        passes[-1] = first.replace(log_probs=jax.tree.map(lambda of: _resized(of, size), mean))
+    mean = jax.tree.map(lambda *of: sum(of) / len(of), *(one.log_probs for one in passes))
+    return passes[0].replace(log_probs=jax.tree.map(_logarithm, mean))
+
+
+def _scaled(pictures: jax.Array, scale: float) -> jax.Array:
+    """uint8 [B, h, w, 3] by a factor, bicubic."""
+    if scale == 1:
+        return pictures
+    height, width = (max(1, round(side * scale)) for side in pictures.shape[1:3])
+    shape = (len(pictures), height, width, pictures.shape[3])
+    resized = jax.image.resize(pictures.astype(jnp.float32), shape, "cubic")
+    return jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
+
+
+def _resized(probabilities: jax.Array, size: tuple[int, int]) -> jax.Array:
+    if probabilities.shape[1:3] == tuple(size):
+        return probabilities
+    return jax.image.resize(probabilities, (len(probabilities), *size, probabilities.shape[3]), "linear")
+
+
+def _logarithm(probabilities: jax.Array) -> jax.Array:
+    return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).tiny))
