@@ -47,18 +47,19 @@ def _with_seeds(context: Context) -> None:
 
 def _once(context: Context, name: str):
     """(what the report `name` shows, its page) of one seed; (None, None) without pictures to score on."""
-    from dakd_jax.studies.experiment import checkpoints, headline, page, results, tables
+    from dakd_jax.studies.experiment import checkpoints, headline, page, results, so_far, tables
     from dakd_jax.studies.kit import stamp
 
     console = context.console
     experiment = workdirs.planned(context)
     workdirs.check(context, experiment)
-    worked = experiment.run()
     if not experiment.evaluator:
+        experiment.run()
         _say_where(context, experiment)
         return None, None
-    found = results.collect(experiment, name, context.typed)
-    report, of = workdirs.report(context.workdir, name), results.identity(experiment)
+    report = workdirs.report(context.workdir, name)
+    worked = experiment.run(so_far.SoFar(experiment, report.parent).add)
+    found, of = results.collect(experiment, name, context.typed), results.identity(experiment)
     if worked or not stamp.is_of(report, of):
         with stamp.writing(report, of):
             page.write_report(found, report.parent)

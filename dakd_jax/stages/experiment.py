@@ -6,6 +6,7 @@ import os
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 import rich.box
@@ -176,12 +177,20 @@ class Experiment:
         seconds = {one.name: durations.seconds(self.config, one.stage, steps[one.name]) for one in to_come}
         return preflight.whole_run(seconds)
 
-    def run(self) -> bool:
-        """Trains what is missing and evaluates everything; True when anything had to be done."""
+    def run(self, after: Callable[[str], None] = lambda name: None) -> bool:
+        """Trains what is missing and evaluates everything; True when anything had to be done.
+
+        Args:
+          after: told the name of each stage that was trained or evaluated now.
+        """
         if self.evaluator:
             self.evaluator.batches()  # finds out before any work whether they can be had
-        worked = [self.ensure(name) for name in self.plan]
-        return any(worked)
+        worked = False
+        for name in self.plan:
+            if self.ensure(name):
+                worked = True
+                after(name)
+        return worked
 
     def ensure(self, name: str, wait_seconds: float = 0) -> bool:
         """Trains and evaluates one stage, whose parents are finished, unless that is done; True when it had to.

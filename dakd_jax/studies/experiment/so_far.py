@@ -1,0 +1,88 @@
+"""What there is to look at while an experiment is still running: each network's score and its predictions."""
+
+import functools
+import pathlib
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from dakd_jax.basics import atomic_files
+from dakd_jax.basics.palette import colourise
+from dakd_jax.studies.experiment.results import one_line
+from dakd_jax.studies.kit.picture_grid import SCREEN, GridRow, class_rows, draw, palette_handles
+from dakd_jax.studies.kit.result_types import short_name
+from dakd_jax.studies.kit.style import png_bytes
+
+FILE = "predictions_so_far.png"
+_PICTURES = 3
+_MOST_LINES = 16  # of a picture in a terminal; a line is two pixels high
+_GAP = 2  # columns between two pictures there
+
+
+class SoFar:
+    """Shows the stages of a stages.Experiment as they become finished.
+
+    Args:
+      experiment: with an evaluator.
+      folder: where FILE is kept up to date.
+    """
+
+    def __init__(self, experiment, folder: pathlib.Path):
+        self._experiment, self._folder = experiment, folder
+        self._maps: dict[str, dict[str, np.ndarray]] = {}
+
+    @functools.cached_property
+    def _references(self) -> list[tuple]:
+        return self._experiment.evaluator.reference_pictures()[:_PICTURES]
+
+    def add(self, name: str) -> None:
+        """A stage that is finished and evaluated: a line, its predictions in a terminal, and the picture of all."""
+        e, planned = self._experiment, self._experiment.plan[name]
+        confusion, self._maps[name] = e.evaluator.stored(planned)
+        e.console.print(f"{planned.stage.title}: {one_line(confusion)}", highlight=False, soft_wrap=True)
+        if not self._references:
+            return
+        if e.console.is_terminal:
+            picture, image, label = self._references[0]
+            maps = [colourise(of, e.feed.palette) for of in (self._maps[name][picture], label)]
+            e.console.print(f"The picture, {short_name(name)}, the truth:", highlight=False, soft_wrap=True)
+            e.console.print(terminal_row([image, *maps], e.console))
+        path = self._folder / FILE
+        self._folder.mkdir(parents=True, exist_ok=True)
+        atomic_files.write_bytes(path, self._drawn())
+        e.console.print(f"{planned.stage.title}: predictions in {path}", highlight=False, soft_wrap=True)
+
+    def _drawn(self) -> bytes:
+        e, names = self._experiment, [name for name, _, _ in self._references]
+        labels = [label for _, _, label in self._references]
+        maps = [("ground truth", labels)]
+        maps += [(short_name(stage), [of[name] for name in names]) for stage, of in self._maps.items()]
+        rows = [GridRow("image", [image for _, image, _ in self._references], photographs=True)]
+        rows += class_rows(maps, e.feed.palette)
+        handles = palette_handles(e.feed.class_names, e.feed.palette, [m for _, of_all in maps for m in of_all])
+        ratio = max(label.shape[0] / label.shape[1] for label in labels)
+        return png_bytes(draw(rows, names, handles, SCREEN, ratio=ratio))
+
+
+def terminal_row(pictures: list[np.ndarray], console: Console) -> Text:
+    """Pictures uint8 [H, W, 3] beside each other as coloured half blocks, as wide as the terminal lets them be."""
+    width = (console.width - 1 - _GAP * (len(pictures) - 1)) // len(pictures)
+    height = max(2, min(2 * _MOST_LINES, round(width * pictures[0].shape[0] / pictures[0].shape[1]) // 2 * 2))
+    width = max(1, min(width, round(height * pictures[0].shape[1] / pictures[0].shape[0])))
+    found = Text(no_wrap=True, overflow="crop")
+    small = [_nearest(picture, height, width) for picture in pictures]
+    for line in range(0, height, 2):
+        for number, picture in enumerate(small):
+            found.append(" " * _GAP * bool(number))
+            for upper, lower in zip(picture[line], picture[line + 1], strict=True):
+                found.append("▀", style="rgb({},{},{}) on rgb({},{},{})".format(*upper, *lower))
+        found.append("\n")
+    return found
+
+
+def _nearest(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Every pixel the nearest one: blended colours of classes would be other classes."""
+    rows = (np.arange(height) + 0.5) * picture.shape[0] / height
+    columns = (np.arange(width) + 0.5) * picture.shape[1] / width
+    return picture[rows.astype(int)[:, None], columns.astype(int)]
