@@ -6,13 +6,13 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from configs import base, demo
+from configs import base, demo_drn
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
 from dakd_jax.training import step_setup, train_state
 from dakd_jax.training.train_step import train_step
 
-NETWORKS = {"demo": demo.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38
+NETWORKS = {"demo": demo_drn.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38
 NUM_CLASSES = 19
 
 

@@ -7,7 +7,7 @@ DIR holds bdd100k/, cityscapes/.
 """
 
 from configs import base
-from configs.demo import CHAIN
+from configs.demo_drn import CHAIN
 
 
 def get_config(preset: str = ""):

@@ -9,10 +9,10 @@ a part. docs/tables.md has all of it, Slurm as well.
 
 from ml_collections import ConfigDict
 
-from configs import base, camvid_case_d, demo
+from configs import base, camvid_case_d, demo_drn
 
 # Sizes, widths and steps of a table on another benchmark: those of its own config.
-SCALES = {"toy": demo, "camvid": camvid_case_d}
+SCALES = {"toy": demo_drn, "camvid": camvid_case_d}
 NO_SCALE = ("title", "goal", "workdir")
 
 

@@ -10,7 +10,7 @@ import tiny_datasets
 import tiny_runs
 from rich.console import Console
 
-from configs import camvid_case_d, demo
+from configs import camvid_case_d, demo_drn
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands.kit import command_line
 from dakd_jax.objectives import paradigms
@@ -147,7 +147,7 @@ def test_main_tables_are_of_both_benchmarks():
 # The scale of a benchmark
 
 
-@pytest.mark.parametrize(("name", "module"), [("toy", demo), ("camvid", camvid_case_d)])
+@pytest.mark.parametrize(("name", "module"), [("toy", demo_drn), ("camvid", camvid_case_d)])
 def test_a_benchmark_brings_its_scale_and_the_user_s_fields_hold(name, module):
     theirs = module.get_config()
     command = parsed(f"--config.data.name={name}", "--config.train.steps=20", "--config.data.source_size=64,32")
@@ -166,7 +166,7 @@ def test_without_it_the_paper_s_settings_stand():
     assert (config.data.name, config.student.width, config.train.steps) == ("bdd", 1.0, 20)
     assert config.train.teacher_steps == 100_000 and "scales" not in config
     released = command_line.parse([f"{TABLE1}:released_code", "--config.data.name=toy"]).config
-    assert released.loss.kl_reduction == "off" and released.student.width == demo.get_config().student.width
+    assert released.loss.kl_reduction == "off" and released.student.width == demo_drn.get_config().student.width
 
 
 @pytest.mark.parametrize(
