@@ -4,8 +4,6 @@ The plan's finished networks, or the checkpoint; native, released, multi-scale, 
 a page (docs/protocols.md).
 """
 
-import dataclasses
-
 from dakd_jax.commands import COMMANDS, LOOK, Command, Context
 from dakd_jax.commands.kit import workdirs
 
@@ -22,11 +20,7 @@ def run(context: Context) -> None:
     rows, name = protocols.matrix(config.eval.scales), more_pages.page_name(workdir, context.name, config.seed)
     with workdirs.working_in(workdir):
         chosen = networks.finished(config, feed, workdir, console)
-        how, stores = settings.evaluation_settings(config), {}
-        for size in dict.fromkeys(network.size for network in chosen):
-            of_size = dataclasses.replace(how, training_size=size)
-            stores[size] = store.MatrixStore(of_size, feed, rows, console)
-            stores[size].ensure([network for network in chosen if network.size == size])
+        stores = store.counted(settings.evaluation_settings(config), feed, rows, console, chosen)
         study = protocol_results.study(config, feed, stores, chosen, name, context.typed)
         written = workdir / f"protocols_{name}" / "index.html"
         with stamp.writing(written, {"stages": {network.name: network.hash for network in chosen}}):

@@ -130,6 +130,21 @@ class MatrixStore:
         self._console.print(line, highlight=False, soft_wrap=True)
 
 
+def counted(
+    settings: EvaluationSettings,
+    feed: TrainingData,
+    rows: dict[str, NamedProtocol],
+    console: Console,
+    networks: Sequence[Network],
+) -> dict[tuple[int, int], MatrixStore]:
+    """{training size: store in which all networks of that size are counted}; arguments as MatrixStore's."""
+    stores = {}
+    for size in dict.fromkeys(network.size for network in networks):
+        stores[size] = MatrixStore(dataclasses.replace(settings, training_size=size), feed, rows, console)
+        stores[size].ensure([network for network in networks if network.size == size])
+    return stores
+
+
 def _beside(path):
     """This file of all networks of a workdir."""
     return path.parent.parent.glob(f"*/{path.name}")
