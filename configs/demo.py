@@ -23,7 +23,7 @@ def get_config(preset: str = ""):
     config.data.colour_jitter = (0.3, 0.3, 0.0, 0.0)
     config.data.loader = "numpy"  # the same batches, without the seconds that importing tensorflow takes
     for network, arch in (("student", "efficientnet_lite0"), ("teacher", "efficientnet_lite2")):
-        config[network].arch, config[network].pretrained = arch, "imagenet"
+        config[network].arch, config[network].pretrained, config[network].auxiliary_tap = arch, "imagenet", ""
         config[network].batch_norm = "frozen"  # two pictures say little of mean and variance
     config.adaptation.methods = ("self_training",)
     config.adaptation.self_training.statistics = "running"
