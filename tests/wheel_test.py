@@ -75,7 +75,7 @@ def test_it_plans_the_demo_from_an_empty_folder(installed, tmp_path):
     small = [f"--config.data.toy.{field}" for field in ("num_train=2", "num_val=2", "size=64x48")]
     done = ended(installed, tmp_path, "plan", "--config=configs/demo.py", *small)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("to be trained") == 7 and (tmp_path / "data" / "toy_city").is_dir()
+    assert done.stdout.count("to be trained") == 4 and (tmp_path / "data" / "toy_city").is_dir()
 
 
 def test_the_words_of_the_command(installed, tmp_path):

@@ -180,4 +180,4 @@ def test_tuples_as_people_write_them(words, value):
 
 @pytest.mark.parametrize("text", ["axb", "", "64;48", "64x", "64x48x3", "(64", "{64: 48}"])
 def test_what_is_no_size(text):
-    refused([f"--config.data.target_size={text}"], "config.data.target_size=.*expected numbers, as .*=128,64")
+    refused([f"--config.data.target_size={text}"], "config.data.target_size=.*expected numbers, as .*=256,128")

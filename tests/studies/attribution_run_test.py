@@ -122,6 +122,13 @@ def fake_predictions(monkeypatch, made):
     monkeypatch.setattr(collection.Collector, "_settings", settings)
 
 
+def one_size(**attributes):
+    """An evaluator whose teacher sees the pictures as the student does."""
+    found = types.SimpleNamespace(**attributes)
+    found.of = lambda network: found
+    return found
+
+
 def test_one_pass_counts_each_network_and_checkpoint_under_its_own_name(monkeypatch):
     """Three pictures in batches of two, one of them padding."""
     names = list(picture(0)[2])
@@ -139,7 +146,7 @@ def test_one_pass_counts_each_network_and_checkpoint_under_its_own_name(monkeypa
     collector._experiment = types.SimpleNamespace(
         plan=dict.fromkeys(names),
         variables=lambda name: {"key": (name, None)},
-        evaluator=types.SimpleNamespace(rules=rules, batches=lambda: batches),
+        evaluator=one_size(rules=rules, batches=lambda: batches),
         feed=types.SimpleNamespace(instances_problem=lambda: "none", evaluation_names=lambda: ("a", "b", "c")),
         console=Console(file=io.StringIO()),
     )
@@ -203,7 +210,7 @@ def test_labelled_instances_are_used_where_labels_keep_their_size():
 
     rules = types.SimpleNamespace(label_size=None, resample="bicubic")
     experiment = types.SimpleNamespace(
-        evaluator=types.SimpleNamespace(
+        evaluator=one_size(
             rules=rules,
             image_size=(3, 2),
             settings=types.SimpleNamespace(batch_size=1),

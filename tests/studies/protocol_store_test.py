@@ -82,7 +82,10 @@ def count(root, tmp_path, machine):
     def run(*names, workdir="work", rows=ROWS, **changes):
         console, folder = Console(file=io.StringIO(), width=300), tmp_path / workdir / "stages"
         chosen = protocol_examples.config(root, **changes)
-        networks = [Network(name, name, folder / name, f"hash of {name}", None, lambda n=name: n) for name in names]
+        size = tuple(chosen.data.target_size)
+        networks = [
+            Network(name, name, folder / name, f"hash of {name}", None, size, lambda n=name: n) for name in names
+        ]
         machine.seen.clear()
         store = MatrixStore(evaluation_settings(chosen), Feed(chosen.data), rows, console, clock=machine.clock)
         run.text = console.file.getvalue
