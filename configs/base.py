@@ -36,6 +36,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.loss.watch_inactive = False  # also compute the distillation terms of a domain that does not distil
     config.adaptation = ConfigDict()
     config.adaptation.methods = ("adversarial",)  # in the order in which they act; () = none; docs/EXTENDING.md
+    config.adaptation.in_cases = ("same",)  # those of stages that are distilled; ('same',) = the same as above
 
     config.optim = ConfigDict()
     config.optim.learning_rate = 2.5e-4

@@ -11,12 +11,17 @@ from dakd_jax.objectives.context import Option
 from dakd_jax.objectives.terms import TERMS
 
 CHOSEN = "adaptation.methods"
-_METHODS = Option(("adversarial",), "methods that adapt to the target, in the order in which they act; () = none")
+IN_CASES = "adaptation.in_cases"
+SAME = ("same",)
+_METHODS = {
+    CHOSEN: Option(("adversarial",), "methods that adapt to the target, in the order in which they act; () = none"),
+    IN_CASES: Option(SAME, "those of stages that are distilled; ('same',) = adaptation.methods"),
+}
 
 
 def fields() -> dict[str, Option]:
     """{path in the config: option} of all that is registered."""
-    return {CHOSEN: _METHODS} | {
+    return _METHODS | {
         path: option for plug in (*TERMS.values(), *METHODS.values()) for path, option in plug.fields().items()
     }
 
@@ -46,10 +51,19 @@ def check(config: ConfigDict) -> None:
     """Raises a UserError for the first of these fields that cannot work, or a method that is none."""
     for path, option in fields().items():
         option.check(path, value(config, path))
-    for name in config.adaptation.methods:
-        METHODS.choose(name, CHOSEN)
-    if len(set(config.adaptation.methods)) < len(config.adaptation.methods):
-        raise UserError(f"config.{CHOSEN}={tuple(config.adaptation.methods)}: a method can be named once")
+    for path, distils in ((CHOSEN, False), (IN_CASES, True)):
+        names = chosen(config, distils=distils)
+        for name in names:
+            METHODS.choose(name, path)
+        if len(set(names)) < len(names):
+            raise UserError(f"config.{path}={names}: a method can be named once")
+
+
+def chosen(config: ConfigDict | dict, *, distils: bool) -> tuple[str, ...]:
+    """Names of the adaptation methods of stages that are distilled, or of those that are not."""
+    group = config.get("adaptation", {})  # configs of an earlier version have no such group
+    methods, in_cases = group.get("methods", _METHODS[CHOSEN].default), tuple(group.get("in_cases", SAME))
+    return in_cases if distils and in_cases != SAME else tuple(methods)
 
 
 def term_weights(config: ConfigDict) -> dict[str, float]:
@@ -63,24 +77,23 @@ def term_options(config: ConfigDict, name: str) -> dict[str, Any]:
     return dict(zip(TERMS[name].options, (value(config, path) for path in list(paths)[1:]), strict=True))
 
 
-def methods(config: ConfigDict) -> Iterator[type[Method]]:
-    """Those that the config names, in its order."""
-    for name in config.adaptation.methods:
+def _methods(config: ConfigDict, distils: bool) -> Iterator[type[Method]]:
+    for name in chosen(config, distils=distils):
         yield METHODS[name]
 
 
-def make_methods(config: ConfigDict) -> tuple[Method, ...]:
-    """The methods that the config names, with its settings."""
+def make_methods(config: ConfigDict, *, distils: bool = False) -> tuple[Method, ...]:
+    """The methods that the config names for stages that are distilled or not, with its settings."""
     made = []
-    for method in methods(config):
+    for method in _methods(config, distils):
         values = {n: value(config, method.path(n)) for n, option in method.OPTIONS.items() if not option.weight}
         made.append(method.of({n: tuple(v) if isinstance(v, (list, tuple)) else v for n, v in values.items()}))
     return tuple(made)
 
 
-def method_weights(config: ConfigDict) -> dict[str, dict[str, float]]:
-    """{method: {weight: value}} of the methods that the config names."""
+def method_weights(config: ConfigDict, *, distils: bool = False) -> dict[str, dict[str, float]]:
+    """{method: {weight: value}} of the methods that the config names for stages that are distilled or not."""
     return {
         method.NAME: {n: value(config, method.path(n)) for n, option in method.OPTIONS.items() if option.weight}
-        for method in methods(config)
+        for method in _methods(config, distils)
     }

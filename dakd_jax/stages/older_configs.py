@@ -53,6 +53,7 @@ RENAMED = tuple(
 # {field: what it was before it was there}, put in where the group that it belongs to is.
 ADDED: dict[str, Any] = {
     "plugins": (),
+    "adaptation.in_cases": ("same",),
     "data.teacher_size": (0, 0),
     "teacher.views": {"mirror": False, "scales": (1.0,)},
     "optim.optimizer": "sgd",

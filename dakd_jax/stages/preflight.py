@@ -16,7 +16,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import duration
 from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.models.segmenter import Segmenter, blank_segmenter
-from dakd_jax.objectives import paradigms
+from dakd_jax.objectives import options, paradigms
 from dakd_jax.stages import older_configs, settings, weights
 from dakd_jax.training import step_setup
 
@@ -146,7 +146,7 @@ def _kind(config: dict, stage: paradigms.Stage) -> str:
         {
             "networks": [[network[field] for field in NETWORK_SPEED] for network in networks],
             "discriminator": config["discriminator"],
-            "methods": list(config.get("adaptation", {}).get("methods", ["adversarial"])),
+            "methods": list(options.chosen(config, distils=stage.distils)),
             "data": [config["data"].get(field) for field in DATA_SPEED],
             "precision": config["train"].get("precision"),
             "stage": [stage.adapt, stage.distil_source, stage.distil_target],

@@ -210,7 +210,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         segmenter=segmenter(config[stage.network], num_classes),
         teacher=segmenter(config.teacher, num_classes) if stage.distils else None,
     )
-    methods = options.make_methods(config) if stage.adapt else ()
+    methods = options.make_methods(config, distils=stage.distils) if stage.adapt else ()
     mixing = [method.NAME for method in methods if method.data()]
     if mixing and stage.distil_target and config.data.get("class_mix", 0) > 0:
         raise UserError(
@@ -230,7 +230,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
     )
     weights = LossWeights(
         terms=options.term_weights(config),
-        methods=options.method_weights(config) if stage.adapt else {},
+        methods=options.method_weights(config, distils=stage.distils) if stage.adapt else {},
         seg_auxiliary=loss.seg_auxiliary,
         distil_source=float(stage.distil_source),
         distil_target=loss.target * stage.distil_target,

@@ -23,6 +23,7 @@ NUMERICS_VERSION = 1
 ADDED_LATER: dict[str, object] = {
     "loss.segmentation": 1.0,
     options.CHOSEN: ("adversarial",),
+    options.IN_CASES: options.SAME,
     "optim.optimizer": "sgd",
     "optim.clip_norm": 0.0,
     "optim.head_learning_rate_factor": 1.0,
@@ -95,7 +96,13 @@ EXEMPT = (
     Exempt(("teacher.batch_norm",), "how the teacher was trained", lambda c, s: s.network != "teacher"),
     Exempt(("teacher.statistics", "teacher.views.*"), "how a frozen teacher is asked", lambda c, s: not s.distils),
     Exempt(("data.teacher_size",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
-    Exempt((options.CHOSEN,), "nothing is adapted", lambda c, s: not s.adapt),
+    Exempt((options.CHOSEN, options.IN_CASES), "nothing is adapted", lambda c, s: not s.adapt),
+    Exempt((options.IN_CASES,), "nothing is distilled", lambda c, s: not s.distils),
+    Exempt(
+        (options.CHOSEN,),
+        "distilled stages have methods of their own",
+        lambda c, s: s.distils and options.chosen(c, distils=True) != options.chosen(c, distils=False),
+    ),
     Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),
 )
 
@@ -144,7 +151,7 @@ def _exempt_of_method(field: str, config: ConfigDict, stage: Stage) -> str:
             continue
         if not stage.adapt:
             return "nothing is adapted"
-        if name not in config.adaptation.methods:
+        if name not in options.chosen(config, distils=stage.distils):
             return "its method is not used"
         return "a term of weight 0" if fields[field].weight and options.value(config, field) == 0 else ""
     return ""
@@ -153,7 +160,7 @@ def _exempt_of_method(field: str, config: ConfigDict, stage: Stage) -> str:
 def plugins(config: ConfigDict, stage: Stage) -> dict[str, str]:
     """{what: sha256 of its source} of what a stage uses and a plugin brought (docs/EXTENDING.md)."""
     used = [(TERMS, name) for name, term in TERMS.items() if not _exempt_of_term(f"loss.{name}", config, stage)]
-    used += [(METHODS, name) for name in config.adaptation.methods if stage.adapt]
+    used += [(METHODS, name) for name in options.chosen(config, distils=stage.distils) if stage.adapt]
     found = {f"{registry.kind} {name}": registry.source_hash(name) for registry, name in used}
     groups = older_configs.modernise(records.plain(config))
     for network in (stage.network, *["teacher"] * stage.distils):

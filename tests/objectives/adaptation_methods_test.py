@@ -9,8 +9,9 @@ import pytest
 import step_parts
 import tiny_runs
 
+from dakd_jax.basics.errors import UserError
 from dakd_jax.models.segmenter import Segmenter, init_segmenter
-from dakd_jax.objectives import optimizers
+from dakd_jax.objectives import optimizers, paradigms
 from dakd_jax.objectives.adaptation import METHODS, Tools
 from dakd_jax.objectives.adaptation.adversarial import Adversarial
 from dakd_jax.objectives.adaptation.entropy import Entropy, normalised_entropy
@@ -20,6 +21,7 @@ from dakd_jax.objectives.adaptation.self_training import (
     pseudo_labels,
     weighted_cross_entropy,
 )
+from dakd_jax.stages import settings
 from dakd_jax.training import train_state, train_step
 from data_pipelines.augmentation import class_mix, photometric
 
@@ -183,3 +185,20 @@ def test_a_mixture_is_class_mix_then_jitter_and_blur():
         photometric.colour_jitter(plain[0], MIXTURE["colour_jitter"], steps), 0.15 + sigma
     )
     np.testing.assert_array_equal(always[0], expected)
+
+
+def test_distilled_stages_may_have_methods_of_their_own():
+    config = tiny_runs.config("nowhere", **{"adaptation.methods": ("adversarial", "entropy")})
+    of = lambda name: settings.stage_settings(config, paradigms.stage(name), 19)  # noqa: E731
+    both = ("adversarial", "entropy")
+    assert [tuple(m.NAME for m in of(name).options.methods) for name in ("student", "case_b")] == [both, both]
+    config.adaptation.in_cases = ()
+    settings.check(config)
+    assert [tuple(m.NAME for m in of(name).options.methods) for name in ("teacher", "case_b")] == [both, ()]
+    assert of("case_b").weights.methods == {} and of("case_b").options.sees_target
+    config.adaptation.in_cases = ("entropy", "entropy")
+    with pytest.raises(UserError, match="config.adaptation.in_cases=.*a method can be named once"):
+        settings.check(config)
+    config.adaptation.in_cases = ("swap",)
+    with pytest.raises(UserError, match="config.adaptation.in_cases='swap': expected one of"):
+        settings.check(config)

@@ -62,7 +62,8 @@ FILE = "FILE"  # stands for the path of a weights' file
 WALK = {
     "title": ("x", NONE), "goal": (tuple(reversed(paradigms.STAGES)), NONE), "workdir": ("elsewhere", NONE),
     "seed": (1, EVERYTHING),
-    "adaptation.methods": (("adversarial", "entropy"), ADAPTED), "plugins": (("json",), NONE),
+    "adaptation.methods": (("adversarial", "entropy"), ADAPTED), "adaptation.in_cases": (("entropy",), DISTILLED),
+    "plugins": (("json",), NONE),
     **{f"adaptation.entropy.{level}": (0.1, NONE) for level in ("main", "auxiliary")},
     "adaptation.self_training.weight": (0.5, NONE), "adaptation.self_training.momentum": (0.5, NONE),
     "adaptation.self_training.threshold": (0.5, NONE), "adaptation.self_training.statistics": ("running", NONE),
