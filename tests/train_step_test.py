@@ -59,6 +59,9 @@ def _start(golden_dir, optimizer):
     )
 
 
+AS_USERS = {"xla_cpu_use_fusion_emitters": True}  # conftest.py chooses those that compile sooner
+
+
 class ByTrainStep:
     """The very function that trains."""
 
@@ -68,7 +71,7 @@ class ByTrainStep:
     def __call__(self, state, teacher, batch, weights, rates, **statics):
         given = (state, teacher, batch, weights, rates)
         if self._compiled is None:
-            self._compiled = train_step.train_step.lower(*given, **statics).compile()
+            self._compiled = train_step.train_step.lower(*given, **statics).compile(AS_USERS)
             release_memory()  # compiling leaves as much behind as the step needs
         return self._compiled(*given)
 
@@ -122,9 +125,21 @@ def _gradients(state, answers, batch, weights):
         return train_step.losses_and_gradients(state, None, batch, weights, models=models, options=OPTIONS)
 
 
+_firsts = {}  # the last gradients that were asked for at step 0
+
+
 def _by_its_halves(state, answers, batch, weights, rates, *, optimizer, **unused):
-    """What train_step consists of, in programs that serve many trajectories."""
-    return _apply(state, _gradients(state, answers, batch, weights), rates, optimizer=optimizer)
+    """What train_step consists of, in programs that serve many trajectories.
+
+    Those that differ in the optimiser alone have the gradients of step 0 in common.
+    """
+    if int(state.step):
+        return _apply(state, _gradients(state, answers, batch, weights), rates, optimizer=optimizer)
+    asked = id(answers), repr(weights)  # the answers of a teacher are kept; all trajectories start from one state
+    if asked not in _firsts:
+        _firsts.clear()
+        _firsts[asked] = _gradients(state, answers, batch, weights)
+    return _apply(state, _firsts[asked], rates, optimizer=optimizer)
 
 
 def _statics(settings, teacher_mode, teacher_model):
@@ -211,7 +226,7 @@ def _segmenter(state):
 
 BY_XLA = ("c", "supplement", "train", golden.TEACHER)
 TRAJECTORIES = [
-    (case, settings, mode, golden.TEACHER) for case in CASES for settings in SETTINGS for mode in ("eval", "train")
+    (case, settings, mode, golden.TEACHER) for case in CASES for mode in ("eval", "train") for settings in SETTINGS
 ] + [("c", "official", "train", golden.TEACHER_F7)]
 TRAJECTORIES.sort(key=lambda of: of == BY_XLA)  # it comes last: the program of the others is forgotten before it
 
@@ -233,6 +248,7 @@ def _forget():
     jax.clear_caches()
     golden.forget()
     _answers.cache_clear()
+    _firsts.clear()
     _signs.cache_clear()
     release_memory()
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch.nn import functional as F
@@ -25,7 +26,7 @@ DEEP = 5  # block to which gradients are compared: by then every kind of block h
 
 @pytest.fixture(autouse=True)
 def x64():
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), tiny_runs.quick_compilation():  # compiling is most of the time: the pictures are small
         yield
 
 
@@ -46,7 +47,8 @@ def network(arch, output_stride=32):
 
 
 def wide(tree):
-    return jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, tree)
+    """In numpy: jax would compile a program for every shape."""
+    return jax.tree.map(lambda a: np.asarray(a, np.float64 if a.dtype == np.float32 else None), tree)
 
 
 def pictures(size, seed=0):

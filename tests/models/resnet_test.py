@@ -5,9 +5,9 @@ import pathlib
 
 import golden
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs
 import torch
 
 from dakd_jax.basics.errors import UserError
@@ -26,12 +26,13 @@ import torchvision  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def x64():
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), tiny_runs.quick_compilation():  # compiling is most of the time: the pictures are small
         yield
 
 
 def wide(tree):
-    return jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, tree)
+    """In numpy: jax would compile a program for every shape."""
+    return jax.tree.map(lambda a: np.asarray(a, np.float64 if a.dtype == np.float32 else None), tree)
 
 
 def pair(arch, dilated, tmp_path):
