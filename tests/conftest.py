@@ -27,8 +27,8 @@ if not WORKER:
     # What one worker, or a process that a test starts, has compiled is compiled for all. Removed when this one ends.
     _compiled = tempfile.TemporaryDirectory(prefix="dakd_jax_tests_", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
-    # A step of tiny networks is compiled in a third of the time by the emitters that XLA had before. A flag that a later
-    # version does not know would end every process.
+    # A step of tiny networks is compiled in a third of the time by the emitters that XLA had before. A flag that a
+    # later version does not know would end every process.
     if importlib.metadata.version("jaxlib").startswith("0.10."):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 if WORKER and hasattr(os, "sched_setaffinity"):
