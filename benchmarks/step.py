@@ -36,7 +36,7 @@ LITE_RATE, SAME_STEPS, IN_A_ROUND = 5e-4, 5, 3
 # Of two losses, relative, and of two log-probabilities: float32 on both sides, and five steps; by platform.
 MOST_APART = {"cpu": 1e-3, "gpu": 5e-2}
 NETWORKS = ("lite0", "drn", "tiny")
-SIZES = {"lite0": ("256x128",) * 2, "drn": ("1024x512", "1280x720"), "tiny": ("64x32",) * 2}
+SIZES = {"lite0": ("256x128",) * 2, "drn": ("1024x512", "1280x720"), "tiny": ("68x34", "84x52")}
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -247,7 +247,7 @@ class _Rival:
             said = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise DataError(
                 f"torch.compile cannot compile here ({said[:200]}): on a CPU it needs a C++ compiler (CXX names it), "
-                "on a GPU Triton; leave --compile out"
+                "on a GPU Triton, and a cache that no kill has cut (TORCHINDUCTOR_CACHE_DIR); or leave --compile out"
             ) from error
         finally:
             self.first_seconds = self.first_seconds or time.perf_counter() - began

@@ -60,19 +60,19 @@ def prepared(config: ConfigDict, stage: str, batch: dict, rates: dict = RATES) -
     """As prepare, of a config and a batch. Random weights are made up too: no initialisation is compiled."""
     settings.check(config)
     chosen = settings.stage_settings(config, paradigms.stage(stage), NUM_CLASSES)
-    state = jax.tree_util.tree_map_with_path(_made_up, step_setup.blank(chosen))
+    state = jax.tree_util.tree_map_with_path(made_up, step_setup.blank(chosen))
     if config.student.pretrained:
         start = weights.start(chosen.models.segmenter, config.student, 0, "student")
         state = state.replace(**start)
     teacher = None
     if chosen.models.teacher:
-        teacher = jax.tree_util.tree_map_with_path(_made_up, segmenter.blank_segmenter(chosen.models.teacher))
+        teacher = jax.tree_util.tree_map_with_path(made_up, segmenter.blank_segmenter(chosen.models.teacher))
     rates = {name: np.float32(rate) for name, rate in rates.items()}
     fixed = {"models": chosen.models, "options": chosen.options, "optimizer": chosen.optimizer}
     return (*jax.device_put((state, teacher, batch)), chosen.weights, rates), fixed
 
 
-def _made_up(path: tuple, leaf) -> np.ndarray:
+def made_up(path: tuple, leaf) -> np.ndarray:
     """A value of a state's leaf at step 0.
 
     Kernels as for ReLU, batch norms that keep a deep network within bounds, running statistics that are not those of
