@@ -15,18 +15,13 @@ from benchmarks import on_gpu, step, steps
 from benchmarks.torch_rival import drn, parts
 from dakd_jax.models import segmenter
 from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.training import train_state
 from dakd_jax.training.train_step import train_step
 
 # By curve, relative, float32 on both sides; 1e-5 was seen. A slip of an optimiser shows from the second step on.
 SAME = 5e-5
 RATES = {"segmenter": 3e-2, "discriminator": 1e-2}  # high, so that what a step changes is seen in the next losses
-PARTS = (
-    "float32",
-    "bfloat16_compiled",
-    "float32_alone",
-    "deterministic",
-    "demo",
-)  # of each kind one, in both precisions
+PARTS = ("float32_compiled", "float32_alone", "deterministic", "demo")  # of each kind one
 
 
 @contextlib.contextmanager
@@ -54,6 +49,7 @@ def test_the_rival_of_case_c_does_the_same_work(case_c):
     adam = fixed["options"].methods[0].optimizer
     rival = drn.Rival(fixed["models"], state, teacher, weights, rates, optimizer=fixed["optimizer"], adam=adam, how=how)
     with quick_compilation(), one_thread():
+        state = train_state.copied(state)  # the step eats it
         compiled = train_step.lower(state, teacher, arrays, weights, rates, **fixed).compile()
         for _ in range(step.SAME_STEPS):
             state, watched = compiled(state, teacher, arrays, weights, rates)
