@@ -8,12 +8,15 @@ at the end, on a CPU the largest resident memory. `tflop` counts the step as it 
 XLA multiplies float32 on the newer GPUs as TF32, which keeps 10 bits of each factor; float32_highest does not.
 `multiplies` says which, by the relative error of a convolution.
 
-Flags: --network=full (DRN-D-22 under a DRN-D-38) or demo, --stage, --source and --target=WIDTH,HEIGHT, --batch_size,
---precision=float32,float32_highest,bfloat16, --steps.
+Flags: --network=full (DRN-D-22 under a DRN-D-38), demo or tiny, --stage, --source and --target=WIDTH,HEIGHT,
+--batch_size, --precision=float32,float32_highest,bfloat16, --steps.
 """
 
+import ctypes
+import gc
 import json
 import os
+import pathlib
 import resource
 import statistics
 import subprocess
@@ -30,7 +33,7 @@ GIB = 2**30
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum("network", "full", ("demo", "full"), "Which networks.", flag_values=values)
+    flags.DEFINE_enum("network", "full", ("demo", "full", "tiny"), "Which networks.", flag_values=values)
     flags.DEFINE_string("stage", "case_c", "A key of paradigms.STAGES.", flag_values=values)
     flags.DEFINE_list("source", ["1024", "512"], "Width and height of source pictures.", flag_values=values)
     flags.DEFINE_list("target", ["1280", "720"], "Width and height of target pictures.", flag_values=values)
@@ -52,7 +55,7 @@ def _is_a_size(words: list[str]) -> bool:
 def run(values: flags.FlagValues, console) -> None:
     """Measures each precision in a process of its own and prints the JSON."""
     if values.measure:
-        print(json.dumps(_measure(values)))
+        print(json.dumps(measured(values)))
         return
     found = [_in_a_process(precision) for precision in values.precision]
     machine = [one.pop("machine") for one in found if "machine" in one][:1]
@@ -71,7 +74,8 @@ def _in_a_process(precision: str) -> dict:
     return {"precision": precision} | told
 
 
-def _measure(values: flags.FlagValues) -> dict:
+def measured(values: flags.FlagValues) -> dict:
+    """Of one precision, --measure, in this process."""
     import jax  # in the process that measures alone: it takes the device's memory
 
     from benchmarks import steps
@@ -87,8 +91,8 @@ def _measure(values: flags.FlagValues) -> dict:
         precision=values.measure.removesuffix("_highest"),
         batch_size=values.batch_size,
     )
-    tflop = _tflop((state, *others), fixed)
     lowered = train_step.lower(state, *others, **fixed)
+    of_a_step = tflop(lowered, (state, *others), fixed)
     start = time.perf_counter()
     compiled = lowered.compile()
     found["compile_s"] = round(time.perf_counter() - start, 1)
@@ -106,27 +110,30 @@ def _measure(values: flags.FlagValues) -> dict:
         "images_per_second": round(2 * values.batch_size * rate, 2),
         "memory_gib": _memory(plan, after_compiling),
     }
-    if tflop is not None:
-        found |= {"tflop": float(f"{tflop:.4g}"), "tflop_per_second": float(f"{tflop * rate:.4g}")}
+    if of_a_step is not None:
+        found |= {"tflop": float(f"{of_a_step:.4g}"), "tflop_per_second": float(f"{of_a_step * rate:.4g}")}
     return found
 
 
-def _tflop(arguments: tuple, fixed: dict) -> float | None:
-    """Of a step as it is written: lowered for the CPU, since the runtimes of GPUs analyse only what is compiled.
+def tflop(lowered, arguments: tuple, fixed: dict) -> float | None:
+    """Of a step as it is written, a jax.stages.Lowered of these arguments.
 
-    None where JAX_PLATFORMS leaves the CPU out.
+    Lowered for the CPU once more where it is not, since the runtimes of GPUs analyse only what is compiled; None where
+    JAX_PLATFORMS leaves the CPU out.
     """
     import jax
 
     from dakd_jax.training.train_step import train_step
 
-    shapes = jax.tree.map(jax.typeof, arguments)
-    try:
-        cpu = jax.devices("cpu")[0]
-    except RuntimeError:
-        return None
-    with jax.default_device(cpu):
-        analysis = train_step.lower(*shapes, **fixed).cost_analysis()
+    if jax.default_backend() != "cpu":
+        shapes = jax.tree.map(jax.typeof, arguments)
+        try:
+            cpu = jax.devices("cpu")[0]
+        except RuntimeError:
+            return None
+        with jax.default_device(cpu):
+            lowered = train_step.lower(*shapes, **fixed)
+    analysis = lowered.cost_analysis()
     return analysis["flops"] / 1e12 if analysis else None
 
 
@@ -165,23 +172,48 @@ def _multiplies() -> dict:
 
 
 def _memory(plan: dict[str, int], after_compiling: int) -> dict:
-    peaks = {"after_compiling": after_compiling, "peak": _most_memory(), "limit": _device_memory().get("bytes_limit")}
+    peaks = {"after_compiling": after_compiling, "peak": _most_memory(), "limit": device_memory().get("bytes_limit")}
     return {
-        "plan": {name: round(size / GIB, 3) for name, size in (plan | {"sum": sum(plan.values())}).items()},
-        **{name: round(size / GIB, 3) for name, size in peaks.items() if size is not None},
+        "plan": in_gib(plan | {"sum": sum(plan.values())}),
+        **in_gib({name: size for name, size in peaks.items() if size is not None}),
     }
 
 
 def _most_memory() -> int:
     """Bytes: on a GPU the most that were in use, on a CPU the largest resident memory of this process."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return _device_memory().get("peak_bytes_in_use", resident)
+    return device_memory().get("peak_bytes_in_use", resident)
 
 
-def _device_memory() -> dict:
+def device_memory() -> dict:
+    """What the device tells of its memory; {} on a CPU."""
     import jax
 
     return jax.devices()[0].memory_stats() or {}
+
+
+def in_gib(sizes: dict[str, int | None]) -> dict[str, float | None]:
+    """{name: bytes, or None where nobody knows}."""
+    return {name: size if size is None else float(f"{size / GIB:.4g}") for name, size in sizes.items()}
+
+
+def with_growth(state: int, work) -> int | None:
+    """`state` and by how many bytes this process is larger within `work` than before it; None where Linux tells not."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # pages that are free already would hide what is taken
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the largest size so far is forgotten
+        before = _kib("VmRSS")
+        work()
+        return state + max(_kib("VmHWM") - before, 0) * 1024
+    except (OSError, AttributeError, KeyError):
+        return None
+
+
+def _kib(name: str) -> int:
+    """Of /proc/self/status."""
+    lines = (line.partition(":") for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+    return int({key: value for key, _, value in lines}[name].split()[0])
 
 
 if __name__ == "__main__":

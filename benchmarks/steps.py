@@ -1,19 +1,36 @@
 """Training steps on made-up pictures, for benchmarks of what surrounds them."""
 
 import platform
+import time
+import zlib
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from configs import base, demo_drn
+from dakd_jax.models import segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings, weights
 from dakd_jax.training import step_setup, train_state
 from dakd_jax.training.train_step import train_step
 
-NETWORKS = {"demo": demo_drn.get_config, "full": base.get_config}  # the demo's small ones; DRN-D-22 and DRN-D-38
 NUM_CLASSES = 19
+RATES = {"segmenter": 1e-3, "discriminator": 1e-4}
+
+
+def _tiny():
+    """Of 5,000 parameters."""
+    config = base.get_config()
+    config.student.arch = config.teacher.arch = "tiny"
+    config.discriminator.width = 0.05
+    return config
+
+
+# Small DRNs, those of demo_drn; DRN-D-22 and DRN-D-38; to try a benchmark out.
+NETWORKS = {"demo": demo_drn.get_config, "full": base.get_config, "tiny": _tiny}
 
 
 def prepare(
@@ -36,14 +53,41 @@ def prepare(
     """
     config = NETWORKS[network]()
     config.train.precision = precision
+    return prepared(config, stage, made_up_batch(batch_size, source, target))
+
+
+def prepared(config: ConfigDict, stage: str, batch: dict, rates: dict = RATES) -> tuple[tuple, dict]:
+    """As prepare, of a config and a batch. Random weights are made up too: no initialisation is compiled."""
+    settings.check(config)
     chosen = settings.stage_settings(config, paradigms.stage(stage), NUM_CLASSES)
-    start = weights.start(chosen.models.segmenter, config.student, 0, "student")
-    state = step_setup.first_state(chosen, 0, start)
-    teacher = weights.start(chosen.models.teacher, config.teacher, 0, "teacher") if chosen.models.teacher else None
-    batch = jax.device_put(made_up_batch(batch_size, source, target))
-    rates = {"segmenter": np.float32(1e-3), "discriminator": np.float32(1e-4)}
+    state = jax.tree_util.tree_map_with_path(made_up, step_setup.blank(chosen))
+    if config.student.pretrained:
+        start = weights.start(chosen.models.segmenter, config.student, 0, "student")
+        state = state.replace(**start)
+    teacher = None
+    if chosen.models.teacher:
+        teacher = jax.tree_util.tree_map_with_path(made_up, segmenter.blank_segmenter(chosen.models.teacher))
+    rates = {name: np.float32(rate) for name, rate in rates.items()}
     fixed = {"models": chosen.models, "options": chosen.options, "optimizer": chosen.optimizer}
-    return (state, teacher, batch, chosen.weights, rates), fixed
+    return (*jax.device_put((state, teacher, batch)), chosen.weights, rates), fixed
+
+
+def made_up(path: tuple, leaf) -> np.ndarray:
+    """A value of a state's leaf at step 0.
+
+    Kernels as for ReLU, batch norms that keep a deep network within bounds, running statistics that are not those of
+    any batch; what optimisers keep is 0.
+    """
+    draw = np.random.default_rng(zlib.crc32(jax.tree_util.keystr(path).encode()))
+    names = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+    ranges = {"scale": (0.1, 0.3), "var": (0.5, 1.5), "bias": (-0.05, 0.05), "mean": (-0.05, 0.05)}
+    if "opt_state" in names or "terms_opt_state" in names:
+        values = np.zeros(leaf.shape)
+    elif names[-1] == "kernel":
+        values = draw.normal(0, np.sqrt(2 / np.prod(leaf.shape[:3])), leaf.shape)
+    else:
+        values = draw.uniform(*ranges[names[-1]], leaf.shape) if names[-1] in ranges else np.zeros(leaf.shape)
+    return values.astype(leaf.dtype)
 
 
 def made_up_batch(batch_size: int, source: tuple[int, int], target: tuple[int, int]) -> dict:
@@ -58,11 +102,39 @@ def made_up_batch(batch_size: int, source: tuple[int, int], target: tuple[int, i
 
 
 def make(
-    network: str, size: tuple[int, int], *, stage: str, precision: str = "float32"
+    network: str,
+    source: tuple[int, int],
+    target: tuple[int, int] | None = None,
+    *,
+    stage: str,
+    precision: str = "float32",
 ) -> tuple[train_state.TrainState, Callable]:
-    """(state at step 0, state to the next one; the one given is used up), with pictures of one size (width, height)."""
-    (state, *others), fixed = prepare(network, size, size, stage=stage, precision=precision)
+    """(state at step 0, state to the next one; the one given is used up), with pictures of (width, height).
+
+    target: as the source where it is None.
+    """
+    (state, *others), fixed = prepare(network, source, target or source, stage=stage, precision=precision)
     return state, lambda state: train_step(state, *others, **fixed)[0]
+
+
+def peak_flop(precision: str) -> float:
+    """FLOP per second of a large matrix product, the best of five."""
+    device = jax.devices()[0]
+    side = peak_side(device.platform)
+    dtype = np.float32 if precision == "float32" else jnp.bfloat16
+    factor = jax.device_put(np.random.default_rng(0).normal(size=(side, side)).astype(dtype))
+    product = jax.jit(jnp.matmul)
+    seconds = []
+    for _ in range(6):
+        began = time.perf_counter()
+        jax.block_until_ready(product(factor, factor))
+        seconds.append(time.perf_counter() - began)
+    return 2 * side**3 / min(seconds[1:])
+
+
+def peak_side(platform: str) -> int:
+    """Of the matrices that a machine's peak is measured with."""
+    return 1024 if platform == "cpu" else 8192
 
 
 def machine() -> dict:

@@ -1,16 +1,10 @@
-"""A training step of EfficientNet-Lite in PyTorch, written as its best users would, to be measured beside ours.
+"""Source-only training of an EfficientNet-Lite segmenter in PyTorch: cross entropy at both heads, faster heads, SGD."""
 
-channels_last, float32 or bfloat16 by autocast, eager or compiled, and no value of a step is fetched. The same work as
-ours: the same network under the same names, losses, decay, momentum and faster heads.
-"""
-
-import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.torch_rival import parts
 from dakd_jax.models.backbones import efficientnet_lite
-from dakd_jax.models.segmenter import Segmenter
-from dakd_jax.models.weight_files import pretrained
 
 
 class SameConv(nn.Conv2d):
@@ -53,7 +47,7 @@ class InvertedResidual(nn.Module):
 class Trunk(nn.Module):
     """The backbone: {name of a block: its output}."""
 
-    def __init__(self, model: Segmenter):
+    def __init__(self, model):
         super().__init__()
 
         def batch_norm(channels):
@@ -74,72 +68,71 @@ class Trunk(nn.Module):
         return found
 
 
-class Rival(nn.Module):
-    """The segmenter under the names of ours, and its step.
+class Segmenter(nn.Module):
+    """uint8 pictures [B, H, W, 3] to log-probabilities [B, C, H, W] by level, at their size."""
 
-    Args:
-      model: an EfficientNet-Lite of width 1.
-      variables: ours, {'params', 'batch_stats'}, to start from.
-      optimizer: an optimizers.SegmenterOptimizer of kind 'sgd'.
-      rate: learning rate.
-      auxiliary_weight: of the loss at the auxiliary head.
-      bfloat16: whether autocast computes in it.
-    """
-
-    def __init__(self, model, variables, optimizer, *, rate, auxiliary_weight, bfloat16=False):
+    def __init__(self, model, variables, how: parts.How):
         super().__init__()
-        self.model, self.auxiliary_weight, self.bfloat16 = model, auxiliary_weight, bfloat16
-        state = {name: torch.tensor(array) for name, array in pretrained.to_state_dict(variables).items()}
+        if model.width != 1:
+            raise ValueError(f"width {model.width:g}: the rival has EfficientNet-Lite of width 1 alone")
+        self.model, self.how = model, how
         self.base, self.strides = Trunk(model), self._strides()
-        for name in ("seg1", "seg2", "seg1_skip"):
-            if f"{name}.weight" in state:
-                classes, given = state[f"{name}.weight"].shape[:2]
-                setattr(self, name, nn.Conv2d(given, classes, 1))
-        self.load_state_dict(state)
-        self.to(memory_format=torch.channels_last).train()
-        heads = [p for name, p in self.named_parameters() if not name.startswith("base.")]
-        groups = [
-            {"params": list(self.base.parameters()), "lr": rate},
-            {"params": heads, "lr": rate * optimizer.head_factor},
-        ]
-        how = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov, "weight_decay": optimizer.weight_decay}
-        self.optimizer = torch.optim.SGD(groups, lr=rate, **how)
+        parts.heads(self, variables)
+        how.on_device(parts.filled(self, variables))
 
     def _strides(self):
         plans = enumerate(efficientnet_lite.plan(self.model.arch, self.model.output_stride))
         return {f"block{i}": plan.output_stride for i, plan in plans}
 
-    def forward(self, pictures):
-        """uint8 [B, H, W, 3] to {'main', 'auxiliary'}: logits [B, C, H, W] at the pictures' size."""
-        x = ((pictures.float() - 127) / 128).permute(0, 3, 1, 2)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+    def forward(self, pictures, levels=parts.LEVELS):
+        x = ((pictures.to(self.seg1.weight.dtype) - 127) / 128).permute(0, 3, 1, 2)
+        with self.how.autocast():
             features = self.base(x)
             main, stride = self.seg1(features[self.model.main_tap]), self.strides[self.model.main_tap]
-            auxiliary = self.seg2(features[self.model.auxiliary_tap])
             if hasattr(self, "seg1_skip"):
                 skip = features[self.model.spec.skip_tap]
                 factor = stride // self.strides[self.model.spec.skip_tap]
-                main = _larger(main, factor, skip.shape[2:]) + self.seg1_skip(skip)
+                main = parts.larger(main, factor, skip.shape[2:]) + self.seg1_skip(skip)
                 stride //= factor
-        size = x.shape[2:]
-        return {
-            "main": _larger(main.float(), stride, size),
-            "auxiliary": _larger(auxiliary.float(), self.strides[self.model.auxiliary_tap], size),
-        }
+            logits = {"main": (main, stride)}
+            if "auxiliary" in levels:
+                tap = self.model.auxiliary_tap
+                logits["auxiliary"] = (self.seg2(features[tap]), self.strides[tap])
+        return {of: F.log_softmax(parts.larger(x, *how, pictures.shape[1:3]), 1) for of, (x, *how) in logits.items()}
 
-    def step(self, pictures, labels):
-        """One iteration on uint8 [B, H, W, 3] and int64 [B, H, W]; the loss, not fetched."""
-        logits = self(pictures)
-        loss = F.cross_entropy(logits["main"], labels, ignore_index=255)
-        loss = loss + self.auxiliary_weight * F.cross_entropy(logits["auxiliary"], labels, ignore_index=255)
+
+class Rival(parts.Rival):
+    """The step of source-only training.
+
+    Args:
+      models: ours, a train_step.StepModels of an EfficientNet-Lite of width 1.
+      state: ours at step 0.
+      weights: a train_step.LossWeights.
+      rates: {'segmenter': learning rate}.
+      optimizer: an optimizers.SegmenterOptimizer of kind 'sgd'.
+    """
+
+    def __init__(self, models, state, weights, rates, *, optimizer, how: parts.How):
+        student = Segmenter(models.segmenter, {"params": state.params, "batch_stats": state.batch_stats}, how)
+        super().__init__(student, how)
+        self.weights = weights
+        self.optimizer = parts.sgd(self.student, optimizer, float(rates["segmenter"]))
+        self._source = how.compiled(self._source_loss)
+
+    def step(self, batch):
+        """One iteration. {curve, named as ours: scalar, not fetched}."""
         self.optimizer.zero_grad(set_to_none=True)
+        loss, found = self._source(batch["source_image"], batch["source_label"])
         loss.backward()
         self.optimizer.step()
-        return loss.detach()
+        return found
 
+    def state_bytes(self) -> int:
+        return parts.state_bytes(self.student, self.optimizer)
 
-def _larger(x, factor, size):
-    """Bilinear with aligned corners by `factor`, cut to (height, width)."""
-    if factor > 1:
-        x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=True)
-    return x[:, :, : size[0], : size[1]]
+    def _source_loss(self, pictures, labels):
+        seen, weights = self.student(pictures), self.weights
+        main, auxiliary = (F.nll_loss(seen[of], labels, ignore_index=255) for of in ("main", "auxiliary"))
+        loss = weights.terms["segmentation"] * (main + weights.seg_auxiliary * auxiliary)
+        found = {"seg_main": main, "seg_auxiliary": auxiliary, "total": loss}
+        return loss, {f"loss/source/{curve}": value.detach() for curve, value in found.items()}

@@ -1,0 +1,141 @@
+"""The step beside PyTorch's, and the script for a machine with a GPU, at tiny size on the CPU."""
+
+import contextlib
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import torch
+from tiny_runs import PROJECT, environment, quick_compilation
+
+from benchmarks import on_gpu, step, steps
+from benchmarks.torch_rival import drn, parts
+from dakd_jax.models import segmenter
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.training import train_state
+from dakd_jax.training.train_step import train_step
+
+# By curve, relative, float32 on both sides; 1e-5 was seen. A slip of an optimiser shows from the second step on.
+SAME = 5e-5
+RATES = {"segmenter": 3e-2, "discriminator": 1e-2}  # high, so that what a step changes is seen in the next losses
+PARTS = ("float32_compiled", "float32_alone", "deterministic", "demo")  # of each kind one
+
+
+@contextlib.contextmanager
+def one_thread():
+    """More of PyTorch's threads than free cores wait for each other at every small operation."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def case_c():
+    """(arguments, fixed) of a step of case (c) of tiny networks, and the batch; sizes that no stride divides."""
+    batch = steps.made_up_batch(2, (68, 34), (84, 52))
+    batch["source_label"][:, :9] = 255
+    return *steps.prepared(steps.NETWORKS["tiny"](), "case_c", batch, RATES), batch
+
+
+def test_the_rival_of_case_c_does_the_same_work(case_c):
+    (state, teacher, arrays, weights, rates), fixed, batch = case_c
+    how = parts.How()
+    adam = fixed["options"].methods[0].optimizer
+    rival = drn.Rival(fixed["models"], state, teacher, weights, rates, optimizer=fixed["optimizer"], adam=adam, how=how)
+    with quick_compilation(), one_thread():
+        state = train_state.copied(state)  # the step eats it
+        compiled = train_step.lower(state, teacher, arrays, weights, rates, **fixed).compile()
+        for _ in range(step.SAME_STEPS):
+            state, watched = compiled(state, teacher, arrays, weights, rates)
+            theirs = {curve: float(value) for curve, value in rival.step(how.batch(batch)).items()}
+            ours = {curve: float(watched[curve]) for curve in watched if curve.startswith("loss/")}
+            assert ours == pytest.approx(theirs, rel=SAME)
+    assert watched["norm/gradient/segmenter"] > 0.01  # something was learnt
+
+
+def test_the_rival_computes_in_bfloat16(case_c):
+    (state, teacher, _, weights, rates), fixed, batch = case_c
+    given = {"optimizer": fixed["optimizer"], "adam": fixed["options"].methods[0].optimizer}
+    with one_thread():
+        totals = []
+        for bfloat16 in (False, True):
+            how = parts.How(bfloat16=bfloat16)
+            rival = drn.Rival(fixed["models"], state, teacher, weights, rates, **given, how=how)
+            totals.append({of: float(value) for of, value in rival.step(how.batch(batch)).items() if "total" in of})
+    assert totals[0] != totals[1] and totals[1] == pytest.approx(totals[0], rel=2e-2)
+
+
+@pytest.mark.parametrize("arch", ["drn_d_22", "drn_d_38"])
+def test_the_rivals_networks_are_ours(arch):
+    model = Segmenter(arch=arch, num_classes=5, width=0.0625)
+    variables = jax.tree_util.tree_map_with_path(steps.made_up, segmenter.blank_segmenter(model))
+    pictures = steps.made_up_batch(1, (68, 44), (32, 32))["source_image"]
+    with quick_compilation(), one_thread():
+        heads = jax.jit(lambda of: segmenter.forward(model, of, pictures)[0].log_probabilities((44, 68)))(variables)
+        with torch.no_grad():
+            theirs = drn.Segmenter(model, variables, parts.How()).eval()(torch.tensor(pictures))
+    for level in parts.LEVELS:
+        np.testing.assert_allclose(heads[level], theirs[level].permute(0, 2, 3, 1).numpy(), atol=2e-5)
+        assert np.ptp(theirs[level].numpy()) > 0.1
+
+
+def test_everything_for_a_gpu_runs_on_a_cpu(tmp_path):
+    out = tmp_path / "folder" / "out.json"
+    arguments = ["--tiny", "--minutes=60", f"--parts={','.join(PARTS)}", f"--out={out}"]
+    command = [sys.executable, "-m", "benchmarks.on_gpu", *arguments]
+    ended = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(out.read_text())["parts"]
+    assert list(found) == list(PARTS) and not [part for part in found.values() if "error" in part], found
+    beside = found["float32_compiled"]
+    assert beside["losses_apart"] < SAME and beside["forward_apart"] < SAME and beside["rival"]["compiled"] == "eager"
+    assert min(beside["seconds"].values()) > 0 and set(beside["ratio"]) == {"step", "forward"}
+    assert all(0 < beside["share_of_peak"][of] < 1 for of in ("ours", "rival"))
+    assert all(beside["memory_gib"][of]["peak"] >= beside["memory_gib"][of]["state"] > 0 for of in ("ours", "rival"))
+    assert beside["memory_gib"]["ours"]["plan"]["computing"] > 0
+    assert found["float32_alone"]["steps_per_second"] > 0
+    assert {"with", "without", "price_percent"} <= set(found["deterministic"])
+    assert all(0 <= found["demo"][precision]["miou"] <= 100 for precision in on_gpu.PRECISIONS)
+
+
+OWN_PARTS = """
+import os, subprocess, sys
+from benchmarks import on_gpu
+
+def fails():
+    raise ValueError("no\\nway")
+
+jobs = {"fails": fails, "hangs": lambda: subprocess.run(["sleep", "60"]), "dies": lambda: os._exit(7)}
+given = {name: on_gpu.Part(0.01 if name == "hangs" else 1, {"": job}) for name, job in jobs.items()}
+given["works"] = on_gpu.Part(1, {"a": lambda: {"x": 1}, "b": lambda: {"x": 2}}, at_once=True)
+on_gpu.parts = lambda tiny: given
+on_gpu._set_up = lambda tiny, folder: None
+sys.exit(on_gpu.command_line.main(sys.argv, on_gpu.define_flags, on_gpu.run, ""))
+"""
+
+
+def test_a_part_that_fails_or_takes_too_long_is_its_error_and_the_rest_goes_on(tmp_path):
+    found = own_parts(tmp_path / "out.json")
+    assert found["fails"]["error"] == "ValueError: no"
+    assert "no more time" in found["hangs"]["error"]
+    assert found["dies"]["error"] == "its process ended with exit code 7"
+    assert found["works"]["a"] == {"x": 1} and found["works"]["b"] == {"x": 2}
+
+
+def test_parts_that_would_begin_too_late_are_skipped(tmp_path):
+    found = own_parts(tmp_path / "out.json", "--minutes=0", "--parts=works,fails")
+    assert found == {name: {"skipped": "no time was left"} for name in ("works", "fails")}
+
+
+def own_parts(out, *arguments):
+    """The parts in the JSON of a run of OWN_PARTS."""
+    command = [sys.executable, "-c", OWN_PARTS, f"--out={out}", *arguments]
+    ended = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(out.read_text())["parts"]
