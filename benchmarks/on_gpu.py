@@ -237,15 +237,15 @@ def _compared(found: dict) -> dict:
 
 
 def _demo(precision: str, tiny: bool) -> dict:
-    """The demo's student (tiny: without adaptation, which compiles for long): mIoU in percent on the target's val."""
+    """The student of demo_drn (tiny: without adaptation, which compiles for long): mIoU in percent on the target's val."""
     from rich.console import Console
 
-    from configs import demo
+    from configs import demo_drn
     from dakd_jax.evaluation import metrics
     from dakd_jax.stages.experiment import Experiment
     from data_pipelines.feeding.feed import Feed
 
-    config = demo.get_config()
+    config = demo_drn.get_config()  # needs no file of weights
     goal = "source_only" if tiny else "student"
     config.goal, config.train.precision = (goal,), precision
     config.train.select, config.train.eval_every = "last", 0
