@@ -19,7 +19,7 @@ def get_config(preset: str = ""):
     config.goal = ("source_only",)
     config.workdir = "runs/pretrain"
     config.data.name = "toy"
-    config.data.root = "data/toy_city"
+    config.data.root = "data/toy_city_of_500"
     config.data.source_size = config.data.target_size = (256, 128)
     config.data.toy.num_train = 500
     config.data.mirror = True

@@ -1,7 +1,7 @@
 """How far apart the toy city's two looks are: the demo's student, source-only against supervised on target.
 
 Paper: no number; it shows that the embedded default has something to teach.
-Cost: less than a minute on 2 CPU cores; reuses the demo's source-only student.
+Cost: about 2 minutes on 2 CPU cores; reuses the demo's source-only student.
 Command: python run.py --config=configs/toy_gap.py
 """
 
