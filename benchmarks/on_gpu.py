@@ -237,7 +237,7 @@ def _compared(found: dict) -> dict:
 
 
 def _demo(precision: str, tiny: bool) -> dict:
-    """The student of demo_drn (tiny: without adaptation, which compiles for long): mIoU in percent on the target's val."""
+    """The student of demo_drn (tiny: without adaptation, which compiles for long): mIoU in percent on target val."""
     from rich.console import Console
 
     from configs import demo_drn
