@@ -80,6 +80,13 @@ def _notes(experiment) -> list[str]:
         f"The student starts from {student}, the teacher from {teacher}.",
         f"Evaluated on target val under the protocol '{protocol}'. {_which_checkpoint(experiment)}",
     ]
+    views = experiment.config.teacher.views
+    if any(planned.stage.distils for planned in experiment.plan.values()) and (views.mirror or len(views.scales) > 1):
+        scales = ", ".join(f"{scale:g}" for scale in views.scales)
+        notes.append(
+            f"The teacher teaches the mean of what it says of a picture at the scales {scales}"
+            f"{' and of their mirror images' if views.mirror else ''}; its score is that of the picture alone."
+        )
     labelled = experiment.evaluator.confusion(next(iter(experiment.plan.values()))).sum(axis=1)
     empty = [name for name, pixels in zip(experiment.feed.class_names, labelled, strict=True) if not pixels]
     if empty:
