@@ -34,6 +34,7 @@ def get_config(preset: str = ""):
     config.optim.learning_rate = 1e-3
     config.optim.head_learning_rate_factor = 10.0
     config.optim.warmup_steps = 50
+    config.optim.clip_norm = 10.0  # at twice this learning rate a run without it diverged
     config.train.steps = config.train.teacher_steps = 200
     config.train.log_every = 25
     config.train.eval_every = 100
