@@ -2,12 +2,12 @@
 
 Paper: its networks start from ImageNet's weights, which DRN users without the files do not have.
 Cost: about 15 minutes for DRN-D-22 x0.25 on 2 CPU cores; in general that of the steps of a source-only student.
-Command: python run.py --config=configs/pretrain.py --config.student.arch=drn_d_22
+Command: python run.py --config=configs/pretrain.py --config.student.arch=drn_d_22 --config.student.width=1
 Then:    python run.py --config=configs/camvid_case_d.py --config.student.pretrained=runs/pretrain#source_only
 
 The default is the toy city, which needs no files; --config.data.name=gta5 --config.data.root=DIR, or any pair,
 takes the source of that. --config.student.arch and width are those of the network that is to start from it, student
-or teacher.
+or teacher; give each a --workdir of its own.
 """
 
 from configs import base

@@ -148,17 +148,16 @@ class Experiment:
         if planned.stage.start:  # it does not start from `pretrained`
             return ""
         found = {}
-        for file in self.workdir.glob(f"stages/{planned.name}-*/{weights.RECORD}"):
-            record = records.read_json(file) or {}
-            identity = record.get("identity") if record.get("status") == "finished" else None
+        for folder, record in weights.finished(self.workdir):
+            identity = record.get("identity")
             if isinstance(identity, dict) and identity | {"steps": 0} == planned.identity | {"steps": 0}:
-                found[identity["steps"]] = file.parent.name
-        if not found:
+                found[identity["steps"]] = folder.name
+        fewer = [steps for steps in found if steps < planned.identity["steps"]]
+        if not fewer:
             return ""
-        most = max(found)
         return (
-            f"{planned.name} is finished with {most} steps and otherwise the same: "
-            f"--config.{planned.stage.network}.pretrained={self.workdir}#{found[most]} trains on from it"
+            f"{planned.name} is finished with {max(fewer)} steps and otherwise the same: --config.goal={planned.name} "
+            f"--config.{planned.stage.network}.pretrained={self.workdir}#{found[max(fewer)]} trains on from it"
         )
 
     def check(self) -> str:
@@ -184,7 +183,8 @@ class Experiment:
           after: told the name of each stage that was trained or evaluated now.
         """
         if self.evaluator:
-            self.evaluator.batches()  # finds out before any work whether they can be had
+            for network in {planned.stage.network for planned in self.plan.values()}:
+                self.evaluator.of(network).batches()  # finds out before any work whether they can be had
         worked = False
         for name in self.plan:
             if self.ensure(name):

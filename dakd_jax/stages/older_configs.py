@@ -5,6 +5,7 @@ counts under the name that it had, so that finished stages stay finished. Nothin
 """
 
 import contextlib
+import copy
 import dataclasses
 import re
 from collections.abc import Callable
@@ -98,7 +99,7 @@ def modernise(config: ConfigDict | dict):
         for field, value in ADDED.items():
             group = _place(config, field)
             if group is not None and field.split(".")[-1] not in group:
-                group[field.split(".")[-1]] = value
+                group[field.split(".")[-1]] = copy.deepcopy(value)
     return config
 
 

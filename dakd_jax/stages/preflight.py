@@ -101,11 +101,12 @@ def better_start(config: ConfigDict, network: str) -> str:
     arch = config[network].arch
     if BACKBONES[arch].published.find_imagenet:
         return f"the {network} starts from random weights: --config.{network}.pretrained=imagenet, see docs/weights.md"
+    width = f"{config[network].width:g}"
+    run = f"runs/pretrain_{arch}_x{width}"
     return (
         f"the {network} starts from random weights: train a trunk of its own with --config=configs/pretrain.py "
-        f"--config.student.arch={arch}"
-        + f" --config.student.width={config[network].width:g}" * (config[network].width != 1)
-        + f", then --config.{network}.pretrained=runs/pretrain#source_only"
+        f"--config.student.arch={arch} --config.student.width={width} --workdir={run}, then "
+        f"--config.{network}.pretrained={run}#source_only"
     )
 
 

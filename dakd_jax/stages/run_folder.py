@@ -164,7 +164,7 @@ def _facts(folder: pathlib.Path) -> dict:
     """All that is compared of a stage, flat."""
     record = {k: v for k, v in (records.read_json(folder / RECORD) or {}).items() if k not in _PASSING}
     if isinstance(config := record.get("config"), dict):
-        older_configs.modernise(config)
+        record["config"] = config = records.plain(older_configs.modernise(config))
         for network in config.keys() & {"student", "teacher"}:
             config[network] |= weights.network_fields(config[network])
     scores = {f"scores under {name}": of for name, of in kept_scores.evaluations(folder).items()}

@@ -96,6 +96,16 @@ def _check_sizes(config: ConfigDict) -> None:
                 f"config.data.{field}={size}: expected (width, height), each side at least {smallest} pixels, "
                 f"or nothing is left after stride {stride} and the discriminator's five halvings"
             )
+    if len(optional) == 2:
+        for domain in (SOURCE, TARGET):
+            own = zip(config.data.crop, config.data.teacher_size, config.data[f"{domain}_size"], strict=True)
+            window = tuple(round(side * larger / smaller) for side, larger, smaller in own)
+            if min(window) < smallest:
+                raise UserError(
+                    f"config.data.teacher_size={tuple(config.data.teacher_size)}: of data.crop="
+                    f"{tuple(config.data.crop)} the teacher would see {window[0]}x{window[1]} of the {domain}: "
+                    f"expected at least {smallest} pixels each way; raise one of them"
+                )
 
 
 def _check_networks(config: ConfigDict) -> None:
@@ -114,8 +124,9 @@ def _check_networks(config: ConfigDict) -> None:
 
 def _check_views(config: ConfigDict) -> None:
     scales = tuple(config.teacher.views.scales)
-    if not scales or not all(isinstance(scale, (int, float)) and 0.25 <= scale <= 4 for scale in scales):
+    if not scales or not all(type(scale) in (int, float) and 0.25 <= scale <= 4 for scale in scales):
         raise UserError(f"config.teacher.views.scales={scales}: expected numbers from 0.25 to 4, as 0.75,1.0,1.25")
+    config.teacher.views.scales = tuple(map(float, scales))  # 1 is 1.0 in an identity too
     if config.loss.mse_on == "features" and (scales[0] != 1 or any(config.data.teacher_size)):
         raise UserError(
             "config.loss.mse_on='features' compares features of pictures of one size: use 'log_probabilities', or "

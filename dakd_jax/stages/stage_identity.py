@@ -57,6 +57,13 @@ def _distils(config: ConfigDict, stage: Stage) -> bool:
     return stage.distil_source or (stage.distil_target and config.loss.target != 0)
 
 
+def _own_size(config: ConfigDict, stage: Stage) -> bool:
+    """Whether a teacher sees pictures at its size, and no window or blur of them is measured at the student's."""
+    data = config.data
+    scaled = any(data.crop) or any(data.blur)
+    return stage.network == "teacher" and any(data.get("teacher_size", ())) and not scaled
+
+
 _FILES = (
     "source", "target", "root", "dirs.*", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "target_recursive",
     "source_list", "records_dir", "toy.*",
@@ -94,8 +101,10 @@ EXEMPT = (
     Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
     Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
     Exempt(("teacher.batch_norm",), "how the teacher was trained", lambda c, s: s.network != "teacher"),
-    Exempt(("teacher.statistics", "teacher.views.*"), "how a frozen teacher is asked", lambda c, s: not s.distils),
-    Exempt(("data.teacher_size",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
+    Exempt(("teacher.statistics",), "how a frozen teacher is asked", lambda c, s: not s.distils),
+    Exempt(("teacher.views.*",), "how a frozen teacher is asked", lambda c, s: not _distils(c, s)),
+    Exempt(("data.source_size", "data.target_size"), "the teacher's own size counts", lambda c, s: _own_size(c, s)),
+    Exempt(("data.teacher_size",), "no teacher is asked", lambda c, s: s.network != "teacher" and not _distils(c, s)),
     Exempt((options.CHOSEN, options.IN_CASES), "nothing is adapted", lambda c, s: not s.adapt),
     Exempt((options.IN_CASES,), "nothing is distilled", lambda c, s: not s.distils),
     Exempt(

@@ -1,9 +1,11 @@
 """Where the weights of a stage come from, and the files they are kept in when it is finished."""
 
+import contextlib
 import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
@@ -48,15 +50,23 @@ def _of_run(place: Place) -> Place:
     """
     if not place.key or not (place.path / "stages").is_dir():
         return place
-    records_of = {file.parent: records.read_json(file) or {} for file in sorted(place.path.glob(f"stages/*/{RECORD}"))}
-    finished = [folder for folder, record in records_of.items() if record.get("status") == "finished"]
-    named = [folder for folder in finished if place.key in (folder.name, folder.name.rpartition("-")[0])]
+    there = [folder for folder, _ in finished(place.path)]
+    named = [folder for folder in there if place.key in (folder.name, folder.name.rpartition("-")[0])]
     if len(named) == 1:
         return Place(named[0])
-    there = ", ".join(folder.name for folder in named or finished) or "none"
+    there = ", ".join(folder.name for folder in named or there) or "none"
     if named:
         raise UserError(f"{place}: the run has finished {place.key} more than once; name one of {there}")
     raise UserError(f"{place}: the run has no finished stage {place.key}; finished there: {there}")
+
+
+def finished(workdir: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict]]:
+    """(folder, record) of each finished stage of a run whose record can be read and whose weights are there."""
+    for file in sorted(workdir.glob(f"stages/*/{RECORD}")):
+        with contextlib.suppress(OSError):
+            record = records.read_json(file)
+            if isinstance(record, dict) and record.get("status") == "finished" and (file.parent / FILE).is_file():
+                yield file.parent, record
 
 
 @functools.cache

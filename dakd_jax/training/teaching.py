@@ -1,7 +1,7 @@
 """What the frozen teacher says of a pass's pictures: at a size of its own, and as the mean of several views."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -42,18 +42,24 @@ def answers(run: Callable[[jax.Array], Outputs], pictures: jax.Array, size: tupl
     """
     if views.plain and pictures.shape[1:3] == tuple(size):
         return run(pictures)
-    passes = []
+    found, said = [], []
+    for number, view in enumerate(pictures_of(pictures, views)):
+        found.append(run(view))
+        probabilities = jax.tree.map(jnp.exp, found[-1].log_probs)
+        if views.mirror and number % 2:
+            probabilities = jax.tree.map(lambda of: of[:, :, ::-1], probabilities)
+        said.append(jax.tree.map(lambda of: _resized(of, size), probabilities))
+    mean = jax.tree.map(lambda *of: sum(of) / len(of), *said)
+    return found[0].replace(log_probs=jax.tree.map(_logarithm, mean))
+
+
+def pictures_of(pictures: jax.Array, views: Views) -> Iterator[jax.Array]:
+    """The views uint8 [B, h', w', 3] in the order of their scales, each followed by its mirror image if that is one."""
     for scale in views.scales:
         view = _scaled(pictures, scale)
-        passes.append(first := run(view))
-        probabilities = [jax.tree.map(jnp.exp, first.log_probs)]
+        yield view
         if views.mirror:
-            mirrored = run(view[:, :, ::-1]).log_probs
-            probabilities.append({level: jnp.exp(of)[:, :, ::-1] for level, of in mirrored.items()})
-        mean = jax.tree.map(lambda *of: sum(of) / len(of), *probabilities)
-        passes[-1] = first.replace(log_probs=jax.tree.map(lambda of: _resized(of, size), mean))
-    mean = jax.tree.map(lambda *of: sum(of) / len(of), *(one.log_probs for one in passes))
-    return passes[0].replace(log_probs=jax.tree.map(_logarithm, mean))
+            yield view[:, :, ::-1]
 
 
 def _scaled(pictures: jax.Array, scale: float) -> jax.Array:

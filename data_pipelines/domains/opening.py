@@ -137,7 +137,12 @@ def _read_from(role: str, split: Split, data: Any) -> list[str]:
     size = tuple(data[f"{role.removesuffix('_train')}_size"])
     reader = Reader(split, size, size, labelled=split.labelled)
     reader.require()
-    return [f"reads {reader.describe()}"]
+    found = [f"reads {reader.describe()}"]
+    if any(of_teacher := tuple(data.get("teacher_size", ()))):
+        larger = dataclasses.replace(reader, image_size=of_teacher, label_size=of_teacher)
+        larger.require()
+        found.append(f"for the teacher {larger.describe()}")
+    return found
 
 
 def _list(

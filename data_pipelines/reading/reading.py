@@ -82,7 +82,8 @@ class Reader:
         raise DataError(
             f"{self.split.dataset}: no folder {self.split.root}, and its prepared records ({there}) do not hold "
             f"{self.split.split} at {width}x{height}, resized by {self.resample}; restore the folder, prepare with "
-            f"--size={width}x{height}, or set data.source_size, data.target_size or eval.protocol to what is there"
+            f"--size={width}x{height}, or set data.source_size, target_size, teacher_size or eval.protocol to what is "
+            "there"
         )
 
     def describe(self) -> str:

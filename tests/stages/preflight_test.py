@@ -129,14 +129,20 @@ def test_the_plan_says_what_stages_could_start_from(toy_city, chain, tmp_path):
     assert "trains on from it" not in tiny_runs.run(chosen, chain[0], "plan")
     longer = tiny_runs.config(toy_city, goal=("student", "case_d"), **{"train.steps": 9})
     folder = tiny_runs.stage_folder(chain[0], "student").name
-    hint = f"student is finished with 6 steps and otherwise the same: --config.student.pretrained={chain[0]}#{folder} "
+    way = f"--config.goal=student --config.student.pretrained={chain[0]}#{folder} "
+    hint = f"student is finished with 6 steps and otherwise the same: {way}"
     text = tiny_runs.run(longer, chain[0], "plan")
     assert hint in text and "case_c is finished with 6 steps" in text
     assert text.count("trains on from it") == 2  # case_d starts from another stage
+    shorter = tiny_runs.config(toy_city, goal=("student",), **{"train.steps": 3})
+    assert "trains on from it" not in tiny_runs.run(shorter, chain[0], "plan")
     longer.optim.learning_rate = 0.5
     assert "trains on from it" not in tiny_runs.run(longer, chain[0], "plan")
     # Random weights: what there is instead.
-    assert "the student starts from random weights: train a trunk of its own with --config=configs/pretrain.py" in text
+    way = "--config.student.arch=tiny --config.student.width=1 --workdir=runs/pretrain_tiny_x1, then"
+    for network in ("student", "teacher"):  # a run for each: several stages of one name would have to be told apart
+        start = f"{way} --config.{network}.pretrained=runs/pretrain_tiny_x1#source_only"
+        assert f"the {network} starts from random weights: train a trunk of its own with" in text and start in text
     longer.student.arch, longer.student.width = "efficientnet_lite0", 1.0
     text = tiny_runs.run(longer, tmp_path, "plan")
     assert "the student starts from random weights: --config.student.pretrained=imagenet" in text
@@ -152,6 +158,10 @@ def test_a_stage_of_a_run_is_named_by_run_and_stage(toy_city, chain, tmp_path):
         there = tmp_path / "stages" / name
         there.mkdir(parents=True)
         (there / "record.json").write_text(json.dumps({"status": "training" if "1111" in name else "finished"}))
+        (there / "model.pth").write_bytes(b"")
+    (tmp_path / "stages" / "damaged-3333333333" / "record.json").mkdir(parents=True)
+    (tmp_path / "stages" / "student-4444444444").mkdir()
+    (tmp_path / "stages" / "student-4444444444" / "record.json").write_text("[3")
     assert weights.resolve(f"{chain[0]}#student").path == folder / "model.pth"
     with pytest.raises(
         UserError, match="#case_b: the run has no finished stage case_b; finished there: .*teacher-2222"

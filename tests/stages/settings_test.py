@@ -67,6 +67,7 @@ def changed(**changes):
         ("teacher.views.scales", (), "numbers from 0.25 to 4"),
         ("teacher.views.scales", (1.0, -1.0), "numbers from 0.25 to 4"),
         ("teacher.views.scales", ("mirror",), "numbers from 0.25 to 4"),
+        ("teacher.views.scales", (True,), "numbers from 0.25 to 4"),
     ],
 )
 def test_refused(field, value, way_out):
@@ -92,6 +93,15 @@ def test_feature_mse_needs_equal_channels():
         settings.check(changed(**{"loss.mse_on": "features", "teacher.width": 2.0}))
     with pytest.raises(UserError, match="equal channel counts"):
         settings.check(changed(**{"loss.mse_on": "features", "teacher.arch": "drn_d_54"}))
+
+
+def test_a_window_may_not_become_too_small_for_the_teacher():
+    sizes = {"data.target_size": (1280, 720), "data.source_size": (1280, 720), "data.crop": (64, 64)}
+    settings.check(changed(**sizes, **{"data.teacher_size": (640, 360)}))
+    with pytest.raises(
+        UserError, match=r"data.teacher_size=\(320, 180\): of data.crop=\(64, 64\) .* see 16x16 of the source"
+    ):
+        settings.check(changed(**sizes, **{"data.teacher_size": (320, 180)}))
 
 
 @pytest.mark.parametrize("field", ["data.teacher_size", "teacher.views.scales"])

@@ -168,6 +168,19 @@ def test_a_field_added_later_counts_only_when_it_departs_from_before(monkeypatch
     assert counts == [False, True]
 
 
+def test_a_teacher_with_a_size_of_its_own_is_the_same_under_any_student_size():
+    larger = {"data.teacher_size": (96, 64)}
+    for more, same in (({}, True), ({"data.blur": (0.0, 1.0)}, False)):  # a blur is measured at the student's size
+        before, after = planned(**larger, **more), planned(**larger, **more, **{"data.target_size": (96, 32)})
+        assert (before["teacher"].hash == after["teacher"].hash) == same
+        assert before["case_b"].hash != after["case_b"].hash
+
+
+def test_views_are_numbers_whole_or_not():
+    some, others = (planned(**{"teacher.views.scales": scales}) for scales in ((1, 2), (1.0, 2.0)))
+    assert some["case_b"].hash == others["case_b"].hash
+
+
 @pytest.mark.parametrize(
     ("without", "field", "value"),
     [

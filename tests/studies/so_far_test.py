@@ -15,8 +15,8 @@ from dakd_jax.studies.experiment.so_far import FILE, SoFar, terminal_row
 from data_pipelines.feeding.feed import Feed
 
 
-def console(terminal):
-    return Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system="truecolor")
+def console(terminal, width=100, colours="truecolor"):
+    return Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=colours)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -32,6 +32,26 @@ def test_each_finished_stage_is_shown(toy_city, chain, tmp_path, terminal):
     assert heights[1] > heights[0]  # one more row
     assert ("▀" in text) == terminal
     assert not list(pathlib.Path(tmp_path).rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("how", [{"width": 12}, {"colours": None}], ids=str)
+def test_a_terminal_without_room_or_colours_gets_the_line_alone(toy_city, chain, tmp_path, how):
+    chosen = tiny_runs.config(toy_city, goal=("source_only",))
+    experiment = Experiment(chosen, Feed(chosen.data), chain[0], console(True, **how))
+    SoFar(experiment, tmp_path / "report").add("source_only")
+    text = experiment.console.file.getvalue()
+    assert "▀" not in text and "mIoU" in text
+
+
+def test_stages_of_an_earlier_command_are_in_the_picture(toy_city, chain, tmp_path):
+    chosen = tiny_runs.config(toy_city, goal=("source_only", "student"))
+    heights = []
+    for names in (("source_only", "student"), ("student",)):
+        shown = SoFar(Experiment(chosen, Feed(chosen.data), chain[0], console(False)), tmp_path / "report")
+        for name in names:
+            shown.add(name)
+        heights.append(Image.open(tmp_path / "report" / FILE).height)
+    assert heights[0] == heights[1]
 
 
 def test_a_run_shows_what_it_has_finished_now(toy_city, chain, monkeypatch):

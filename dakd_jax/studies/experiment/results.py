@@ -81,12 +81,15 @@ def _notes(experiment) -> list[str]:
         f"Evaluated on target val under the protocol '{protocol}'. {_which_checkpoint(experiment)}",
     ]
     views = experiment.config.teacher.views
-    if any(planned.stage.distils for planned in experiment.plan.values()) and (views.mirror or len(views.scales) > 1):
+    taught = any(planned.stage.distils and not planned.replaced_by for planned in experiment.plan.values())
+    if taught and (views.mirror or tuple(views.scales) != (1.0,)):
         scales = ", ".join(f"{scale:g}" for scale in views.scales)
         notes.append(
             f"The teacher teaches the mean of what it says of a picture at the scales {scales}"
             f"{' and of their mirror images' if views.mirror else ''}; its score is that of the picture alone."
         )
+    if any(size := tuple(experiment.config.data.teacher_size)):
+        notes.append(f"The teacher sees pictures of {size[0]}x{size[1]}, and is scored on such.")
     labelled = experiment.evaluator.confusion(next(iter(experiment.plan.values()))).sum(axis=1)
     empty = [name for name, pixels in zip(experiment.feed.class_names, labelled, strict=True) if not pixels]
     if empty:

@@ -1,6 +1,7 @@
 """What there is to look at while an experiment is still running: each network's score and its predictions."""
 
 import functools
+import itertools
 import pathlib
 
 import numpy as np
@@ -18,6 +19,7 @@ FILE = "predictions_so_far.png"
 _PICTURES = 3
 _MOST_LINES = 16  # of a picture in a terminal; a line is two pixels high
 _GAP = 2  # columns between two pictures there
+_LEAST_WIDTH = 30  # of a terminal in which they are shown
 
 
 class SoFar:
@@ -39,11 +41,14 @@ class SoFar:
     def add(self, name: str) -> None:
         """A stage that is finished and evaluated: a line, its predictions in a terminal, and the picture of all."""
         e, planned = self._experiment, self._experiment.plan[name]
+        for earlier in itertools.takewhile(lambda one: one != name, e.plan):  # of an earlier command too
+            if earlier not in self._maps and e.evaluator.done(e.plan[earlier]):
+                self._maps[earlier] = e.evaluator.stored(e.plan[earlier])[1]
         confusion, self._maps[name] = e.evaluator.stored(planned)
         e.console.print(f"{planned.stage.title}: {one_line(confusion)}", highlight=False, soft_wrap=True)
         if not self._references:
             return
-        if e.console.is_terminal:
+        if _shows_colours(e.console):
             picture, image, label = self._references[0]
             maps = [colourise(of, e.feed.palette) for of in (self._maps[name][picture], label)]
             e.console.print(f"The picture, {short_name(name)}, the truth:", highlight=False, soft_wrap=True)
@@ -57,12 +62,17 @@ class SoFar:
         e, names = self._experiment, [name for name, _, _ in self._references]
         labels = [label for _, _, label in self._references]
         maps = [("ground truth", labels)]
-        maps += [(short_name(stage), [of[name] for name in names]) for stage, of in self._maps.items()]
+        maps += [(short_name(stage), [self._maps[stage][n] for n in names]) for stage in e.plan if stage in self._maps]
         rows = [GridRow("image", [image for _, image, _ in self._references], photographs=True)]
         rows += class_rows(maps, e.feed.palette)
         handles = palette_handles(e.feed.class_names, e.feed.palette, [m for _, of_all in maps for m in of_all])
         ratio = max(label.shape[0] / label.shape[1] for label in labels)
         return png_bytes(draw(rows, names, handles, SCREEN, ratio=ratio))
+
+
+def _shows_colours(console: Console) -> bool:
+    room = console.width >= _LEAST_WIDTH
+    return room and console.is_terminal and bool(console.color_system) and not console.options.ascii_only
 
 
 def terminal_row(pictures: list[np.ndarray], console: Console) -> Text:

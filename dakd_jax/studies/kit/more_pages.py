@@ -33,7 +33,7 @@ _BEGIN, _END = "<!-- more pages -->", "<!-- end of more pages -->"
 def page_name(workdir: Path, name: str, seed: int) -> str:
     """What the folders of an experiment's pages end with: its config's name, and its seed where --seeds made them."""
     seeded = f"{name}_seed{seed}"
-    return seeded if (workdir / f"report_{seeded}").is_dir() else name
+    return seeded if (workdir / f"report_{seeded}" / "index.html").is_file() else name
 
 
 def more_pages(report: Path, stages: Mapping[str, str]) -> str:

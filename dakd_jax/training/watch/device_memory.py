@@ -46,7 +46,7 @@ def _message(plan: dict[str, int]) -> str:
     parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in plan.items())
     return (
         f"out of memory on {_device()}: a step needs about {sum(plan.values()) / GIB:.2f} GiB ({parts}). Lower "
-        "--config.data.batch_size, --config.data.source_size or --config.data.target_size, or set "
+        "--config.data.batch_size, --config.data.source_size, target_size or teacher_size, or set "
         "--config.train.precision=bfloat16 (a stage with other settings starts anew); in an evaluation lower "
         "--config.eval.batch_size, and the same command goes on from the last checkpoint"
     )

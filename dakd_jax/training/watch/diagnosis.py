@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from dakd_jax.models import segmenter
 from dakd_jax.objectives.context import SOURCE, TARGET, Outputs
+from dakd_jax.training import teaching
 from dakd_jax.training.train_state import TrainState, named_leaves
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
@@ -64,8 +65,10 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
                 yield from (f"{name} on {domain}: {layer}" for layer in _bad_layers(finite))
         if models.teacher is not None and domain in (SOURCE, TARGET):
             how |= {"model": models.teacher, "statistics": options.teacher_statistics}
-            _, finite = _segmenter_layers(teacher, images, **how)
-            yield from (f"teacher on {domain}: {layer}" for layer in _bad_layers(finite))
+            seen = jnp.asarray(batch.get(f"teacher_{domain}_image", images))
+            for view in teaching.pictures_of(seen, options.teacher_views):
+                _, finite = _segmenter_layers(teacher, view, **how)
+                yield from (f"teacher on {domain}: {layer}" for layer in _bad_layers(finite))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "statistics", "precision"), compiler_options=EVERY_ROUNDING)
