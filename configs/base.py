@@ -25,8 +25,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.student.init_from = ""  # 'student': cases (a), (b), (c) start from the finished adapted student
     config.teacher = _network("drn_d_38")
     config.teacher.statistics = "running"  # batch norm of the frozen teacher: 'running' or 'batch'
-    # What it is shown of a picture when it teaches; its answer is the mean of all views.
-    config.teacher.views = ConfigDict({"mirror": False, "scales": (1.0,)})
+    # What it is shown of a picture when it teaches: its answer is the mean of all views; `clean`: the picture as it is
+    # before data.colour_jitter and data.blur, which only the student sees then.
+    config.teacher.views = ConfigDict({"mirror": False, "scales": (1.0,), "clean": False})
 
     # The weights and options of loss terms (objectives/terms) and adaptation methods (objectives/adaptation) stand in
     # their files: loss.kl, loss.kl_reduction, loss.adversarial_main, ...; see also `python run.py --help`.

@@ -102,6 +102,7 @@ class TrainingData(Protocol):
         unreadable: UnreadablePictures | None = None,
         network: str = "student",
         taught_on: tuple[str, ...] = (),
+        clean: bool = False,
     ) -> Iterator[dict]:
         """An endless iterator of batches, each a pure function of seed and step.
 
@@ -112,11 +113,12 @@ class TrainingData(Protocol):
           unreadable: counts the pictures that cannot be read and are replaced.
           network: who is trained; the 'teacher' sees config.data.teacher_size, where that is set.
           taught_on: of 'source' and 'target', those whose pictures a teacher is asked about.
+          clean: whether it sees them without colour jitter and blur.
 
         Returns:
           dicts of `source_image` [B, H, W, 3], `source_label` [B, H, W]; with_target also `target_image`
           [B, H', W', 3] and, with class-mix, `target_label` [B, H', W'], 255 where nothing was pasted; with mixtures
-          `mixed_image` and `mixed_label` of the target's size; with taught_on, where the teacher has a size of its own,
+          `mixed_image` and `mixed_label` of the target's size; with taught_on, where the teacher sees others than the student,
           `teacher_source_image`, `teacher_target_image`, augmented and pasted as the student's.
         """
 

@@ -271,6 +271,7 @@ class Experiment:
                 unreadable=unreadable,
                 network=stage.network,
                 taught_on=chosen.taught_on,
+                clean=chosen.clean,
             ),
             eval_batches=self.evaluator.of(stage.network).batches if self.evaluator else None,
             selection=checkpoint_choice.from_rule(

@@ -56,7 +56,7 @@ ADDED: dict[str, Any] = {
     "plugins": (),
     "adaptation.in_cases": ("same",),
     "data.teacher_size": (0, 0),
-    "teacher.views": {"mirror": False, "scales": (1.0,)},
+    "teacher.views": {"mirror": False, "scales": (1.0,), "clean": False},
     "optim.optimizer": "sgd",
     "optim.clip_norm": 0.0,
     "optim.head_learning_rate_factor": 1.0,

@@ -264,6 +264,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         size=(height, width),
         taught_on=_taught_on(stage, weights),
         teacher_size=tuple(config.data.get("teacher_size", (0, 0))),
+        clean=bool(config.teacher.views.clean),
     )
 
 

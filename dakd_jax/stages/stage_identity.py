@@ -31,6 +31,7 @@ ADDED_LATER: dict[str, object] = {
     "data.teacher_size": (0, 0),
     "student.batch_norm": "trained",
     "teacher.batch_norm": "trained",
+    "teacher.views.clean": False,
     "teacher.views.mirror": False,
     "teacher.views.scales": (1.0,),
 }

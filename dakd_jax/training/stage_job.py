@@ -22,6 +22,7 @@ class StageSettings:
       size: (height, width) of the source's training pictures.
       taught_on: of 'source' and 'target', those whose pictures the teacher is asked about.
       teacher_size: (width, height) that it sees them at; (0, 0): as the student.
+      clean: whether it sees them without colour jitter and blur.
     """
 
     models: StepModels
@@ -32,6 +33,7 @@ class StageSettings:
     size: tuple[int, int]
     taught_on: tuple[str, ...] = ()
     teacher_size: tuple[int, int] = (0, 0)
+    clean: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,11 @@ class Augmentation:
     def active(self) -> bool:
         return self != Augmentation()
 
+    @property
+    def geometric(self) -> "Augmentation":
+        """Without what is done to colours and sharpness."""
+        return dataclasses.replace(self, colour_jitter=(0.0, 0.0, 0.0, 0.0), blur=(0.0, 0.0))
+
     def at(self, size: tuple[int, int], of: tuple[int, int]) -> "Augmentation":
         """The same for pictures of a (width, height), where this one is for pictures `of` another: windows and blur."""
         if tuple(size) == tuple(of):

@@ -107,6 +107,7 @@ class Feed:
         unreadable: Unreadable | None = None,
         network: str = "student",
         taught_on: tuple[str, ...] = (),
+        clean: bool = False,
     ) -> Iterator[dict]:
         """See input_pipeline.train_batches."""
         return input_pipeline.train_batches(
@@ -121,6 +122,7 @@ class Feed:
             unreadable=unreadable,
             network=network,
             taught_on=taught_on,
+            clean=clean,
         )
 
     def unreadable(self, report: Callable[[str], None]) -> Unreadable:

@@ -37,6 +37,7 @@ def train_batches(
     unreadable: Unreadable | None = None,
     network: str = "student",
     taught_on: tuple[str, ...] = (),
+    clean: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """An endless iterator of training batches, from `start_step` on.
 
@@ -59,6 +60,7 @@ def train_batches(
       network: who is trained: the 'teacher' sees data.teacher_size, where there is one.
       taught_on: of 'source' and 'target', those whose pictures a teacher is asked about; where data.teacher_size is
         set they come once more at that size, with the same augmentation.
+      clean: whether they come once more, and without colour jitter and blur.
 
     Returns:
       dicts of `source_image` uint8 [B, H, W, 3] RGB, `source_label` uint8 [B, H, W] train ids with 255 =
@@ -89,10 +91,11 @@ def train_batches(
         )
 
     # The labels tell where the source was pasted.
-    taught_on = taught_on if any(teacher_size(data_config)) and network != "teacher" else ()
-    larger = {"source": labelled.sized(teacher_size(data_config), _OF_TEACHER)} if taught_on else {}
+    taught_on = taught_on if (any(teacher_size(data_config)) or clean) and network != "teacher" else ()
+    sizes = {domain: training_size(data_config, domain, "teacher") for domain in ("source", "target")}
+    larger = {"source": labelled.seen_otherwise(sizes[source], clean, _OF_TEACHER)} if taught_on else {}
     if "target" in taught_on:
-        larger["target"] = target.sized(teacher_size(data_config), _OF_TEACHER)
+        larger["target"] = target.seen_otherwise(sizes["target"], clean, _OF_TEACHER)
 
     def make_arrays(step: int) -> list[np.ndarray]:
         sources = [labelled.load(position) for position in positions(step)]

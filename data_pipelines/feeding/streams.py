@@ -38,10 +38,15 @@ class Stream:
     number: int
     unreadable: Unreadable
 
-    def sized(self, size: tuple[int, int], number: int) -> "Stream":
-        """The same pictures with the same augmentation at another (width, height); `number` is added to this one's."""
+    def seen_otherwise(self, size: tuple[int, int], clean: bool, number: int) -> "Stream":
+        """The same pictures with the same augmentation at a (width, height), without that of colours where `clean`.
+
+        `number` is added to this one's.
+        """
         reader = dataclasses.replace(self.reader, image_size=size, label_size=size)
         augmentation = self.augmentation.at(size, self.reader.image_size)
+        if clean:
+            augmentation = augmentation.geometric
         return dataclasses.replace(self, reader=reader, augmentation=augmentation, number=self.number + number)
 
     def load(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -200,6 +200,7 @@ class Collector:
             mix_classes=stage.distil_target,
             extras=step_setup.data_wanted(chosen.options),
             taught_on=(SOURCE, *[TARGET] * stage.adapt),
+            clean=chosen.clean,
         )
         try:
             few = itertools.islice(batches, GRADIENT_BATCHES)
