@@ -118,8 +118,8 @@ class TrainingData(Protocol):
         Returns:
           dicts of `source_image` [B, H, W, 3], `source_label` [B, H, W]; with_target also `target_image`
           [B, H', W', 3] and, with class-mix, `target_label` [B, H', W'], 255 where nothing was pasted; with mixtures
-          `mixed_image` and `mixed_label` of the target's size; with taught_on, where the teacher sees others than the student,
-          `teacher_source_image`, `teacher_target_image`, augmented and pasted as the student's.
+          `mixed_image` and `mixed_label` of the target's size; with taught_on, where the teacher sees others than the
+          student, `teacher_source_image`, `teacher_target_image`, augmented and pasted as the student's.
         """
 
     def unreadable(self, report: Callable[[str], None]) -> UnreadablePictures:

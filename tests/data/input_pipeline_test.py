@@ -193,6 +193,20 @@ def test_a_teacher_is_shown_the_same_pictures_at_its_size(root, augmentation):
     assert "teacher_source_image" not in target[0]
 
 
+def test_a_teacher_may_be_shown_what_the_colours_were_before(root):
+    """The same place of the same picture, as it is without colour jitter and blur."""
+    geometry = {name: AUGMENTED[name] for name in ("mirror", "scale", "crop", "rare_class_temperature")}
+    jittered = tiny.data_config(root, **geometry, colour_jitter=(0.5, 0.5, 0.5, 0.1), blur=(0.5, 1.0))
+    plain, both = take(tiny.data_config(root, **geometry), 4), take(jittered, 4, taught_on=("target",), clean=True)
+    for clean, batch in zip(plain, both, strict=True):
+        np.testing.assert_array_equal(batch["teacher_target_image"], clean["target_image"])
+        assert not np.array_equal(batch["target_image"], clean["target_image"])
+    larger = tiny.data_config(root, teacher_size=(40, 24), colour_jitter=(0.5, 0.0, 0.0, 0.0))
+    (batch,) = take(larger, 1, taught_on=("source",), clean=True)
+    (clean,) = take(tiny.data_config(root, source_size=(40, 24)), 1)
+    np.testing.assert_array_equal(batch["teacher_source_image"], clean["source_image"])
+
+
 def test_the_teacher_is_trained_at_its_size(root):
     config = tiny.data_config(root, teacher_size=(40, 24), crop=(10, 8))
     (batch,) = take(config, 1, network="teacher")
