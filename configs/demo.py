@@ -27,7 +27,7 @@ def get_config(preset: str = ""):
         network.arch, network.pretrained, network.auxiliary_tap = "efficientnet_lite0", "imagenet", ""
         network.batch_norm = "frozen"  # two pictures say little of mean and variance
     # The same network, and three times the work: what it says of a picture at two scales is 3 points better.
-    config.teacher.views.scales, config.teacher.views.clean = (1.0, 1.5), True
+    config.teacher.views.scales = (1.0, 1.5)
     config.adaptation.methods = ("self_training",)
     config.adaptation.self_training.statistics = "running"
     config.loss.kl, config.loss.kl_reduction, config.loss.ce = 1.0, "pixel_mean", 0.0

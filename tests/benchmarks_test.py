@@ -11,17 +11,18 @@ import pytest
 import torch
 from tiny_runs import PROJECT, environment, quick_compilation
 
-from benchmarks import on_gpu, step, steps
+from benchmarks import steps
 from benchmarks.torch_rival import drn, parts
 from dakd_jax.models import segmenter
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.training import train_state
 from dakd_jax.training.train_step import train_step
 
-# By curve, relative, float32 on both sides; 1e-5 was seen. A slip of an optimiser shows from the second step on.
-SAME = 5e-5
+# By curve, relative, float32 on both sides: 2.5e-6 was seen within three steps, and without weight decay 2e-5 in the
+# second and 5e-5 in the third. At rates this high two more steps would multiply what rounding does by a hundred.
+SAME, STEPS = 1e-5, 3
 RATES = {"segmenter": 3e-2, "discriminator": 1e-2}  # high, so that what a step changes is seen in the next losses
-PARTS = ("float32_compiled", "float32_alone", "deterministic", "demo")  # of each kind one
+PARTS = ("float32_compiled", "deterministic")  # the kinds that take least; --tiny alone runs all
 
 
 @contextlib.contextmanager
@@ -51,7 +52,7 @@ def test_the_rival_of_case_c_does_the_same_work(case_c):
     with quick_compilation(), one_thread():
         state = train_state.copied(state)  # the step eats it
         compiled = train_step.lower(state, teacher, arrays, weights, rates, **fixed).compile()
-        for _ in range(step.SAME_STEPS):
+        for _ in range(STEPS):
             state, watched = compiled(state, teacher, arrays, weights, rates)
             theirs = {curve: float(value) for curve, value in rival.step(how.batch(batch)).items()}
             ours = {curve: float(watched[curve]) for curve in watched if curve.startswith("loss/")}
@@ -94,14 +95,12 @@ def test_everything_for_a_gpu_runs_on_a_cpu(tmp_path):
     found = json.loads(out.read_text())["parts"]
     assert list(found) == list(PARTS) and not [part for part in found.values() if "error" in part], found
     beside = found["float32_compiled"]
-    assert beside["losses_apart"] < SAME and beside["forward_apart"] < SAME and beside["rival"]["compiled"] == "eager"
+    assert beside["losses_apart"] < 5e-5 and beside["forward_apart"] < 5e-5 and beside["rival"]["compiled"] == "eager"
     assert min(beside["seconds"].values()) > 0 and set(beside["ratio"]) == {"step", "forward"}
     assert all(0 < beside["share_of_peak"][of] < 1 for of in ("ours", "rival"))
     assert all(beside["memory_gib"][of]["peak"] >= beside["memory_gib"][of]["state"] > 0 for of in ("ours", "rival"))
     assert beside["memory_gib"]["ours"]["plan"]["computing"] > 0
-    assert found["float32_alone"]["steps_per_second"] > 0
     assert {"with", "without", "price_percent"} <= set(found["deterministic"])
-    assert all(0 <= found["demo"][precision]["miou"] <= 100 for precision in on_gpu.PRECISIONS)
 
 
 OWN_PARTS = """
