@@ -95,7 +95,7 @@ def _answers(golden_dir, teacher_model, options):
     teacher = golden.segmenter.__wrapped__(golden_dir, teacher_model)  # not kept: the answers are enough
     ask = jax.jit(
         lambda teacher, images: train_step._teacher_outputs(
-            teacher, images, 1.0, _weights("c"), model=teacher_model, options=options
+            teacher, images, images.shape[1:3], 1.0, _weights("c"), model=teacher_model, options=options
         )
     )
     batches = [_batch(golden_dir, i) for i in range(STEPS)]

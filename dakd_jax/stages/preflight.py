@@ -120,9 +120,9 @@ class Durations:
     def __init__(self, workdir: pathlib.Path):
         here, self._step_seconds = records.hardware(), {}
         for file in sorted({*workdir.glob("stages/*/record.json"), *workdir.parent.glob("*/stages/*/record.json")}):
-            record = records.read_json(file) or {}
-            if record.get("status") == "finished" and record.get("hardware") == here:
-                with contextlib.suppress(KeyError, TypeError, AttributeError):  # not as this release writes it
+            with contextlib.suppress(OSError, KeyError, TypeError, AttributeError):  # not as this release writes it
+                record = records.read_json(file) or {}
+                if record.get("status") == "finished" and record.get("hardware") == here:
                     self._note(record)
 
     def _note(self, record: dict) -> None:

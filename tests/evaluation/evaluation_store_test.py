@@ -35,7 +35,7 @@ def feed(data="d", classes=3):
 
 @pytest.fixture
 def planned(tmp_path):
-    stage = types.SimpleNamespace(title="Student")
+    stage = types.SimpleNamespace(title="Student", network="student")
     return types.SimpleNamespace(folder=tmp_path / "student-0", hash="0" * 64, stage=stage, identity={})
 
 
