@@ -1,24 +1,26 @@
 """What there is to look at while an experiment is still running: each network's score and its predictions."""
 
 import functools
+import io
 import itertools
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.text import Text
 
 from dakd_jax.basics import atomic_files
 from dakd_jax.basics.palette import colourise
 from dakd_jax.studies.experiment.results import one_line
-from dakd_jax.studies.kit.picture_grid import SCREEN, GridRow, class_rows, draw, palette_handles
 from dakd_jax.studies.kit.result_types import short_name
-from dakd_jax.studies.kit.style import png_bytes
 
 FILE = "predictions_so_far.png"
 _PICTURES = 3
 _MOST_LINES = 16  # of a picture in a terminal; a line is two pixels high
 _GAP = 2  # columns between two pictures there
+_CELL, _MARGIN = 360, 110  # px: of a picture's width about, and for the names of the rows
 _LEAST_WIDTH = 30  # of a terminal in which they are shown
 
 
@@ -60,14 +62,37 @@ class SoFar:
 
     def _drawn(self) -> bytes:
         e, names = self._experiment, [name for name, _, _ in self._references]
-        labels = [label for _, _, label in self._references]
-        maps = [("ground truth", labels)]
-        maps += [(short_name(stage), [self._maps[stage][n] for n in names]) for stage in e.plan if stage in self._maps]
-        rows = [GridRow("image", [image for _, image, _ in self._references], photographs=True)]
-        rows += class_rows(maps, e.feed.palette)
-        handles = palette_handles(e.feed.class_names, e.feed.palette, [m for _, of_all in maps for m in of_all])
-        ratio = max(label.shape[0] / label.shape[1] for label in labels)
-        return png_bytes(draw(rows, names, handles, SCREEN, ratio=ratio))
+        rows = {"image": [image for _, image, _ in self._references]}
+        maps = {"truth": [label for _, _, label in self._references]}
+        maps |= {short_name(stage): [self._maps[stage][n] for n in names] for stage in e.plan if stage in self._maps}
+        rows |= {name: [colourise(one, e.feed.palette) for one in of_all] for name, of_all in maps.items()}
+        return grid_png(rows)
+
+
+def grid_png(rows: Mapping[str, Sequence[np.ndarray]]) -> bytes:
+    """PNG of pictures uint8 [H, W, 3] in rows with their names; by Pillow, since it is drawn after every stage."""
+    widest = max(picture.shape[1] for of_all in rows.values() for picture in of_all)
+    factor = max(1, _CELL // widest)
+    cells = {name: [_enlarged(picture, factor, widest) for picture in of_all] for name, of_all in rows.items()}
+    heights = [max(cell.height for cell in of_all) for of_all in cells.values()]
+    columns = max(map(len, cells.values()))
+    size = (_MARGIN + columns * (factor * widest + _GAP), sum(heights) + _GAP * len(heights))
+    sheet, top = Image.new("RGB", size, "white"), 0
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
+    for (name, of_all), height in zip(cells.items(), heights, strict=True):
+        pen.text((4, top + height // 2), name, fill="black", font=font, anchor="lm")
+        for column, cell in enumerate(of_all):
+            sheet.paste(cell, (_MARGIN + column * (factor * widest + _GAP), top))
+        top += height + _GAP
+    file = io.BytesIO()
+    sheet.save(file, format="PNG")
+    return file.getvalue()
+
+
+def _enlarged(picture: np.ndarray, factor: int, width: int) -> Image.Image:
+    """To a common width, times a whole factor; every pixel stays one colour."""
+    height = round(picture.shape[0] * width / picture.shape[1])
+    return Image.fromarray(picture).resize((factor * width, factor * height), Image.Resampling.NEAREST)
 
 
 def _shows_colours(console: Console) -> bool:
