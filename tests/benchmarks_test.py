@@ -22,7 +22,7 @@ from dakd_jax.training.train_step import train_step
 # second and 5e-5 in the third. At rates this high two more steps would multiply what rounding does by a hundred.
 SAME, STEPS = 1e-5, 3
 RATES = {"segmenter": 3e-2, "discriminator": 1e-2}  # high, so that what a step changes is seen in the next losses
-PARTS = ("float32_compiled", "deterministic")  # the kinds that take least; --tiny alone runs all
+PARTS = ("float32_compiled",)  # --tiny alone runs all
 
 
 @contextlib.contextmanager
@@ -100,7 +100,6 @@ def test_everything_for_a_gpu_runs_on_a_cpu(tmp_path):
     assert all(0 < beside["share_of_peak"][of] < 1 for of in ("ours", "rival"))
     assert all(beside["memory_gib"][of]["peak"] >= beside["memory_gib"][of]["state"] > 0 for of in ("ours", "rival"))
     assert beside["memory_gib"]["ours"]["plan"]["computing"] > 0
-    assert {"with", "without", "price_percent"} <= set(found["deterministic"])
 
 
 OWN_PARTS = """
