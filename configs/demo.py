@@ -1,7 +1,7 @@
 """From a game-like city to a European one, in ten minutes on two CPU cores: the embedded default, no download.
 
 Paper: its paradigm (b) in the small, with networks from ImageNet and self-training; its numbers do not apply here.
-Cost: about 9 minutes on 2 CPU cores, after the install.
+Cost: 8 minutes on 2 CPU cores, after the install.
 Command: python run.py --config=configs/demo.py
 """
 
