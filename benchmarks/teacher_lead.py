@@ -7,6 +7,7 @@ student. `metric` is config.eval.metric.
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -75,20 +76,23 @@ def row(experiment) -> dict:
     }
 
 
-def as_it_teaches(experiment) -> np.ndarray:
-    """int64 [C, C] of the teacher's answers on target val, at the labels' own size."""
+def answering(experiment) -> Callable[[np.ndarray], jax.Array]:
+    """Pictures uint8 [B, h, w, 3] to the teacher's log-probabilities [B, H, W, C] at the size of the student's."""
     config, classes = experiment.config, len(experiment.feed.class_names)
     model, variables = settings.segmenter(config.teacher, classes), experiment.variables("teacher")
-    views = teaching.Views(bool(config.teacher.views.mirror), tuple(map(float, config.teacher.views.scales)))
     width, height = config.data.target_size
 
     def once(pictures):
         return outputs_of(model, variables, pictures, config.teacher.statistics)[0]
 
-    @jax.jit
-    def answer(pictures):
-        return teaching.answers(once, pictures, (height, width), views).log_probs["main"]
+    views = settings.teacher_views(config)
+    return jax.jit(lambda pictures: teaching.answers(once, pictures, (height, width), views).log_probs["main"])
 
+
+def as_it_teaches(experiment) -> np.ndarray:
+    """int64 [C, C] of the teacher's answers on target val, at the labels' own size."""
+    classes = len(experiment.feed.class_names)
+    answer = answering(experiment)
     found = np.zeros((classes, classes), np.int64)
     for batch in experiment.evaluator.of("teacher").batches():
         labels = batch["label"]

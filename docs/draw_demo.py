@@ -7,18 +7,15 @@ after it (the last stage of the plan), what the teacher says when it teaches, an
 import pathlib
 import sys
 
-import jax
 import numpy as np
 from rich.console import Console
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from benchmarks.teacher_lead import answering
 from dakd_jax.notebook import config_of, newest_stage
-from dakd_jax.stages import settings
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.studies.kit import picture_grid
-from dakd_jax.training import teaching
-from dakd_jax.training.train_step import outputs_of
 from data_pipelines.feeding.feed import Feed
 
 COLUMNS, FIRST = 3, 1
@@ -35,7 +32,7 @@ def main(run: pathlib.Path) -> None:
     maps = [
         ("before", [stored["source_only"][name] for name in names]),
         ("after", [stored["case_b"][name] for name in names]),
-        ("teacher", list(_taught(experiment, np.stack(images)))),
+        ("teacher", list(np.asarray(answering(experiment)(np.stack(images)).argmax(-1)))),
         ("truth", labels),
     ]
     rows = [picture_grid.GridRow("source", source, photographs=True)]
@@ -47,19 +44,6 @@ def main(run: pathlib.Path) -> None:
     height, width = labels[0].shape
     figure = picture_grid.draw(rows, [""] * COLUMNS, legend, picture_grid.SCREEN, ratio=height / width)
     figure.savefig(pathlib.Path(__file__).with_name("demo_pictures.png"), dpi=picture_grid.SCREEN.dpi)
-
-
-def _taught(experiment, images: np.ndarray) -> np.ndarray:
-    """Classes [B, H, W] of the teacher's answers over its views."""
-    model = settings.segmenter(experiment.config.teacher, len(experiment.feed.class_names))
-    variables, views = experiment.variables("teacher"), experiment.config.teacher.views
-    views = teaching.Views(bool(views.mirror), tuple(map(float, views.scales)))
-
-    def once(pictures):
-        return outputs_of(model, variables, pictures, "running")[0]
-
-    found = jax.jit(lambda pictures: teaching.answers(once, pictures, pictures.shape[1:3], views))(images)
-    return np.asarray(found.log_probs["main"].argmax(-1))
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ class Evaluator:
         )
 
     def _kept(self, planned) -> Kept:
-        of = self.identity | {"pictures": list(self.picture_names()), "network": planned.hash}
+        of = self.of(planned.stage.network).identity | {"pictures": list(self.picture_names()), "network": planned.hash}
         return Kept.named(planned.folder, f"evaluation-{self.settings.protocol}", of)
 
     def _counted(self, kept: Kept) -> np.ndarray | None:
@@ -124,7 +124,7 @@ class Evaluator:
         """What the JSON file says, derived from the arrays."""
         return {
             "protocol": self.settings.protocol,
-            "image_size": list(self.image_size),
+            "image_size": kept.of["size"],
             "hash": kept.of["network"],
             OF: kept.of,
             "scores": records.plain(metrics.scores(confusion).as_dict()),
@@ -132,18 +132,14 @@ class Evaluator:
 
     def done(self, planned) -> bool:
         """Whether a stage is evaluated under these rules, and both files are whole."""
-        if (other := self.of(planned.stage.network)) is not self:
-            return other.done(planned)
         confusion = self._counted(kept := self._kept(planned))
         return confusion is not None and kept.tells(self._about(kept, confusion))
 
     def ensure(self, planned, model, variables) -> bool:
         """Evaluates a stage unless that is done; True when it had to. `variables` is called only then."""
-        if (other := self.of(planned.stage.network)) is not self:
-            return other.ensure(planned, model, variables)
         confusion = self._counted(kept := self._kept(planned))
         if missing := confusion is None:
-            confusion, predictions = self.score(planned.stage.title, model, variables())
+            confusion, predictions = self.of(planned.stage.network).score(planned.stage.title, model, variables())
             self._log(planned, confusion, predictions)
             arrays = {f"{_PREDICTION}{name}": prediction for name, prediction in predictions.items()}
             kept.write({CONFUSION: confusion, **arrays})
@@ -165,16 +161,12 @@ class Evaluator:
         Raises:
           UserError: the file is not there, or damaged since.
         """
-        if (other := self.of(planned.stage.network)) is not self:
-            return other.confusion(planned)
         if (confusion := self._counted(kept := self._kept(planned))) is None:
             raise _lost(kept)
         return confusion.copy()
 
     def stored(self, planned) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion, predictions) of an evaluated stage; raises as `confusion`."""
-        if (other := self.of(planned.stage.network)) is not self:
-            return other.stored(planned)
         if (arrays := (kept := self._kept(planned)).read()) is None:
             raise _lost(kept)
         confusion = arrays.pop(CONFUSION)

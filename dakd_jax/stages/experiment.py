@@ -183,8 +183,8 @@ class Experiment:
           after: told the name of each stage that was trained or evaluated now.
         """
         if self.evaluator:
-            for network in {planned.stage.network for planned in self.plan.values()}:
-                self.evaluator.of(network).batches()  # finds out before any work whether they can be had
+            for evaluator in {self.evaluator.of(planned.stage.network) for planned in self.plan.values()}:
+                evaluator.batches()  # finds out before any work whether they can be had
         worked = False
         for name in self.plan:
             if self.ensure(name):

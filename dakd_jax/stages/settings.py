@@ -228,13 +228,13 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
             f"config.data.class_mix={config.data.class_mix}, and the adaptation method {mixing[0]!r} mixes pictures "
             "itself: set --config.data.class_mix=0"
         )
-    terms, views = _active_terms(config, stage), config.teacher.views
+    terms = _active_terms(config, stage)
     step_options = StepOptions(
         terms=terms,
         methods=methods,
         sees_target=_sees_target(stage, methods, terms),
         teacher_statistics=config.teacher.statistics,
-        teacher_views=Views(bool(views.mirror), tuple(map(float, views.scales))),
+        teacher_views=teacher_views(config),
         student_statistics="running" if config[stage.network].batch_norm == "frozen" else "batch",
         skip_nonfinite=config.train.on_nonfinite == "skip",
         precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
@@ -272,6 +272,12 @@ def _taught_on(stage: paradigms.Stage, weights: LossWeights) -> tuple[str, ...]:
     if weights.watch_inactive and stage.distils:
         return (SOURCE, TARGET)
     return (*[SOURCE] * stage.distil_source, *[TARGET] * bool(weights.distil_target))
+
+
+def teacher_views(config: ConfigDict) -> Views:
+    """What the teacher is shown of a picture when it teaches."""
+    views = config.teacher.views
+    return Views(bool(views.mirror), tuple(map(float, views.scales)))
 
 
 def training_size(config: ConfigDict, network: str, domain: str = TARGET) -> tuple[int, int]:

@@ -6,7 +6,7 @@ places.py         folders of data sets, of prepared records, of class histograms
 opening.py        the splits
 """
 
-from data_pipelines.domains.data_settings import check_settings, check_size
+from data_pipelines.domains.data_settings import check_settings, check_size, teacher_size, training_size
 from data_pipelines.domains.opening import Domains, SplitListing, open_domains, target_lacks_labels
 from data_pipelines.domains.pairs import PAIRS, benchmark, label_space, licence
 from data_pipelines.domains.places import class_counts_dir
@@ -23,4 +23,6 @@ __all__ = [
     "licence",
     "open_domains",
     "target_lacks_labels",
+    "teacher_size",
+    "training_size",
 ]

@@ -20,9 +20,8 @@ def check_settings(data: Any) -> None:
             raise DataError(f"data.{field}={data[field]!r}: expected {expected}; set --config.data.{field}")
 
     pairs.check(data)
-    for field in ("source_size", "target_size", "teacher_size"):
-        if field != "teacher_size" or tuple(data.get(field, NO_SIZE)) != NO_SIZE:
-            check_size(f"data.{field}", data[field])
+    for field in ("source_size", "target_size", *["teacher_size"] * (teacher_size(data) != NO_SIZE)):
+        check_size(f"data.{field}", data[field])
     require(data.batch_size >= 1, "batch_size", "a number >= 1")
     require(bit_depth(data) in (0, *BIT_DEPTHS), "bit_depth", BIT_DEPTH_MEANS)
     require(data.loader in ("tf", "numpy"), "loader", "'tf' or 'numpy'")
@@ -53,6 +52,17 @@ def check_size(field: str, size: tuple[int, int]) -> None:
     """Raises a DataError unless size is (width, height) with both at least MIN_SIDE."""
     if len(size) != 2 or not all(isinstance(side, int) and side >= MIN_SIDE for side in size):
         raise DataError(f"{field}={tuple(size)}: expected (width, height), each at least {MIN_SIDE} pixels")
+
+
+def teacher_size(data: Any) -> tuple[int, int]:
+    """(width, height) that the teacher sees pictures at; NO_SIZE for the student's."""
+    return tuple(data.get("teacher_size", NO_SIZE))  # a bundle of an earlier version has none
+
+
+def training_size(data: Any, domain: str, network: str = "student") -> tuple[int, int]:
+    """(width, height) of the training pictures of 'source' or 'target' as 'student' or 'teacher' sees them."""
+    own = network == "teacher" and teacher_size(data) != NO_SIZE
+    return teacher_size(data) if own else tuple(data[f"{domain}_size"])
 
 
 def bit_depth(data: Any) -> int:

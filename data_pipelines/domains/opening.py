@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.augmentation.transforms import NO_SIZE
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.datasets import LAYOUTS, list_examples, restrict_split
 from data_pipelines.domains import pairs
-from data_pipelines.domains.data_settings import bit_depth, check_settings
+from data_pipelines.domains.data_settings import bit_depth, check_settings, teacher_size
 from data_pipelines.domains.pairs import FLAT, ChosenDataSets
 from data_pipelines.domains.places import folder_of, named_folder, sets_of
 from data_pipelines.reading import fingerprint, prepared_records
@@ -138,7 +139,7 @@ def _read_from(role: str, split: Split, data: Any) -> list[str]:
     reader = Reader(split, size, size, labelled=split.labelled)
     reader.require()
     found = [f"reads {reader.describe()}"]
-    if any(of_teacher := tuple(data.get("teacher_size", ()))):
+    if (of_teacher := teacher_size(data)) != NO_SIZE:
         larger = dataclasses.replace(reader, image_size=of_teacher, label_size=of_teacher)
         larger.require()
         found.append(f"for the teacher {larger.describe()}")

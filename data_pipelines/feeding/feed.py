@@ -8,7 +8,15 @@ from typing import Any
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
-from data_pipelines.domains import Domains, SplitListing, benchmark, label_space, licence, target_lacks_labels
+from data_pipelines.domains import (
+    Domains,
+    SplitListing,
+    benchmark,
+    label_space,
+    licence,
+    target_lacks_labels,
+    training_size,
+)
 from data_pipelines.feeding import input_pipeline, protocol_pictures, selection_pictures
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Split
@@ -147,12 +155,12 @@ class Feed:
     def source_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
         """Some labelled pictures of source_split at a network's training size, see selection_pictures.py."""
         split = self.domains.source_val or self.domains.source_train
-        size = input_pipeline.training_size(self.config, "source", network)
+        size = training_size(self.config, "source", network)
         return selection_pictures.labelled_batches(split, size, count=count, batch_size=batch_size)
 
     def target_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
         """Some of the target's unlabelled training pictures at a network's training size, see selection_pictures.py."""
-        split, size = self.domains.target_train, input_pipeline.training_size(self.config, "target", network)
+        split, size = self.domains.target_train, training_size(self.config, "target", network)
         return selection_pictures.unlabelled_batches(split, size, count=count, batch_size=batch_size)
 
     def selection_fingerprint(self, count: int) -> str:

@@ -10,7 +10,7 @@ from data_pipelines.augmentation import class_mix, transforms
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
 from data_pipelines.basics.errors import DataError
-from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir
+from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, teacher_size, training_size
 from data_pipelines.feeding import loaders
 from data_pipelines.feeding.streams import PictureCache, Stream
 from data_pipelines.reading.examples import Split
@@ -149,16 +149,6 @@ def _positions(batch_size: int, host: tuple[int, int]):
             "set --config.data.batch_size"
         )
     return lambda step: range(step * batch_size + index * share, step * batch_size + (index + 1) * share)
-
-
-def teacher_size(data: Any) -> tuple[int, int]:
-    """(width, height) that the teacher sees pictures at; NO_SIZE for the student's."""
-    return tuple(data.get("teacher_size", transforms.NO_SIZE))  # a bundle of an earlier version has none
-
-
-def training_size(data: Any, domain: str, network: str = "student") -> tuple[int, int]:
-    """(width, height) of the training pictures of 'source' or 'target' as 'student' or 'teacher' sees them."""
-    return (any(teacher_size(data)) and network == "teacher" and teacher_size(data)) or tuple(data[f"{domain}_size"])
 
 
 def _stream(

@@ -10,6 +10,7 @@ from dakd_jax.evaluation import metrics
 from dakd_jax.evaluation.checkpoint_choice import SOURCE
 from dakd_jax.evaluation.logs import METRICS, read_rows
 from dakd_jax.models.weight_files import pretrained
+from dakd_jax.stages.settings import teacher_views
 from dakd_jax.stages.weights import start_text
 from dakd_jax.studies.kit import paper_numbers
 from dakd_jax.studies.kit.result_types import ExperimentResults, Picture, StageResult
@@ -82,7 +83,7 @@ def _notes(experiment) -> list[str]:
     ]
     views = experiment.config.teacher.views
     taught = any(planned.stage.distils and not planned.replaced_by for planned in experiment.plan.values())
-    if taught and (views.mirror or tuple(views.scales) != (1.0,)):
+    if taught and not teacher_views(experiment.config).plain:
         scales = ", ".join(f"{scale:g}" for scale in views.scales)
         notes.append(
             f"The teacher teaches the mean of what it says of a picture at the scales {scales}"
