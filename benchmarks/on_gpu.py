@@ -138,7 +138,9 @@ def _set_up(tiny: bool, folder: str) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if tiny:
         os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    import data_pipelines.feeding.feed  # noqa: F401
+    import data_pipelines.feeding.feed
+    from benchmarks import deterministic_price, step_cost, steps  # noqa: F401
+    from dakd_jax.stages import experiment  # noqa: F401
 
 
 def _versions() -> dict[str, str]:
@@ -149,7 +151,7 @@ def _versions() -> dict[str, str]:
 
 
 def _done(part: Part, until: float) -> dict:
-    """What a part tells; {'error': why not} where none of its jobs, or its only one, came to an end."""
+    """What a part tells; {'error': why not} and what its other jobs told where one did not come to an end."""
     until = min(until, time.monotonic() + 60 * part.minutes)
     found, begun = {}, {}
     try:
@@ -158,7 +160,13 @@ def _done(part: Part, until: float) -> dict:
         for name, job in part.jobs.items():
             begun[name] = begun.get(name) or _Child(job)
             found[name] = begun[name].told(until)
-        return found[""] if "" in found else part.told(found)
+        if "" in found:
+            return found[""]
+        failed = {name: told["error"] for name, told in found.items() if "error" in told}
+        if not failed:
+            return part.told(found)
+        error = "; ".join(f"{name}: {said}" for name, said in failed.items())
+        return {"error": error} | {name: told for name, told in found.items() if name not in failed}
     finally:
         for child in begun.values():
             child.end()
@@ -231,8 +239,6 @@ def _price(*arguments: str) -> dict:
 def _compared(found: dict) -> dict:
     from benchmarks import deterministic_price
 
-    if failed := [f"{kind}: {told['error']}" for kind, told in found.items() if "error" in told]:
-        return {"error": "; ".join(failed)} | {kind: told for kind, told in found.items() if "error" not in told}
     return deterministic_price.compared({kind: [told] for kind, told in found.items()})
 
 

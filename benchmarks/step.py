@@ -296,7 +296,7 @@ def _same_work(ours: Ours, rival: _Rival, most: float | None) -> dict:
         watched = ours.step()
         for curve, value in rival.first(rival.step).items():
             mine, value = float(watched[curve]), float(value)
-            gap = abs(mine - value) / abs(value)
+            gap = abs(mine - value) / max(abs(value), sys.float_info.min)  # of two zeros: 0
             if most is not None and not gap <= most:
                 raise DataError(f"not the same work: {curve} is {mine:g} after step {i + 1}, the rival's {value:g}")
             apart["losses_apart"] = max(apart["losses_apart"], gap)

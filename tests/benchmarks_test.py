@@ -112,6 +112,7 @@ def fails():
 jobs = {"fails": fails, "hangs": lambda: subprocess.run(["sleep", "60"]), "dies": lambda: os._exit(7)}
 given = {name: on_gpu.Part(0.01 if name == "hangs" else 1, {"": job}) for name, job in jobs.items()}
 given["works"] = on_gpu.Part(1, {"a": lambda: {"x": 1}, "b": lambda: {"x": 2}}, at_once=True)
+given["half"] = on_gpu.Part(1, {"a": lambda: {"x": 1}, "b": fails})
 on_gpu.parts = lambda tiny: given
 on_gpu._set_up = lambda tiny, folder: None
 sys.exit(on_gpu.command_line.main(sys.argv, on_gpu.define_flags, on_gpu.run, ""))
@@ -124,6 +125,7 @@ def test_a_part_that_fails_or_takes_too_long_is_its_error_and_the_rest_goes_on(t
     assert "no more time" in found["hangs"]["error"]
     assert found["dies"]["error"] == "its process ended with exit code 7"
     assert found["works"]["a"] == {"x": 1} and found["works"]["b"] == {"x": 2}
+    assert found["half"]["error"] == "b: ValueError: no" and found["half"]["a"] == {"x": 1}
 
 
 def test_parts_that_would_begin_too_late_are_skipped(tmp_path):
