@@ -65,6 +65,11 @@ def _own_size(config: ConfigDict, stage: Stage) -> bool:
     return stage.network == "teacher" and any(data.get("teacher_size", ())) and not scaled
 
 
+def _own_methods(config: ConfigDict) -> bool:
+    """Whether stages that are distilled adapt by other methods than the others."""
+    return options.chosen(config, distils=True) != options.chosen(config, distils=False)
+
+
 _FILES = (
     "source", "target", "root", "dirs.*", "cityscapes_dir", "gta5_dir", "bdd100k_dir", "target_dir", "target_recursive",
     "source_list", "records_dir", "toy.*",
@@ -108,10 +113,9 @@ EXEMPT = (
     Exempt(("data.teacher_size",), "no teacher is asked", lambda c, s: s.network != "teacher" and not _distils(c, s)),
     Exempt((options.CHOSEN, options.IN_CASES), "nothing is adapted", lambda c, s: not s.adapt),
     Exempt((options.IN_CASES,), "nothing is distilled", lambda c, s: not s.distils),
+    Exempt((options.IN_CASES,), "says the methods that there are anyway", lambda c, s: not _own_methods(c)),
     Exempt(
-        (options.CHOSEN,),
-        "distilled stages have methods of their own",
-        lambda c, s: s.distils and options.chosen(c, distils=True) != options.chosen(c, distils=False),
+        (options.CHOSEN,), "distilled stages have methods of their own", lambda c, s: s.distils and _own_methods(c)
     ),
     Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),
 )

@@ -140,6 +140,10 @@ def test_a_field_changes_the_hash_of_the_stages_whose_numbers_it_can_reach(field
     assert changed_hashes(**{field: value}) == expected
 
 
+def test_methods_of_cases_that_are_those_of_all_stages_do_not_count():
+    assert changed_hashes(**{"adaptation.in_cases": ("adversarial",)}) == NONE
+
+
 def test_a_field_of_a_users_own_config_counts():
     assert "own.option" in stage_identity.counted(_with_own_option(1), paradigms.STAGES["student"])
 
