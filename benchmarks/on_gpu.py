@@ -138,7 +138,7 @@ def _set_up(tiny: bool, folder: str) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if tiny:
         os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    import data_pipelines.feeding.feed
+    import data_pipelines.feeding.feed  # noqa: F401
     from benchmarks import deterministic_price, step_cost, steps  # noqa: F401
     from dakd_jax.stages import experiment  # noqa: F401
 

@@ -114,9 +114,7 @@ EXEMPT = (
     Exempt((options.CHOSEN, options.IN_CASES), "nothing is adapted", lambda c, s: not s.adapt),
     Exempt((options.IN_CASES,), "nothing is distilled", lambda c, s: not s.distils),
     Exempt((options.IN_CASES,), "says the methods that there are anyway", lambda c, s: not _own_methods(c)),
-    Exempt(
-        (options.CHOSEN,), "distilled stages have methods of their own", lambda c, s: s.distils and _own_methods(c)
-    ),
+    Exempt((options.CHOSEN,), "distilled stages have methods of their own", lambda c, s: s.distils and _own_methods(c)),
     Exempt(("loss.target",), "nothing is distilled on the target", lambda c, s: not s.distil_target),
 )
 
