@@ -1,8 +1,9 @@
 """Does the teacher lead?  python -m benchmarks.teacher_lead --runs=WORKDIR,WORKDIR prints JSON, a row for each seed.
 
 Of every finished run below a workdir: mIoU in per cent on target val of its networks, as the run scored them, of the
-teacher as it teaches (config.teacher.views, at the size that it sees), and by how many points that leads the adapted
-student. `metric` is config.eval.metric.
+teacher as it teaches (config.teacher.views, at the size that it sees), and by how many points that leads the student
+that is not distilled: the adapted one, or where none was trained the one of the source only. `metric` is
+config.eval.metric.
 """
 
 import json
@@ -62,13 +63,15 @@ def row(experiment) -> dict:
 
     scores = {name: percent(experiment.evaluator.confusion(planned)) for name, planned in experiment.plan.items()}
     taught = percent(as_it_teaches(experiment))
+    led = next((name for name in ("student", "source_only") if name in scores), None)
     return {
         "title": config.title,
         "seed": config.seed,
         "metric": metric,
         "scores": scores,
         "teacher_as_it_teaches": taught,
-        "lead": round(taught - scores["student"], 2) if "student" in scores else None,
+        "lead": round(taught - scores[led], 2) if led else None,
+        "lead_over": led,
         "learning_rate": config.optim.learning_rate,
         "steps": [config.train.steps, config.train.teacher_steps],
         "views": records.plain(config.teacher.views),

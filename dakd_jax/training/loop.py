@@ -15,6 +15,7 @@ from dakd_jax.evaluation.checkpoint_choice import best_step
 from dakd_jax.evaluation.logs import METRICS, MetricLog, read_rows
 from dakd_jax.objectives import optimizers
 from dakd_jax.objectives.adaptation import Method
+from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
@@ -187,6 +188,7 @@ def _loop(job, state, checkpoints, log, console, stop):
         watch=watch,
         watchers=_watchers(job),
         say=say,
+        meaningless=_meaningless(settings),
     )
     advice = SlowDataAdvice(say)
     batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
@@ -261,6 +263,13 @@ def _evaluated(job, step) -> bool:
 def _watchers(job):
     rows = -(-job.settings.steps // job.loop.log_every)
     return [watcher for method in job.settings.options.methods if (watcher := method.watch(rows))]
+
+
+def _meaningless(settings) -> frozenset[str]:
+    """Names of losses: of distillation on pictures that the teacher is not asked about, computed from zeros."""
+    curves = [curve for term, _ in settings.options.terms if term.group == "distillation" for curve in term.curves]
+    unasked = [domain for domain in (SOURCE, TARGET) if domain not in settings.taught_on]
+    return frozenset(f"loss/{domain}/{curve}" for domain in unasked for curve in curves)
 
 
 def _learning_rates(job):

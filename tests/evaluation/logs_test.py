@@ -71,7 +71,8 @@ def test_tensorboard_reads_every_loss_rate_and_picture(chain):
     folder = tiny_runs.stage_folder(chain[0], "case_d")
     found = events(folder)
     expected = {f"train/loss/{domain}/{term}" for domain, terms in TERMS.items() for term in terms}
-    expected |= {f"train/loss/{d}/{term}" for d in ("source", "target") for term in (*DISTILLATION, "total")}
+    expected |= {f"train/loss/target/{term}" for term in DISTILLATION}  # of source pictures the teacher is not asked
+    expected |= {f"train/loss/{domain}/total" for domain in ("source", "target")}
     expected |= {
         f"train/{x}" for x in ("learning_rate", "discriminator_learning_rate", "images_per_second", "data_wait_percent")
     }
@@ -88,6 +89,15 @@ def test_tensorboard_reads_every_loss_rate_and_picture(chain):
     assert len(pictures) == 3
     shown = [(picture.width, picture.height, picture.step) for picture in found.Images(pictures[0])]
     assert shown == [(64, 48, 3), (64, 48, 6)]
+
+
+@pytest.mark.parametrize(
+    ("case", "asked"), [("case_a", {"source"}), ("case_b", {"target"}), ("case_c", {"source", "target"})]
+)
+def test_distillation_is_logged_where_the_teacher_is_asked(chain, case, asked):
+    rows = read_rows(tiny_runs.stage_folder(chain[0], case) / "metrics.jsonl")
+    logged = {domain for row in rows for domain in ("source", "target") if f"loss/{domain}/kl_main" in row}
+    assert logged == asked
 
 
 def test_learning_rates_decay_as_configured(chain):

@@ -60,7 +60,7 @@ class Stage:
         settings = types.SimpleNamespace(
             steps=STEPS, weights=None, models=types.SimpleNamespace(segmenter=types.SimpleNamespace(num_classes=2)),
             options=types.SimpleNamespace(methods=(), terms=(), passes=("source",), skip_nonfinite=skips),
-            optimizer=optimizers.SegmenterOptimizer(), size=(8, 8),
+            optimizer=optimizers.SegmenterOptimizer(), size=(8, 8), taught_on=(),
         )  # fmt: skip
         return StageJob(
             title="Toy", stage="source_only", folder=self.folder, settings=settings,
