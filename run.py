@@ -3,9 +3,9 @@
 Without --mode it trains: python run.py --config=configs/bdd_case_d.py prints the plan, trains what is missing,
 evaluates, writes the report. A command of your own is one file, named by --config.plugins (docs/EXTENDING.md).
 
-Exit codes: 0 done; 1 verify or compare found a difference; 2 a mistake in the command, config or files; 3 a loss became
-NaN or infinite; 4 stages of a table failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal;
-ignored under nohup), all after saving: the same command goes on.
+Exit codes: 0 done; 1 verify or compare found a difference, or predict could not read every picture; 2 a mistake in the
+command, config or files; 3 a loss became NaN or infinite; 4 stages of a table failed; 130 stopped by Ctrl-C, 143 by
+SIGTERM, 129 by SIGHUP (a closed terminal; ignored under nohup), all after saving: the same command goes on.
 """
 
 import logging

@@ -24,10 +24,12 @@ from dakd_jax.objectives.training_data import TrainingData
 
 # Exit codes, besides those of stops by a signal: 128 + its number.
 DONE, DIFFERENT, USER_MISTAKE, DIVERGED, STAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+LEFT_OUT = DIFFERENT  # predict could not read every picture
 
 # Headings of `dakd --help`, in this order; what is of none of them comes last, and '' is not listed.
-TRAIN, LOOK, HAND_IN, KEEP, DATA = "train and plan", "look at networks", "hand in", "keep in order", "data"
-GROUPS = (TRAIN, LOOK, HAND_IN, KEEP, DATA)
+TRAIN, USE, LOOK, HAND_IN = "train and plan", "use a network", "look at networks", "hand in"
+KEEP, DATA = "keep in order", "data"
+GROUPS = (TRAIN, USE, LOOK, HAND_IN, KEEP, DATA)
 
 _RESERVED = ("config", "mode", "workdir", "help", "version", "flagfile", "undefok")  # flags of every command
 
@@ -123,6 +125,7 @@ class Command:
       flags: its own.
       words: what the words besides the flags are, '' where it takes none.
       num_words: how many it wants.
+      more_words: whether it takes more than these.
       fields: of the config that matter for it most, for its page.
       check: raises UserError for what does not go together; called before any work.
       by_flag: --NAME=WORD is --mode=NAME WORD as well.
@@ -135,6 +138,7 @@ class Command:
     flags: tuple[Flag, ...] = ()
     words: str = ""
     num_words: int = 0
+    more_words: bool = False
     fields: tuple[str, ...] = ()
     check: Callable[[Invocation], None] = lambda invocation: None
     by_flag: bool = False

@@ -109,7 +109,7 @@ def _check_sizes(config: ConfigDict) -> None:
 
 
 def _check_networks(config: ConfigDict) -> None:
-    taps = {network: _check_network(network, config[network]) for network in NETWORKS}
+    taps = {network: check_network(network, config[network]) for network in NETWORKS}
     if config.loss.mse_on == "features" and taps["student"] != taps["teacher"]:
         strides = len({tap.stride for tap in taps.values()}) > 1
         student, teacher = (f"{tap.channels}{f' at stride {tap.stride}' * strides}" for tap in taps.values())
@@ -134,7 +134,7 @@ def _check_views(config: ConfigDict) -> None:
         )
 
 
-def _check_network(group: str, network) -> Outline:
+def check_network(group: str, network) -> Outline:
     """Checks config.student or config.teacher; what is under its auxiliary head."""
     spec = BACKBONES.choose(network.arch, f"{group}.arch")
     _positive(f"{group}.width", network.width)

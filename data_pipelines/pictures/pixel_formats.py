@@ -64,9 +64,15 @@ def opened(path: Path) -> Iterator[Image.Image]:
       UnreadableFile: it is missing or damaged, then or while it is decoded inside.
       AccessError: the process has come to a limit of its own.
     """
+    with telling(path), _open(path) as picture:
+        yield picture
+
+
+@contextlib.contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """What Pillow raises inside at a missing or damaged file is one line that names it; errors as of opened."""
     try:
-        with _open(path) as picture:
-            yield picture
+        yield
     except DataError:
         raise
     except _UNREADABLE as error:

@@ -15,15 +15,9 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.basics.errors import DataError, UnreadableFile
-from data_pipelines.pictures import pixel_formats, wide_pixels
+from data_pipelines.pictures import handed_in, pixel_formats, wide_pixels
 from data_pipelines.reading import label_spaces
 from data_pipelines.reading.examples import Example
-
-RESAMPLING = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
 
 
 class LoadedExample(NamedTuple):
@@ -44,7 +38,7 @@ def resize(array: np.ndarray, size: tuple[int, int], resample: str) -> np.ndarra
     """Resizes uint8 [H, W] or [H, W, 3] to `size` = (width, height) exactly as Pillow's Image.resize does."""
     if (array.shape[1], array.shape[0]) == tuple(size):
         return array
-    return np.asarray(Image.fromarray(array).resize(tuple(size), RESAMPLING[resample], reducing_gap=None))
+    return handed_in.resized(Image.fromarray(array), size, resample)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -95,8 +89,7 @@ def _load_image(
     """RGB uint8 [h, w, 3] at a (width, height), and the native one; the big picture never becomes an array."""
     with pixel_formats.opened(path) as picture:
         rgb = pixel_formats.rgb(path, picture, upright=upright, bit_depth=bit_depth)
-        same = rgb.size == tuple(size)
-        return np.asarray(rgb if same else rgb.resize(tuple(size), RESAMPLING[resample])), rgb.size
+        return handed_in.resized(rgb, size, resample), rgb.size
 
 
 def load_label(path: Path, encoding: label_spaces.LabelEncoding) -> tuple[np.ndarray, int]:

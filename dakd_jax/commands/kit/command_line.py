@@ -276,7 +276,9 @@ def _refuse_misuse(values: flags.FlagValues, mode: str, rest: Sequence[str] | No
             raise flag.refused(owner, mode)
     if rest is None:
         return
-    if command.num_words and len(rest) != command.num_words:
+    if command.num_words and (
+        len(rest) < command.num_words or len(rest) > command.num_words and not command.more_words
+    ):
         wanted = command.words or f"{command.num_words} words"
         raise UserError(f"--mode={mode} wants {wanted}, {len(rest)} were given")
     if rest and not command.num_words:

@@ -1,0 +1,190 @@
+"""From a path to a network: which file, and what its record, or the caller, says of it."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dakd_jax.basics import plugs, records
+from dakd_jax.basics.errors import UserError
+from dakd_jax.models import weight_files
+from dakd_jax.models.backbones import BACKBONES
+from dakd_jax.models.preprocessing import NORMALISERS
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.weight_files import Place
+from dakd_jax.models.weight_files.torch_files.reader import one_line
+from dakd_jax.stages import settings, weights
+
+_HEAD = "seg1.bias"  # of a file of weights: as many values as classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A network that is known, and not loaded yet.
+
+    Attributes:
+      place: of its weights.
+      model: the architecture.
+      size: (width, height) of the target's pictures in its training, the input under the protocol 'native'.
+      classes: names.
+      colours: uint8 [C, 3] RGB.
+      bit_depth: how many bits the values of wide pictures use, 0 for unknown.
+      licences: {data set: licence in a line, None where it is unknown} of what it was trained on.
+    """
+
+    place: Place
+    model: Segmenter
+    size: tuple[int, int]
+    classes: tuple[str, ...]
+    colours: np.ndarray
+    bit_depth: int = 0
+    licences: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+
+    def identity(self) -> dict:
+        """All that its answers depend on, as plain data."""
+        network = {field: getattr(self.model, field) for field in weights.NETWORK_FIELDS}
+        told = {"weights": weights.hash_file(self.place), "network": network, "size": self.size}
+        return records.plain(
+            told | {"classes": self.classes, "colours": self.colours.tolist(), "bit_depth": self.bit_depth}
+        )
+
+
+def find(
+    path: str | os.PathLike,
+    *,
+    classes: int | Sequence[str] = (),
+    size: tuple[int, int] = (),
+    palette: Sequence | None = None,
+    bit_depth: int | None = None,
+    plugins: Sequence[str] | None = None,
+    **network,
+) -> Found:
+    """The network that a path means; see dakd_jax.load.
+
+    Raises:
+      UserError: there is none, or several; or it is not known what network it is.
+    """
+    place = _of_goal(weight_files.place(path))
+    told = weights.recorded(place)
+    given = {"size": size, **network}
+    if told:
+        found = _of_record(place, *told, classes=classes, given=given, plugins=plugins)
+    else:
+        found = _of_caller(path, place, classes=classes, size=size, network=network, plugins=plugins)
+    changes = {"bit_depth": bit_depth} if bit_depth is not None else {}
+    if palette is not None:
+        changes["colours"] = _palette(palette, len(found.classes))
+    return dataclasses.replace(found, **changes)
+
+
+def _of_goal(place: Place) -> Place:
+    """A run's folder as the last stage of its goal; any other place as it is.
+
+    Runs of several goals may share a folder: that of the network that was finished last counts.
+    """
+    if place.key or not (place.path / "stages").is_dir():
+        return place
+    finished = sorted(weights.finished(place.path), key=lambda one: (one[0] / weights.FILE).stat().st_mtime_ns)
+    if not finished:
+        raise UserError(f"{place.path} holds no finished stage; train it to the end, or name another run")
+    goal = (finished[-1][1].get("config") or {}).get("goal")
+    if not isinstance(goal, (list, tuple)) or not goal:
+        raise UserError(f"{finished[-1][0] / weights.RECORD} does not say the run's goal; name {place.path}#STAGE")
+    return Place(place.path, str(goal[-1]))
+
+
+def _of_record(place: Place, file, record: dict, group: str, *, classes, given: Mapping, plugins) -> Found:
+    """What a stage's own record says. Those of earlier releases may lack the classes and colours."""
+    if said := [name for name, value in given.items() if value]:
+        raise UserError(f"{file} says what this network is: leave {', '.join(f'{name}=' for name in said)} out")
+    config = ConfigDict(record["config"])
+    _provide(config[group], settings.words(config.get("plugins", ()) if plugins is None else plugins))
+    names = record.get("class_names")
+    resolved = weights.resolve(place)
+    if not names:
+        names = classes or _count_classes(resolved)
+    elif classes and _names(classes) != tuple(names):
+        raise UserError(f"{file} tells of {len(names)} classes: leave classes= out")
+    names = _names(names)
+    try:
+        settings.check_network(group, config[group])
+        model, size = settings.segmenter(config[group], len(names)), settings.training_size(config, group)
+        bit_depth = int(config.data.get("bit_depth", 0))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{file} does not say all that its network is ({error}): mend the record") from error
+    colours = _palette(record.get("palette") or _made_up(len(names)), len(names))
+    return Found(resolved, model, size, names, colours, bit_depth, record.get("licences") or {})
+
+
+def _of_caller(path, place: Place, *, classes, size, network: Mapping, plugins) -> Found:
+    """Of weights without a record beside them."""
+    if unknown := set(network) - set(weights.NETWORK_FIELDS):
+        known = ", ".join((*weights.NETWORK_FIELDS, "classes", "size", "palette", "bit_depth", "plugins"))
+        raise UserError(f"{min(unknown)}= is no argument; expected some of {known}")
+    resolved = weights.resolve(place)
+    if not network.get("arch") or not size:
+        raise UserError(
+            f"{resolved}: no record beside it says what network it is; say it: dakd_jax.load({str(path)!r}, "
+            "arch='drn_d_22', size=(1280, 720)), where size is the (width, height) of its training pictures; dakd "
+            "predict takes --config.student.arch and --config.data.target_size"
+        )
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise UserError(f"size={size!r}: expected (width, height) in pixels, as (1280, 720)")
+    own = dict.fromkeys(weights.NETWORK_FIELDS, "") | {"width": 1.0, "output_stride": 0, "batch_norm": "trained"}
+    fields = ConfigDict(own | dict(network))
+    _provide(fields, settings.words(plugins or ()))
+    settings.check_network("student", fields)
+    names = _names(classes or _count_classes(resolved))
+    model = settings.segmenter(fields, len(names))
+    return Found(resolved, model, tuple(size), names, _palette(_made_up(len(names)), len(names)))
+
+
+def _provide(network, plugins: Sequence[str]) -> None:
+    """Loads plugins where the network wants one; those that only its training wanted need not be there."""
+    known = network.get("arch") in BACKBONES and (not network.get("normaliser") or network.normaliser in NORMALISERS)
+    if not known:
+        plugs.load(plugins)
+
+
+def _count_classes(place: Place) -> int:
+    """As a file's main head has them. Raises UserError where it does not tell."""
+    with one_line(place.path):
+        heads = {tuple(one.tensor.shape) for one in weight_files.scan(place.path) if _is_head(one.full_name, place.key)}
+    if len(heads) != 1 or len(shape := heads.pop()) != 1:
+        raise UserError(f"{place}: the file does not tell how many classes the network has; say it: classes=19")
+    return shape[0]
+
+
+def _is_head(name: str, key: str) -> bool:
+    return name.endswith(_HEAD) and (not key or key in name)
+
+
+def _names(classes: int | Sequence[str]) -> tuple[str, ...]:
+    """Names of classes; of a number of them, numbers."""
+    if isinstance(classes, int):
+        classes = [f"class {number}" for number in range(classes)]
+    if isinstance(classes, str) or not 2 <= len(classes) <= 255:
+        raise UserError(f"classes={classes!r}: expected 2 to 255 names, or how many they are")
+    return tuple(map(str, classes))
+
+
+def _palette(colours: Sequence, count: int) -> np.ndarray:
+    try:
+        found = np.array(colours)
+    except ValueError:
+        found = np.zeros(0)
+    if found.shape != (count, 3) or found.dtype.kind not in "iu" or not ((found >= 0) & (found < 256)).all():
+        raise UserError(
+            f"the palette is no table of {count} colours (red, green, blue, each 0 to 255), one for a class"
+        )
+    return found.astype(np.uint8)
+
+
+def _made_up(count: int) -> list[list[int]]:
+    """Colours that are easily told apart, those of PASCAL VOC: the bits of a number, dealt out to the channels."""
+    return [
+        [sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8)) for channel in range(3)]
+        for number in range(1, count + 1)
+    ]
