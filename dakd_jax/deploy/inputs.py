@@ -49,7 +49,7 @@ def find(words: Sequence[str], output: pathlib.Path, kinds: Sequence[str]) -> li
     for word in words:
         for path in _meant(os.path.expanduser(word), homes[1:]):
             _refuse(path if path.is_dir() else path.parent, homes)
-            there = list(_below(path, homes)) if path.is_dir() else [path]
+            there = sorted(_below(path, homes)) if path.is_dir() else [path]
             if not there:
                 raise UserError(f"{path} holds no picture ({', '.join(ENDINGS)}); name a folder of pictures")
             found |= dict.fromkeys(there)
@@ -87,7 +87,7 @@ def _meant(word: str, passed_over: Sequence[str]) -> list[pathlib.Path]:
 
 
 def _below(folder: pathlib.Path, passed_over: Sequence[str]) -> Iterator[pathlib.Path]:
-    """Pictures in a folder and all below it, in the order of their names, hidden ones left out."""
+    """Pictures in a folder and all below it, hidden ones left out."""
 
     def refused(error: OSError):
         raise UserError(
@@ -95,8 +95,8 @@ def _below(folder: pathlib.Path, passed_over: Sequence[str]) -> Iterator[pathlib
         ) from error
 
     for here, folders, files in os.walk(folder, onerror=refused):
-        folders[:] = sorted(f for f in _shown(folders) if not _is_in(pathlib.Path(here, f), passed_over))
-        yield from (pathlib.Path(here, file) for file in sorted(_shown(files)) if file.lower().endswith(ENDINGS))
+        folders[:] = [f for f in _shown(folders) if not _is_in(pathlib.Path(here, f), passed_over)]
+        yield from (pathlib.Path(here, file) for file in _shown(files) if file.lower().endswith(ENDINGS))
 
 
 def _shown(names: Iterable[str]) -> list[str]:

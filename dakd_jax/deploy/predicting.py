@@ -40,7 +40,7 @@ class Read(NamedTuple):
     problem: str = ""
 
 
-class Counts(NamedTuple):
+class Outcome(NamedTuple):
     """How many pictures were predicted on, had their answers already, and could not be read."""
 
     predicted: int
@@ -50,7 +50,7 @@ class Counts(NamedTuple):
 
 def predict_all(
     networks: Sequence[LoadedNetwork], pictures: Sequence[Input], files: AnswerFiles, kinds, console: Console
-) -> Counts:
+) -> Outcome:
     """Writes the answers of all pictures that have none yet; says which cannot be read.
 
     Args:
@@ -70,7 +70,7 @@ def predict_all(
             done += 1
             rate = done / max(time.monotonic() - began, 1e-9)
             progress.update(len(pictures) - len(todo) + done, speed(rate).replace("image", "picture"))
-    return Counts(done - left_out, len(pictures) - len(todo), left_out)
+    return Outcome(done - left_out, len(pictures) - len(todo), left_out)
 
 
 def _written(networks, todo: Sequence[Input], files: AnswerFiles, kinds) -> Iterator[Read]:
