@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -51,13 +52,14 @@ def last_line(ended, code=0):
 
 
 def test_what_is_written(predict, photos, chain, tmp_path):
-    out = tmp_path / "out"
-    assert (
-        last_line(predict(photos, "--confidence", f"--beside={chain[0]}#teacher")) == f"3 pictures: 3 predicted; {out}"
-    )
+    out, other = tmp_path / "out", tmp_path / "other"
+    shutil.copytree(tiny_runs.stage_folder(chain[0], "teacher"), other)
+    told = json.loads((other / "record.json").read_text())  # after six steps both say the same: other colours tell
+    (other / "record.json").write_text(json.dumps(told | {"palette": told["palette"][::-1]}))
+    assert last_line(predict(photos, "--confidence", f"--beside={other}")) == f"3 pictures: 3 predicted; {out}"
     names = ("a/1", "b/1", "b/tiny")
     assert files(out).keys() == {"predict.json", *(f"{kind}/{name}.png" for kind in KINDS for name in names)}
-    net, teacher = dakd_jax.load(chain[0]), dakd_jax.load(f"{chain[0]}#teacher")
+    net, teacher = dakd_jax.load(chain[0]), dakd_jax.load(other)
     for name in names:
         (picture,) = photos.glob(f"{name}.*")
         found = {kind: np.asarray(Image.open(out / kind / f"{name}.png")) for kind in KINDS}
@@ -70,6 +72,7 @@ def test_what_is_written(predict, photos, chain, tmp_path):
         np.testing.assert_array_equal(found["beside"][:, :width], found["overlays"])
         theirs = teacher.overlay(picture, teacher.predict(picture))
         np.testing.assert_array_equal(found["beside"][:, -width:], theirs)
+        assert (theirs != found["overlays"]).any()
 
 
 def test_it_goes_on_where_it_stopped(predict, photos, tmp_path):
@@ -180,6 +183,8 @@ def test_a_link_to_the_pictures_among_the_answers(predict, photos, tmp_path):
     (tmp_path / "out" / "colours").rename(tmp_path / "old")
     (tmp_path / "out" / "colours").symlink_to(photos / "b")
     tiny_runs.one_line(predict(photos / "b"), "is or holds")
+    (tmp_path / "also").symlink_to(photos)
+    tiny_runs.one_line(predict(tmp_path / "also", output=photos), "is or holds")
     assert files(photos) == before
 
 
