@@ -1,7 +1,7 @@
 """CamVid, day to dusk, with networks from ImageNet: a teacher that leads, by the size of what it sees alone.
 
 Paper: its premise, a teacher that is better than the student; no number of it. `miou_present`: 10 classes occur.
-Cost: about 10 minutes on 2 CPU cores.
+Cost: 15 to 20 minutes on 2 CPU cores.
 Command: python run.py --config=configs/camvid_lite.py --config.data.root=DIR
 DIR holds bdd100k/, cityscapes/.
 """
