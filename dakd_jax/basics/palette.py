@@ -13,11 +13,10 @@ def colourise(label: np.ndarray, palette: np.ndarray) -> np.ndarray:
     Returns:
       uint8 [..., 3] RGB.
     """
-    label, black = np.asarray(label), len(palette)
-    if label.dtype == np.uint8:  # of large pictures: a table for all values takes no more memory than the answer
-        table = np.zeros((max(256, black), 3), np.uint8)
-        table[:black] = palette
-        return table[label]
-    label = label.astype(np.int64)
-    table = np.concatenate([np.asarray(palette, np.uint8), np.zeros((1, 3), np.uint8)])
-    return table[np.where((label >= 0) & (label < black), label, black)]
+    label, classes = np.asarray(label), len(palette)
+    table = np.zeros((max(256, classes + 1), 3), np.uint8)  # a colour for any value of uint8
+    table[:classes] = palette
+    if label.dtype != np.uint8:  # what is uint8 is looked up as it is: large pictures want no copies
+        label = label.astype(np.int64)
+        label = np.where((label >= 0) & (label < classes), label, classes)
+    return table[label]

@@ -86,12 +86,13 @@ def _of_goal(place: Place) -> Place:
     """
     if place.key or not (place.path / "stages").is_dir():
         return place
-    finished = sorted(weights.finished(place.path), key=lambda one: (one[0] / weights.FILE).stat().st_mtime_ns)
+    finished = list(weights.finished(place.path))
     if not finished:
         raise UserError(f"{place.path} holds no finished stage; train it to the end, or name another run")
-    goal = (finished[-1][1].get("config") or {}).get("goal")
+    folder, record = max(finished, key=lambda one: (one[0] / weights.FILE).stat().st_mtime_ns)
+    goal = (record.get("config") or {}).get("goal")
     if not isinstance(goal, (list, tuple)) or not goal:
-        raise UserError(f"{finished[-1][0] / weights.RECORD} does not say the run's goal; name {place.path}#STAGE")
+        raise UserError(f"{folder / weights.RECORD} does not say the run's goal; name {place.path}#STAGE")
     return Place(place.path, str(goal[-1]))
 
 

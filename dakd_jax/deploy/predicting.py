@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,8 @@ from data_pipelines.pictures import handed_in
 
 AHEAD = 2  # pictures that are read, and such that are written, at a time
 GAP = 4  # pixels between two pictures side by side
+
+Item, Made = TypeVar("Item"), TypeVar("Made")
 
 
 class Read(NamedTuple):
@@ -74,31 +76,31 @@ def predict_all(
 
 
 def _written(networks, todo: Sequence[Input], files: AnswerFiles, kinds) -> Iterator[Read]:
-    """Each picture once its answers are written, or once it is known that it cannot be read."""
+    """Each picture once its answers are written, or, in its turn, as one that cannot be read."""
 
-    def finish(read: Read, found: list[Answers]) -> Read:
-        files.write(read.one, read.mark, _arrays(networks, read, found, kinds))
+    def finish(computed: tuple[Read, list[Answers]]) -> Read:
+        read, found = computed
+        if not read.problem:
+            files.write(read.one, read.mark, _arrays(networks, read, found, kinds))
         return read
 
     what = [full_size.LABELS] + [full_size.CONFIDENCE] * (answer_files.CONFIDENCE in kinds)
-    writers, writing = ThreadPoolExecutor(AHEAD, thread_name_prefix="write"), deque()
-    try:
-        for read in _map_ahead(lambda one: _read(networks, one), todo):
-            if read.problem:
-                yield read
-                continue
-            size = read.picture.size[::-1]
-            found = [
-                network.answers([pixels], [size], what if network is networks[0] else what[:1])[0]
-                for network, pixels in zip(networks, read.inputs, strict=True)
-            ]
-            writing.append(writers.submit(finish, read, found))
-            if len(writing) > AHEAD:
-                yield writing.popleft().result()
-        while writing:
-            yield writing.popleft().result()
-    finally:
-        writers.shutdown(cancel_futures=True)
+    return _map_ahead("write", finish, _computed(networks, todo, what))
+
+
+def _computed(networks, todo: Sequence[Input], what: Sequence[str]) -> Iterator[tuple[Read, list[Answers]]]:
+    """Each picture and what the networks say of it; nothing of one that could not be read."""
+    for read in _map_ahead("read", lambda one: _read(networks, one), todo):
+        yield read, [] if read.problem else _said(networks, read, what)
+
+
+def _said(networks, read: Read, what: Sequence[str]) -> list[Answers]:
+    """`what` the first network says of a picture, and the labels of another one."""
+    size = read.picture.size[::-1]
+    return [
+        network.answers([pixels], [size], what if network is networks[0] else what[:1])[0]
+        for network, pixels in zip(networks, read.inputs, strict=True)
+    ]
 
 
 def _read(networks: Sequence[LoadedNetwork], one: Input) -> Read:
@@ -131,9 +133,9 @@ def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.concatenate([left, np.full((len(left), GAP, 3), 255, np.uint8), right], axis=1)
 
 
-def _map_ahead(function: Callable[[Input], Read], items: Iterable[Input]) -> Iterator[Read]:
-    """function(item) in the order of the items; AHEAD of them are under way while one is used."""
-    pool, waiting = ThreadPoolExecutor(AHEAD, thread_name_prefix="read"), deque()
+def _map_ahead(name: str, function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """function(item) in the order of the items, in threads called `name`; AHEAD are under way while one is used."""
+    pool, waiting = ThreadPoolExecutor(AHEAD, thread_name_prefix=name), deque()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))

@@ -180,7 +180,7 @@ def _loop(job, state, checkpoints, log, console, stop):
     settings, loop, first = job.settings, job.loop, int(state.step)
     say = functools.partial(job.say, console)
     make, rates, wait, losses = _bound(job, train_step), _learning_rates(job), DataWait(), {}
-    watch = _watch(job, checkpoints)
+    watch, unlogged = _watch(job, checkpoints), _meaningless(settings)
     rows = TrainingLog(
         log,
         pictures=len(settings.options.passes) * loop.batch_size,
@@ -188,7 +188,6 @@ def _loop(job, state, checkpoints, log, console, stop):
         watch=watch,
         watchers=_watchers(job),
         say=say,
-        meaningless=_meaningless(settings),
     )
     advice = SlowDataAdvice(say)
     batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
@@ -217,7 +216,8 @@ def _loop(job, state, checkpoints, log, console, stop):
             last = done == settings.steps
             if done % loop.log_every == 0 or last:
                 waited = wait.lap()
-                rows.add(LoggedStep(done, losses, rate, waited, len(job.unreadable)))
+                logged = {name: value for name, value in losses.items() if name not in unlogged}
+                rows.add(LoggedStep(done, logged, rate, waited, len(job.unreadable)))
                 advice.add(waited)
                 if last:
                     rows.flush()  # for the line that stays

@@ -12,9 +12,9 @@ from PIL import Image
 from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.pictures import pixel_formats
 
-__all__ = ["AccessError", "DataError", "RESAMPLING", "resized", "upright"]
+__all__ = ["AccessError", "DataError", "resized", "upright"]
 
-RESAMPLING = {
+_RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -24,7 +24,7 @@ RESAMPLING = {
 def resized(picture: Image.Image, size: tuple[int, int], resample: str) -> np.ndarray:
     """Pixels at `size` = (width, height), exactly as Pillow's Image.resize makes them."""
     same = picture.size == tuple(size)
-    return np.asarray(picture if same else picture.resize(tuple(size), RESAMPLING[resample], reducing_gap=None))
+    return np.asarray(picture if same else picture.resize(tuple(size), _RESAMPLING[resample], reducing_gap=None))
 
 
 def upright(picture: str | os.PathLike | Image.Image | np.ndarray, bit_depth: int = 0) -> Image.Image:

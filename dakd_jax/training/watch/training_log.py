@@ -43,7 +43,6 @@ class TrainingLog:
       watch: told of the steps that are done.
       watchers: look at the rows, see objectives.adaptation.Watcher.
       say: told in one line what should be known.
-      meaningless: names of losses that no row has.
     """
 
     def __init__(
@@ -55,10 +54,8 @@ class TrainingLog:
         watch: FiniteWatch,
         watchers: Sequence[Watcher] = (),
         say: Callable[[str], None],
-        meaningless: frozenset[str] = frozenset(),
     ):
         self._log, self._watch, self._watchers, self._say = log, watch, watchers, say
-        self._meaningless = meaningless
         self.clock = Throughput(pictures)
         self._pending: LoggedStep | None = None
         self._steps, self._said_how_long = steps, False
@@ -74,8 +71,7 @@ class TrainingLog:
         row, self._pending = self._pending, None
         if row is None:
             return
-        losses = {name: value for name, value in row.losses.items() if name not in self._meaningless}
-        values = {name: float(value) for name, value in jax.device_get(losses).items()}
+        values = {name: float(value) for name, value in jax.device_get(row.losses).items()}
         self.clock.tick(row.step)  # now the step is done, not merely dispatched
         self._watch.check(row.step)
         self._tell_of_skipped()
