@@ -1,5 +1,7 @@
 """Bilinear resizing of class maps, in the two conventions of the method."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,16 +27,34 @@ def aligned_corners_matrix(size: int, out_size: int) -> np.ndarray:
 def upsample_aligned(x: jax.Array, factor: int) -> jax.Array:
     """[B, H, W, C] to [B, factor H, factor W, C], bilinear with aligned corners, as two matrix products."""
     _, height, width, _ = x.shape
+    if not (isinstance(height, int) and isinstance(width, int)):
+        return upsample_any_size(x, factor)
     rows = jnp.asarray(aligned_corners_matrix(height, factor * height), x.dtype)
     columns = jnp.asarray(aligned_corners_matrix(width, factor * width), x.dtype)
     x = jnp.einsum("Yy,byxc->bYxc", rows, x, precision="highest")
     return jnp.einsum("Xx,bYxc->bYXc", columns, x, precision="highest")
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def upsample_any_size(x: jax.Array, factor: int) -> jax.Array:
+    """As upsample_aligned, where height or width is a symbol; an export knows it by its name."""
+    rows, columns = (_aligned_corners_any_size(size, factor * size).astype(x.dtype) for size in x.shape[1:3])
+    x = jnp.einsum("Yy,byxc->bYxc", rows, x, precision="highest")
+    return jnp.einsum("Xx,bYxc->bYXc", columns, x, precision="highest")
+
+
+def _aligned_corners_any_size(size, out_size) -> jax.Array:
+    """float32 [out_size, size]: as aligned_corners_matrix, from sizes that are known when it runs."""
+    position = jnp.arange(out_size, dtype=jnp.float32) * (jnp.float32(size - 1) / jnp.float32(out_size - 1))
+    return jnp.maximum(0, 1 - jnp.abs(position[:, None] - jnp.arange(size, dtype=jnp.float32)))
+
+
 def crop(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Top-left [B, height, width, C] of x, which is larger where the size is no multiple of a network's stride."""
     height, width = size
-    return x[:, :height, :width]
+    if isinstance(height, int) and isinstance(width, int):
+        return x[:, :height, :width]
+    return jax.lax.slice(x, (0, 0, 0, 0), (x.shape[0], height, width, x.shape[3]))
 
 
 def resize_half_pixel(x: jax.Array, size: tuple[int, int]) -> jax.Array:
