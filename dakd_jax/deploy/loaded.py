@@ -34,12 +34,13 @@ class LoadedNetwork:
       colours: uint8 [C, 3] RGB, of each class.
       size: (width, height) that pictures are resized to.
       licences: {data set: its licence in a line, None where that is unknown} of what it was trained on.
+      variables: {'params', 'batch_stats'}, on the device.
     """
 
     def __init__(self, found: Found):
         self.found, self.model, self.size = found, found.model, found.size
         self.classes, self.colours, self.licences = found.classes, found.colours, found.licences
-        self._variables = jax.device_put(weights.load(found.place, found.model))
+        self.variables = jax.device_put(weights.load(found.place, found.model))
 
     def __repr__(self) -> str:
         network, (width, height) = self.model, self.size
@@ -94,7 +95,7 @@ class LoadedNetwork:
           sizes: (height, width) of their pictures.
           what: as of full_size.answers.
         """
-        values = _log_probabilities(self._variables, np.stack(inputs), model=self.model)
+        values = _log_probabilities(self.variables, np.stack(inputs), model=self.model)
         return [full_size.answers(of_one, size, what) for of_one, size in zip(values, sizes, strict=True)]
 
     def _opened(self, picture: Picture) -> Image.Image:

@@ -128,6 +128,15 @@ def _int8(model, calibration: Iterable[np.ndarray]):
         return onnx.load(made)
 
 
+def with_record(content: bytes, text: str) -> bytes:
+    """A model with a record among its metadata."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    onnx.helper.set_model_props(model, {"dakd_export": text})
+    return model.SerializeToString()
+
+
 def runner(source: bytes, threads: int = 0) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """From a picture uint8 [1, height, width, 3] to the outputs by name, by ONNX Runtime on the CPU.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dakd_jax.deploy.export import artefact
 from dakd_jax.deploy.export.program import Program
 
 ENDING = ".stablehlo"
@@ -16,7 +17,12 @@ PLATFORMS = ("cpu", "cuda")
 def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
     """The model with convolutions in 'float32' or 'bfloat16'; for each platform its own form of depthwise ones."""
     how = {"native": False, "dtype": None if dtype == "float32" else jnp.dtype(dtype)}
-    return jax.export.export(jax.jit(program.answers(**how)), platforms=PLATFORMS)(program.shape).serialize()
+    return bytes(jax.export.export(jax.jit(program.answers(**how)), platforms=PLATFORMS)(program.shape).serialize())
+
+
+def with_record(content: bytes, text: str) -> bytes:
+    """A model with a record in an archive at its end, which its readers pass over."""
+    return artefact.with_zip(content, text)
 
 
 def runner(source: bytes, threads: int = 0) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

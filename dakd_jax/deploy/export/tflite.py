@@ -1,14 +1,15 @@
 """TFLite (LiteRT): one file for phones and small boards."""
 
 import contextlib
-import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from dakd_jax.deploy.export import artefact
 from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, Program
 
 ENDING = ".tflite"
@@ -63,27 +64,38 @@ def _module(program: Program):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the converter tells on success."""
-    level = logging.getLogger("tensorflow").level, logging.getLogger("absl").level
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stderr(io.StringIO()),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        for name in ("tensorflow", "absl"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
+    """Without what the converter and the runtime tell on success, some of it past Python, straight to the terminal."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        with open(os.devnull, "w") as nowhere, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for descriptor, logger in zip((1, 2), loggers, strict=True):
+                os.dup2(nowhere.fileno(), descriptor)
+                logger.setLevel(logging.ERROR)
             yield
-        finally:
-            for name, one in zip(("tensorflow", "absl"), level, strict=True):
-                logging.getLogger(name).setLevel(one)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, copy, logger, level in zip((1, 2), kept, loggers, levels, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+            logger.setLevel(level)
+
+
+def with_record(content: bytes, text: str) -> bytes:
+    """A model with a record in an archive at its end, which its readers pass over."""
+    return artefact.with_zip(content, text)
 
 
 def runner(source: bytes, threads: int = 0) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """From a picture uint8 [1, height, width, 3] to the outputs by name, by LiteRT on the CPU; as onnx.runner."""
-    from ai_edge_litert.interpreter import Interpreter
+    with _quiet():
+        from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=source, num_threads=threads or os.cpu_count())
-    answer = interpreter.get_signature_runner()
+        interpreter = Interpreter(model_content=source, num_threads=threads or os.cpu_count())
+        answer = interpreter.get_signature_runner()
     return lambda picture: answer(**{INPUT: picture})
