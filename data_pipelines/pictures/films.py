@@ -22,9 +22,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.basics.errors import UnreadableFile
+from data_pipelines.basics.errors import AccessError, DataError, UnreadableFile
 from data_pipelines.pictures import film_decoding, film_ends
 from data_pipelines.pictures.film_decoding import RESTORE, Source
+
+__all__ = ["AccessError", "DataError", "ENDINGS", "Film", "Frame", "Frames", "Source", "open_film"]
 
 ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
            ".3gp", ".ogv")  # fmt: skip
