@@ -37,7 +37,7 @@ def predict_film(networks: Sequence[LoadedNetwork], one: Input, files: AnswerFil
         mark = one.mark()
         film = films.open_film(one.path)
         with files.film(one, mark, Timing(film.tick, film.rate, film.pixel_aspect)) as made:
-            made.lost = _predict(networks, film, made, kinds, console)
+            made.lost = _predict(networks, film, made, kinds, console, one.name)
     except AccessError:
         raise
     except (DataError, OSError) as error:
@@ -52,13 +52,13 @@ def _told(console: Console, one: Input, lost: str) -> Outcome:
     return Outcome(in_part=bool(lost))
 
 
-def _predict(networks, film: Film, made: FilmAnswers, kinds, console: Console) -> str:
+def _predict(networks, film: Film, made: FilmAnswers, kinds, console: Console, title: str) -> str:
     """Writes the answers of all frames; what could not be read, in words."""
     total, done, began = film.num_frames or len(film.times()), 0, time.monotonic()
     with (
         contextlib.closing(film.frames()) as frames,
         contextlib.closing(_written(networks, frames, made, kinds)) as written,
-        StageProgress(console, film.name, total, unit="frame") as progress,
+        StageProgress(console, title, total, unit="frame") as progress,
     ):
         for _ in written:
             done += 1
