@@ -20,9 +20,17 @@ FLOORS = {
     ),
 }  # fmt: skip
 
-# The one thing that dakd_jax knows of data_pipelines, and where: {module of a file: what it imports}.
+# What dakd_jax knows of data_pipelines, and where: (module of a file, what it imports), below dakd_jax.deploy and
+# data_pipelines.pictures.
 OPENS_PICTURES = {
-    f"dakd_jax.deploy.{module}": "data_pipelines.pictures.handed_in" for module in ("loaded", "predicting")
+    (f"dakd_jax.deploy.{module}", f"data_pipelines.pictures.{opened}")
+    for module, opened in (
+        ("loaded", "handed_in"),
+        ("loaded", "films"),
+        ("predicting.inputs", "films"),
+        ("predicting.pictures", "handed_in"),
+        ("predicting.films", "films"),
+    )
 }
 
 
