@@ -48,8 +48,14 @@ def run(arguments: Sequence[str], typed: Sequence[str]) -> int:
 
         return Feed(data, progress=progress.rendering(console))
 
+    def toy_picture(index, size):
+        from data_pipelines.datasets.toy_streets.render import render
+
+        return render(0, "european", "example", index, size).image
+
     said = f"{installation.called()} {shlex.join(typed)}"
-    context = Context(**vars(invocation), console=console, typed=said, open_feed=open_feed)
+    handed = {"open_feed": open_feed, "toy_picture": toy_picture}
+    context = Context(**vars(invocation), console=console, typed=said, **handed)
     return COMMANDS[context.mode].code(context)
 
 

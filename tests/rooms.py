@@ -25,8 +25,8 @@ FLOORS = {
 OPENS_PICTURES = {
     (f"dakd_jax.deploy.{module}", f"data_pipelines.pictures.{opened}")
     for module, opened in (
-        ("loaded", "handed_in"),
-        ("loaded", "films"),
+        ("network", "handed_in"),
+        ("network", "films"),
         ("predicting.inputs", "films"),
         ("predicting.pictures", "handed_in"),
         ("predicting.films", "films"),

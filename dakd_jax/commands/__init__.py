@@ -100,16 +100,23 @@ class Context(Invocation):
       console: to print to.
       typed: the command as a person gave it, for pages and records.
       open_feed: from config.data to the data.
+      toy_picture: from a number and (width, height) to a picture of the toy city, uint8 [height, width, 3]; None where
+        there is no toy city.
     """
 
     console: Console
     typed: str
     open_feed: Callable[[ConfigDict], TrainingData]
+    toy_picture: Callable[[int, tuple[int, int]], Any] | None = None
 
     @functools.cached_property
     def feed(self) -> TrainingData:
         """The data of config.data, opened when it is first asked for. Raises DataError where they cannot be."""
         return self.open_feed(self.config.data)
+
+    def say(self, line: str) -> None:
+        """Prints a line as it is, however long, whatever signs are in it."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pathlib
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.commands import COMMANDS, DONE, LEFT_OUT, USE, Command, Context, Flag, Invocation
+from dakd_jax.commands.kit import networks
 
 
 def check(invocation: Invocation) -> None:
@@ -28,34 +29,20 @@ def run(context: Context) -> int:
     compilation_cache.enable_for_user()
     output = pathlib.Path(context.flags["output"]).expanduser()
     paths = inputs.find(context.words[1:], output, answer_files.KINDS)
-    networks = [_load(context, path) for path in (context.words[0], context.flags["beside"]) if path]
+    loaded = [networks.load(context, path) for path in (context.words[0], context.flags["beside"]) if path]
     kinds = [answer_files.LABELS, answer_files.COLOURS, answer_files.OVERLAYS]
-    kinds += [answer_files.CONFIDENCE] * context.flags["confidence"] + [answer_files.BESIDE] * (len(networks) > 1)
-    of = {name: one.found.identity() for name, one in zip(("network", "beside_network"), networks, strict=False)}
+    kinds += [answer_files.CONFIDENCE] * context.flags["confidence"] + [answer_files.BESIDE] * (len(loaded) > 1)
+    of = {name: one.identity() for name, one in zip(("network", "beside_network"), loaded, strict=False)}
     files = answer_files.AnswerFiles(output, kinds, of)
     named = inputs.named(paths, files.taken_by_another)
-    for network in networks:
+    for network in loaded:
         say(context.console, str(network))
-    found = everything.predict_all(networks, named, files, kinds, context.console)
+    found = everything.predict_all(loaded, named, files, kinds, context.console)
     films = sum(one.is_film() for one in named)
     counts = {"picture": len(named) - films, "film": films}
     what = " and ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
     say(context.console, f"{what}: {found}; {output}")
     return LEFT_OUT if found.left_out or found.in_part else DONE
-
-
-def _load(context: Context, path: str):
-    """A network; of a file without a record, as --config.student and --config.data say."""
-    from dakd_jax.deploy import finding, loaded
-    from dakd_jax.stages import settings, weights
-
-    given, config = context.given, context.config
-    how = {"bit_depth": config.data.bit_depth} if "data.bit_depth" in given else {}
-    how |= {"plugins": config.plugins} if "plugins" in given else {}
-    if "student.arch" in given and not weights.recorded(path):
-        own = {field: config.student[field] for field in weights.NETWORK_FIELDS if f"student.{field}" in given}
-        how |= own | {"size": settings.training_size(config, "student")}
-    return loaded.LoadedNetwork(finding.find(path, **how))
 
 
 FLAGS = (

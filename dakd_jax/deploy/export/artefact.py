@@ -7,13 +7,11 @@ their readers pass over; a file in a SavedModel's folder), so that no parser is 
 import base64
 import dataclasses
 import hashlib
-import importlib
-import importlib.util
 import io
 import json
+import os
 import pathlib
 import re
-import types
 import zipfile
 from collections.abc import Mapping
 
@@ -21,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.deploy import export
 
-FORMATS = ("stablehlo", "onnx", "tflite", "savedmodel")
 VERSION = 1  # of the record
 IN_FOLDER = pathlib.PurePath("assets.extra", "dakd_export.json")  # SavedModel keeps what lies in this folder
 _KEY = "dakd_export"
@@ -49,7 +47,9 @@ class Pair:
 
     @classmethod
     def unpacked(cls, packed: Mapping[str, str]) -> "Pair":
-        return cls(*(np.asarray(Image.open(io.BytesIO(base64.b64decode(packed[name])))) for name in ("picture", "labels")))
+        return cls(
+            *(np.asarray(Image.open(io.BytesIO(base64.b64decode(packed[name])))) for name in ("picture", "labels"))
+        )
 
 
 def _png(array: np.ndarray) -> str:
@@ -71,10 +71,6 @@ class Artefact:
     record: dict
 
     @property
-    def format(self) -> types.ModuleType:
-        return format_module(self.record["format"])
-
-    @property
     def size(self) -> tuple[int, int] | None:
         """(width, height) of its input, None for any."""
         return tuple(self.record["size"]) if self.record["size"] else None
@@ -83,22 +79,52 @@ class Artefact:
         """The golden ones."""
         return [Pair.unpacked(one) for one in self.record["golden"]["pairs"]]
 
-    def runner(self, threads: int = 0):
-        """From a picture uint8 [1, height, width, 3] to the outputs by name. Raises UserError without the runtime."""
-        require_packages(self.record["format"])
-        return self.format.runner(self.path if self.path.is_dir() else self.path.read_bytes(), threads)
+    @property
+    def is_code(self) -> bool:
+        """Whether to load it is to run what somebody wrote."""
+        return self.record["format"] == "savedmodel"
+
+    def runner(self, threads: int = 0, *, trust: bool = False):
+        """From a picture uint8 [1, height, width, 3] to the outputs by name.
+
+        Args:
+          threads: 0 for as many as there are cores; jax and TensorFlow keep their own.
+          trust: whether code that another machine exported may run.
+
+        Raises:
+          UserError: the runtime is not installed, or it is code and not to be trusted.
+        """
+        export.require_packages(self.record["format"])
+        if self.is_code and not trust and not is_known(self.record["sha256"]):
+            raise UserError(
+                f"{self.path}: a SavedModel is code, and this one was not exported on this machine; if you trust who "
+                "made it, say so: dakd check --trust, dakd_jax.load(PATH, trust=True)"
+            )
+        run = export.module(self.record["format"]).runner
+        return run(self.path if self.path.is_dir() else self.path.read_bytes(), threads)
 
 
-def format_module(name: str) -> types.ModuleType:
-    """Of one of FORMATS."""
-    return importlib.import_module(f"{__package__}.{name}")
+def is_known(sha256: str) -> bool:
+    """Whether this user exported the file of that hash on this machine."""
+    try:
+        return sha256 in _exported().read_text().split()
+    except OSError:
+        return False
 
 
-def require_packages(name: str) -> None:
-    """Raises UserError where a format's converter or runtime is not installed."""
-    missing = [package for package in format_module(name).PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise UserError(f"{name} needs {' and '.join(missing)}: pip install -r requirements-deploy.txt")
+def remember(sha256: str) -> None:
+    """Keeps a hash for is_known, where the user's folder can be written."""
+    try:
+        _exported().parent.mkdir(parents=True, exist_ok=True)
+        with _exported().open("a") as file:
+            file.write(f"{sha256}\n")
+    except OSError:
+        pass
+
+
+def _exported() -> pathlib.Path:
+    home = os.environ.get("XDG_STATE_HOME") or pathlib.Path("~", ".local", "state").expanduser()
+    return pathlib.Path(home, "dakd_jax", "exported.txt")
 
 
 def text(record: Mapping) -> str:
@@ -129,10 +155,10 @@ def with_zip(content: bytes, record_text: str) -> bytes:
     return whole.getvalue()
 
 
-def looks_like(path: pathlib.Path) -> bool:
+def looks_like(path: str | os.PathLike) -> bool:
     """Whether a path is of an exported file or a SavedModel, ours or not."""
-    endings = [format_module(name).ENDING for name in FORMATS]
-    return (path / _MARK).is_file() or (path.is_file() and path.suffix.lower() in filter(None, endings))
+    path = pathlib.Path(path).expanduser()
+    return (path / _MARK).is_file() or (path.is_file() and path.suffix.lower() in filter(None, export.ENDINGS.values()))
 
 
 def read(path: pathlib.Path) -> Artefact:
@@ -166,14 +192,16 @@ def _record(path: pathlib.Path, content: bytes) -> dict:
         raise UserError(f"{path} is cut or damaged: its record cannot be read; export it again") from error
     if record.get(_KEY) != VERSION:
         raise UserError(
-            f"{path} is of format version {record.get(_KEY)}, and this dakd_jax reads {VERSION}; export it again, or use "
-            "the version that wrote it"
+            f"{path} is of format version {record.get(_KEY)}, and this dakd_jax reads {VERSION}; export it again, or "
+            "use the version that wrote it"
         )
     return record
 
 
 def _none_of_ours(path: pathlib.Path) -> UserError:
-    return UserError(f"{path} holds no record of dakd export: what its labels mean is not known; export the network again")
+    return UserError(
+        f"{path} holds no record of dakd export: what its labels mean is not known; export the network again"
+    )
 
 
 def _place_of_hash(content: bytes) -> int:
@@ -192,5 +220,7 @@ def _hash_folder(folder: pathlib.Path, content: bytes, at: int) -> str:
     """sha256 of all files and their names, that of the record with zeros in place of the hash."""
     digest = hashlib.sha256(_hash(content, at).encode())
     for file in sorted(one for one in folder.rglob("*") if one.is_file() and one != folder / IN_FOLDER):
-        digest.update(f"{file.relative_to(folder).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+        digest.update(
+            f"{file.relative_to(folder).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
+        )
     return digest.hexdigest()

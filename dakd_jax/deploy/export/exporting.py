@@ -15,19 +15,12 @@ import numpy as np
 import dakd_jax
 from dakd_jax.basics import atomic_files, records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.deploy import export as cells
 from dakd_jax.deploy.export import artefact, proof
-from dakd_jax.deploy.export.artefact import FORMATS, Artefact
+from dakd_jax.deploy.export.artefact import Artefact
 from dakd_jax.deploy.export.program import LABELS, LEAST_SIDE, PROBABILITIES, Program
 from dakd_jax.deploy.loaded import LoadedNetwork
 
-DTYPES = ("float32", "float16", "bfloat16", "int8")
-# What there is: {format: {dtype: whether the size may be left open}}.
-CELLS: dict[str, dict[str, bool]] = {
-    "stablehlo": {"float32": True, "bfloat16": True},
-    "onnx": {"float32": True, "float16": True, "int8": True},
-    "tflite": {"float32": False, "float16": False, "int8": False},
-    "savedmodel": {"float32": False},
-}
 _VERSIONS = ("jax", "onnx", "onnxruntime", "ai-edge-litert", "tensorflow-cpu", "tensorflow")
 
 Labelled = tuple[np.ndarray, np.ndarray | None]  # uint8 [H, W, 3], uint8 [H, W] or None
@@ -38,7 +31,7 @@ class Wanted:
     """What is exported.
 
     Attributes:
-      format: one of FORMATS.
+      format: a key of CELLS.
       dtype: one of DTYPES.
       size: (width, height), None for any.
       probabilities: whether they are an output too.
@@ -48,28 +41,6 @@ class Wanted:
     dtype: str = "float32"
     size: tuple[int, int] | None = None
     probabilities: bool = False
-
-    def check(self) -> None:
-        """Raises UserError for what there is not, with the nearest that there is, or where packages are missing."""
-        if self.format not in CELLS:
-            raise UserError(f"--format={self.format}: expected one of {', '.join(FORMATS)}")
-        if self.dtype not in DTYPES:
-            raise UserError(f"--dtype={self.dtype}: expected one of {', '.join(DTYPES)}")
-        cells = CELLS[self.format]
-        if self.dtype not in cells:
-            raise UserError(f"{self.format} in {self.dtype} cannot be exported; nearest: {self._nearest_dtype()}")
-        if self.size is None and not cells[self.dtype]:
-            raise UserError(
-                f"{self.format} wants a size, as --size=1024x512; for any size: --format=onnx --dtype={self.dtype}"
-            )
-        artefact.require_packages(self.format)
-
-    def _nearest_dtype(self) -> str:
-        half = {"float16": "bfloat16", "bfloat16": "float16"}.get(self.dtype)
-        if half in CELLS[self.format]:
-            return f"--format={self.format} --dtype={half}"
-        other = next(name for name in ("onnx", "stablehlo") if self.dtype in CELLS[name])
-        return f"--format={other} --dtype={self.dtype}, or --format={self.format} --dtype={next(iter(CELLS[self.format]))}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,19 +70,21 @@ def export(network: LoadedNetwork, wanted: Wanted, output: pathlib.Path, picture
       UserError: there is no such export, the network cannot be one, or it does not say what the network says; or the
         output cannot be written.
     """
-    wanted.check()
+    cells.check(wanted.format, wanted.dtype, dynamic=wanted.size is None)
     _check_output(output, wanted)
     size = wanted.size or network.size
     if min(size) < LEAST_SIDE:
         raise UserError(f"--size={size[0]}x{size[1]}: at least {LEAST_SIDE} pixels on each side")
     calibration = [picture[None] for picture in pictures.calibration(size)] if wanted.dtype == "int8" else []
     if wanted.dtype == "int8" and not calibration:
-        raise UserError("int8 is calibrated on pictures of the target, and there are none; name some: --calibrate=FOLDER")
+        raise UserError(
+            "int8 is calibrated on pictures of the target, and there are none; name some: --calibrate=FOLDER"
+        )
     outputs = (LABELS, PROBABILITIES) if wanted.probabilities else (LABELS,)
     program = Program(network.model, jax.device_get(network.variables), wanted.size and wanted.size[::-1], outputs)
     with tempfile.TemporaryDirectory(prefix="dakd_export_") as folder:
         converted = _converted(program, wanted, calibration, pathlib.Path(folder, "converted"))
-        run = artefact.format_module(wanted.format).runner(converted)
+        run = cells.module(wanted.format).runner(converted)
         record = _record(network, wanted, outputs, _proof(network, wanted, run, size, pictures))
         try:
             _publish(converted, record, wanted, output)
@@ -119,11 +92,13 @@ def export(network: LoadedNetwork, wanted: Wanted, output: pathlib.Path, picture
             raise UserError(
                 f"cannot write {error.filename or output}: {error.strerror}; make room or choose another --output"
             ) from error
-    return artefact.read(output)
+    made = artefact.read(output)
+    artefact.remember(made.record["sha256"])
+    return made
 
 
 def _check_output(output: pathlib.Path, wanted: Wanted) -> None:
-    ending = artefact.format_module(wanted.format).ENDING
+    ending = cells.ENDINGS[wanted.format]
     if output.suffix.lower() != ending and ending:
         raise UserError(f"--output={output}: a file of {wanted.format} ends in {ending}")
     if output.is_dir() and (ending or not (output / artefact.IN_FOLDER).is_file() and any(output.iterdir())):
@@ -132,8 +107,8 @@ def _check_output(output: pathlib.Path, wanted: Wanted) -> None:
 
 def _converted(program: Program, wanted: Wanted, calibration: Sequence[np.ndarray], folder: pathlib.Path):
     """The file's bytes without a record, or the folder's path."""
-    module = artefact.format_module(wanted.format)
-    if module.ENDING:
+    module = cells.module(wanted.format)
+    if cells.ENDINGS[wanted.format]:
         return module.convert(program, wanted.dtype, calibration)
     module.convert(program, wanted.dtype, calibration, folder)
     return folder
@@ -146,8 +121,8 @@ def _proof(network, wanted: Wanted, run: proof.Runner, size, pictures: Pictures)
     agreement = proof.agreement(run, pairs)
     if wanted.dtype == "float32" and agreement < proof.LEAST:
         raise UserError(
-            f"{wanted.format} says of {agreement:.3%} of a picture's pixels what the network says, and {proof.LEAST:.1%} "
-            "is the least; nothing was written: try another --format, and report it"
+            f"{wanted.format} says of {agreement:.3%} of a picture's pixels what the network says, and "
+            f"{proof.LEAST:.1%} is the least; nothing was written: try another --format, and report it"
         )
     scored = proof.scored(network, run, pictures.compared(size))
     golden = {
@@ -197,7 +172,7 @@ def _versions() -> dict[str, str]:
 def _publish(converted, record: dict, wanted: Wanted, output: pathlib.Path) -> None:
     """Puts the file, or the folder, in its place. Raises OSError."""
     if isinstance(converted, bytes):
-        content = artefact.format_module(wanted.format).with_record(converted, artefact.text(record))
+        content = cells.module(wanted.format).with_record(converted, artefact.text(record))
         atomic_files.write_bytes(output, artefact.signed(content))
         return
     beside = output.with_name(f".{output.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
@@ -209,3 +184,25 @@ def _publish(converted, record: dict, wanted: Wanted, output: pathlib.Path) -> N
         os.replace(beside, output)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def summary(made: Artefact) -> list[str]:
+    """Lines for people: what the file is, and what it proved."""
+    record, golden = made.record, made.record["golden"]
+    size = "any size" if made.size is None else "x".join(map(str, made.size))
+    wanted, found = min(proof.CLASSES, len(record["classes"])), golden["classes"]
+    short = "" if found >= wanted else f" (the most that were found; {wanted} were looked for)"
+    lines = [
+        f"{record['format']} {record['dtype']}, {size}, {_megabytes(made.path)}: {', '.join(record['outputs'])}",
+        f"golden pair ({golden['from']}, {found} classes{short}): {golden['agreement']:.3%} of the labels agree",
+    ]
+    if pictures := record["pictures"]:
+        miou = pictures["miou"]
+        scored = f"; mIoU {miou['export']:.2f}, the network's {miou['network']:.2f}" if miou else ""
+        lines.append(f"{pictures['pictures']} pictures: {pictures['agreement']:.3%} of the labels agree{scored}")
+    return lines
+
+
+def _megabytes(path: pathlib.Path) -> str:
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"

@@ -9,10 +9,8 @@ from dakd_jax.deploy.export import onnx_graph
 from dakd_jax.deploy.export.onnx_graph import Graph, Tensor, Writer
 from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, Program
 
-# Activations among them, so that one scale serves a convolution and what limits it: without, 89 % of labels agreed, not 97.
+# With the activations: one scale then serves a convolution and what limits it. Without, 89 % of labels agreed, not 97.
 _QUANTISED = ["Conv", "Relu", "Clip", "Add", "MaxPool"]
-ENDING = ".onnx"
-PACKAGES = ("onnx", "onnxruntime")
 _IR_VERSION = 10  # of ONNX 1.16: older runtimes read it
 
 
@@ -95,7 +93,7 @@ def _resized(graph: Graph, x: Tensor, factor: int) -> Tensor:
 
 
 def _int8(model, calibration: Iterable[np.ndarray]):
-    """Weights and activations of the convolutions, sums and poolings in 8 bits; what surrounds the network in float32."""
+    """Weights and values of convolutions, sums and poolings in 8 bits; what surrounds the network in float32."""
     import logging
     import pathlib
     import tempfile

@@ -99,17 +99,19 @@ def least(dtype: str, stated: float) -> float:
     return LEAST if dtype == "float32" else max(0.0, stated - SLACK)
 
 
-def check(artefact: Artefact) -> float:
+def check(artefact: Artefact, *, trust: bool = False) -> float:
     """Agreement on the golden pairs, in the artefact's own runtime.
 
     Raises:
       UserError: it is below what the export promises, or the runtime cannot run it.
     """
-    run, record = artefact.runner(), artefact.record
+    run, record = artefact.runner(trust=trust), artefact.record
     try:
         found = agreement(run, artefact.pairs())
     except Exception as error:  # whatever a runtime raises of a file that it cannot run
-        raise UserError(f"{artefact.path}: {record['format']}'s runtime cannot run it ({error}); export it again") from error
+        raise UserError(
+            f"{artefact.path}: {record['format']}'s runtime cannot run it ({error}); export it again"
+        ) from error
     promised = least(record["dtype"], record["golden"]["agreement"])
     if found < promised:
         raise UserError(

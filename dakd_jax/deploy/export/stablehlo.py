@@ -9,8 +9,6 @@ import numpy as np
 from dakd_jax.deploy.export import artefact
 from dakd_jax.deploy.export.program import Program
 
-ENDING = ".stablehlo"
-PACKAGES = ()
 PLATFORMS = ("cpu", "cuda")
 
 

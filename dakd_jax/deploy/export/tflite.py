@@ -1,19 +1,13 @@
 """TFLite (LiteRT): one file for phones and small boards."""
 
-import contextlib
-import logging
 import os
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from dakd_jax.deploy import export
 from dakd_jax.deploy.export import artefact
 from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, Program
-
-ENDING = ".tflite"
-PACKAGES = ("tensorflow", "ai_edge_litert")
 
 
 def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
@@ -22,9 +16,9 @@ def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> 
     Args:
       calibration: uint8 [1, height, width, 3] pictures, for int8.
     """
-    import tensorflow as tf
+    with export.quiet():
+        import tensorflow as tf
 
-    with _quiet():
         module = _module(program)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([module.answer.get_concrete_function()], module)
         if dtype != "float32":
@@ -62,30 +56,6 @@ def _module(program: Program):
     return Module()
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the converter and the runtime tell on success, some of it past Python, straight to the terminal."""
-    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
-    levels = [logger.level for logger in loggers]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(descriptor) for descriptor in (1, 2)]
-    try:
-        with open(os.devnull, "w") as nowhere, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for descriptor, logger in zip((1, 2), loggers, strict=True):
-                os.dup2(nowhere.fileno(), descriptor)
-                logger.setLevel(logging.ERROR)
-            yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, copy, logger, level in zip((1, 2), kept, loggers, levels, strict=True):
-            os.dup2(copy, descriptor)
-            os.close(copy)
-            logger.setLevel(level)
-
-
 def with_record(content: bytes, text: str) -> bytes:
     """A model with a record in an archive at its end, which its readers pass over."""
     return artefact.with_zip(content, text)
@@ -93,7 +63,7 @@ def with_record(content: bytes, text: str) -> bytes:
 
 def runner(source: bytes, threads: int = 0) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """From a picture uint8 [1, height, width, 3] to the outputs by name, by LiteRT on the CPU; as onnx.runner."""
-    with _quiet():
+    with export.quiet():
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=source, num_threads=threads or os.cpu_count())

@@ -66,6 +66,16 @@ def find(words: Sequence[str], output: pathlib.Path, kinds: Sequence[str]) -> li
     return list(found)
 
 
+def pictures(word: str) -> list[pathlib.Path]:
+    """Absolute paths of the pictures that a word means, where nothing is written. Raises UserError for none."""
+    meant = _meant(os.path.expanduser(word), ())
+    found = [one for path in meant for one in (sorted(_below(path, ())) if path.is_dir() else [path])]
+    found = [path for path in found if path.name.lower().endswith(PICTURES)]
+    if not found:
+        raise UserError(f"{word} holds no picture ({', '.join(PICTURES)}); name a folder of pictures")
+    return found
+
+
 def named(paths: Sequence[pathlib.Path], taken_by_another) -> list[Input]:
     """Inputs with names of their own: their path below the deepest folder that holds them all, without its ending.
 

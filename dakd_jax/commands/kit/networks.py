@@ -1,0 +1,23 @@
+"""The networks that a command's words name."""
+
+from typing import TYPE_CHECKING
+
+from dakd_jax.commands import Context
+
+if TYPE_CHECKING:
+    from dakd_jax.deploy.network import Network
+
+
+def load(context: Context, path: str) -> "Network":
+    """As dakd_jax.load; of a file of weights without a record, as --config.student and --config.data say."""
+    from dakd_jax.deploy import exported
+    from dakd_jax.deploy.export import artefact
+    from dakd_jax.stages import settings, weights
+
+    given, config = context.given, context.config
+    how = {"bit_depth": config.data.bit_depth} if "data.bit_depth" in given else {}
+    how |= {"plugins": config.plugins} if "plugins" in given else {}
+    if "student.arch" in given and not artefact.looks_like(path) and not weights.recorded(path):
+        own = {field: config.student[field] for field in weights.NETWORK_FIELDS if f"student.{field}" in given}
+        how |= own | {"size": settings.training_size(config, "student")}
+    return exported.load(path, **how)
