@@ -67,5 +67,6 @@ def runner(source: bytes, threads: int = 0) -> Callable[[np.ndarray], dict[str, 
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=source, num_threads=threads or os.cpu_count())
+        interpreter.allocate_tensors()
         answer = interpreter.get_signature_runner()
     return lambda picture: answer(**{INPUT: picture})
