@@ -17,7 +17,7 @@ CANDIDATES = 12  # pictures of the toy city that the golden pair is looked for i
 MOST = 100  # pictures that int8 is calibrated on, and that an export is compared on
 
 
-def of(context: Context, network: LoadedNetwork) -> exporting.Pictures:
+def of(context: Context, network: LoadedNetwork) -> exporting.ExportPictures:
     """What the export of a network is made and compared with: the folders that were named, else its run's data."""
     own = _RunData(context, network)
     calibrate, compare = (context.flags[name] for name in ("calibrate", "pictures"))
@@ -28,16 +28,16 @@ def of(context: Context, network: LoadedNetwork) -> exporting.Pictures:
         else own.compared,
     }
     if not context.toy_picture:
-        return exporting.Pictures(exporting.GENERATED.candidates, **given)
+        return exporting.ExportPictures(exporting.GENERATED.candidates, **given)
 
     def candidates(size):
         return (context.toy_picture(index, size) for index in range(CANDIDATES))
 
-    return exporting.Pictures(candidates, said="toy city", **given)
+    return exporting.ExportPictures(candidates, said="toy city", **given)
 
 
 def _in_folder(network: LoadedNetwork, word: str, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Pictures of a folder, a pattern or a file, spread evenly where there are more than MOST."""
+    """ExportPictures of a folder, a pattern or a file, spread evenly where there are more than MOST."""
     found = inputs.pictures(word)
     for index in np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int):
         yield network.network_input(network.upright(found[index]), size)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dakd_jax.basics.progress import StageProgress, speed
 from dakd_jax.deploy.full_size import Answers
-from dakd_jax.deploy.network import Network
+from dakd_jax.deploy.network import ReadyNetwork
 from dakd_jax.deploy.predicting import answers
 from dakd_jax.deploy.predicting.ahead import drawn_ahead, map_ahead
 from dakd_jax.deploy.predicting.answer_files import AnswerFiles
@@ -29,7 +29,7 @@ class ReadFrame(NamedTuple):
     inputs: tuple[np.ndarray, ...]
 
 
-def predict_film(networks: Sequence[Network], one: Input, files: AnswerFiles, kinds, console: Console) -> Outcome:
+def predict_film(networks: Sequence[ReadyNetwork], one: Input, files: AnswerFiles, kinds, console: Console) -> Outcome:
     """Writes the answers of a film that has none yet; see everything.predict_all."""
     if files.are_there(one):
         return Outcome(there=1) + _told(console, one, files.lost(one))
