@@ -22,7 +22,8 @@ FLOORS = {
 
 # The one thing that dakd_jax knows of data_pipelines, and where: {module of a file: what it imports}.
 OPENS_PICTURES = {
-    f"dakd_jax.deploy.{module}": "data_pipelines.pictures.handed_in" for module in ("loaded", "predicting")
+    f"dakd_jax.deploy.{module}": "data_pipelines.pictures.handed_in"
+    for module in ("loaded", "predicting", "show.answers", "show.page_server")
 }
 
 

@@ -25,7 +25,7 @@ def run(context: Context) -> int:
 
     output = pathlib.Path(context.flags["output"]).expanduser()
     paths = inputs.find(context.words[1:], output, answer_files.KINDS)
-    networks = [_load(context, path) for path in (context.words[0], context.flags["beside"]) if path]
+    networks = [load_network(context, path) for path in (context.words[0], context.flags["beside"]) if path]
     kinds = [answer_files.LABELS, answer_files.COLOURS, answer_files.OVERLAYS]
     kinds += [answer_files.CONFIDENCE] * context.flags["confidence"] + [answer_files.BESIDE] * (len(networks) > 1)
     of = {name: one.found.identity() for name, one in zip(("network", "beside_network"), networks, strict=False)}
@@ -42,7 +42,7 @@ def run(context: Context) -> int:
     return LEFT_OUT if found.left_out else DONE
 
 
-def _load(context: Context, path: str):
+def load_network(context: Context, path: str):
     """A network; of a file without a record, as --config.student and --config.data say."""
     from dakd_jax.deploy import finding, loaded
     from dakd_jax.stages import settings, weights
