@@ -1,1 +1,1 @@
-"""Picture files: orientation, pixel formats, more than 8 bits, what somebody hands in."""
+"""Pictures and films: orientation, pixel formats, more than 8 bits, what somebody hands in."""
