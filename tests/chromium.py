@@ -143,7 +143,12 @@ class Tab:
         code = {"Tab": 9, "Enter": 13, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
                 "ArrowDown": 40}[key]  # fmt: skip
         text = {"Enter": "\r", " ": " "}.get(key, "")
-        how = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
+        how = {
+            "key": key,
+            "code": "Space" if key == " " else key,
+            "windowsVirtualKeyCode": code,
+            "modifiers": 8 * shift,
+        }
         for _ in range(times):
             self.call("Input.dispatchKeyEvent", type="keyDown", **how, **({"text": text} if text else {}))
             self.call("Input.dispatchKeyEvent", type="keyUp", **how)

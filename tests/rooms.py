@@ -24,6 +24,8 @@ FLOORS = {
 OPENS_PICTURES = {
     f"dakd_jax.deploy.{module}": "data_pipelines.pictures.handed_in"
     for module in ("loaded", "predicting", "show.answers", "show.page_server")
+} | {
+    "dakd_jax.deploy.show.film_frames": "data_pipelines.pictures.films",
 }
 
 

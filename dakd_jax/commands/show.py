@@ -1,8 +1,8 @@
 """Shows a network at work on a page: python run.py --mode=show NET [--beside=NET2]
 
-NET is as for --mode=predict: a run's folder, RUN#STAGE, a stage's folder or a file of weights. The page, on this machine
-alone, takes pictures that are dropped on it and shows what the network says of them, beside another network where one is
-named; Ctrl-C ends it (docs/deploy.md). What is dropped stays in memory and is gone with it.
+NET is as for --mode=predict: a run's folder, RUN#STAGE, a stage's folder or a file of weights. The page, on this
+machine alone, takes pictures and films that are dropped on it and shows what the network says of them, beside another
+network where one is named; Ctrl-C ends it (docs/deploy.md). What is dropped stays in memory and is gone with it.
 """
 
 import importlib.util

@@ -12,8 +12,9 @@ from PIL import Image
 from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.pictures import pixel_formats
 
-__all__ = ["AccessError", "DataError", "resized", "upright", "upright_of_bytes"]
+__all__ = ["FORMATS", "AccessError", "DataError", "is_picture", "resized", "upright", "upright_of_bytes"]
 
+FORMATS, is_picture = pixel_formats.FORMATS, pixel_formats.is_known
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,

@@ -101,6 +101,17 @@ def _open(path: Path, content: bytes | None = None) -> Image.Image:
     return picture
 
 
+def is_known(content: bytes) -> bool:
+    """Whether the content of a file is a picture of FORMATS, sound or not."""
+    try:
+        _open(Path(), content).close()
+    except UnidentifiedImageError:
+        return False
+    except _UNREADABLE:
+        return True
+    return True
+
+
 def stored_size(path: Path) -> tuple[int, int]:
     """(width, height) as stored: what header says, for a third of the time. Raises DataError when it cannot be read."""
     with opened(path) as picture:

@@ -57,7 +57,8 @@ class Answer:
         width, height = self.view_size
         labels = self.labels[number]
         rows, columns = (
-            (np.arange(there) * 2 + 1) * size // (2 * there) for there, size in zip((height, width), labels.shape, strict=True)
+            (np.arange(there) * 2 + 1) * size // (2 * there)
+            for there, size in zip((height, width), labels.shape, strict=True)
         )
         return labels[rows[:, None], columns].tobytes()
 

@@ -15,7 +15,8 @@ const ofClass = (name, colour) => {
   return [swatch, name];
 };
 
-let about, panels, request = null, chosen = null, latest = 0;
+let about, panels, request = null, chosen = null, latest = 0; // counts what was asked for: older answers are passed over
+let film = null, wanted = null; // the film that is shown, and the number of the frame that is asked for next
 
 // What is told
 
@@ -73,6 +74,7 @@ async function take(files) {
   if (!file) return complain("there is no file in this; drop a picture");
   request?.abort();
   const own = ++latest;
+  wanted = null;
   complain("");
   try {
     if (!file.size) throw new Error(`${file.name}: it is empty, or a folder; choose a file`);
@@ -82,7 +84,7 @@ async function take(files) {
     }
     busy(`Sending ${file.name} …`, 0);
     const answer = await send(file);
-    if (own === latest) await show(answer, own);
+    if (own === latest && (await show(answer, own))) listFrames(answer);
     if (own === latest && files.length > 1) complain(`of ${files.length} files the first is shown`);
   } catch (error) {
     if (own === latest && error.name !== "AbortError") complain(error.message);
@@ -98,7 +100,7 @@ async function show(answer, own) {
   const labels = await Promise.all(
     addresses.map(async (address) => new Uint8Array(await (await asked(address)).arrayBuffer())),
   );
-  if (own !== latest) return;
+  if (own !== latest) return false;
   get("title").textContent = answer.title;
   get("size").textContent = `${answer.size[0]} × ${answer.size[1]} pixels`;
   get("shown").hidden = false;
@@ -107,6 +109,49 @@ async function show(answer, own) {
   listAreas(answer);
   listDownloads(answer);
   get("here").textContent = "Point at a picture, or move over it with Tab and the arrow keys: its class is told here.";
+  return true;
+}
+
+// Films
+
+function listFrames(answer) {
+  film = answer.film ? answer : null;
+  wanted = null;
+  get("frames").hidden = get("whole").hidden = !film;
+  if (!film) return;
+  [get("frame").max, get("frame").value] = [film.times.length - 1, 0];
+  tellTime();
+}
+
+function tellTime() {
+  const number = Number(get("frame").value);
+  get("time").textContent = `${film.times[number].toFixed(2)} s, ${number + 1} of ${film.times.length}`;
+  get("frame").setAttribute("aria-valuetext", get("time").textContent);
+}
+
+/** Shows a frame; while one is on its way only the last of those that are asked for waits. */
+async function goTo(number) {
+  const waiting = wanted !== null;
+  wanted = number;
+  if (waiting) return;
+  request?.abort();
+  const own = ++latest;
+  complain("");
+  try {
+    for (let now = null; own === latest && now !== wanted; ) {
+      now = wanted;
+      busy("The network is at work …");
+      const answer = await (await asked(`/films/${film.film}/${now}`, { method: "POST" })).json();
+      if (own === latest) await show({ ...answer, title: film.title }, own);
+    }
+  } catch (error) {
+    if (own === latest) complain(error.message);
+  } finally {
+    if (own === latest) {
+      wanted = null;
+      busy("");
+    }
+  }
 }
 
 function listAreas(answer) {
@@ -191,11 +236,14 @@ function listen() {
   });
   get("cancel").addEventListener("click", () => {
     latest++;
+    wanted = null;
     request?.abort();
     busy("");
     get("choose").focus();
   });
   get("slide").addEventListener("input", slide);
+  get("frame").addEventListener("input", tellTime);
+  get("frame").addEventListener("change", () => goTo(Number(get("frame").value)));
   let depth = 0; // of elements that something is dragged over
   const dragging = (change) => {
     depth = change === null ? 0 : Math.max(0, depth + change);

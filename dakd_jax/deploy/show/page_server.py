@@ -20,6 +20,7 @@ from dakd_jax.deploy.loaded import LoadedNetwork
 from dakd_jax.deploy.show import answers
 from dakd_jax.deploy.show.answers import Answer
 from dakd_jax.deploy.show.bounds import BYTES, Album, Bodies, Turns
+from dakd_jax.deploy.show.film_frames import KeptFilm
 from dakd_jax.deploy.show.guard import Guard
 from data_pipelines.pictures import handed_in
 
@@ -64,11 +65,17 @@ class Page:
         routes = [
             Route("/networks", self._tell_networks),
             Route("/pictures", self._take_picture, methods=["POST"]),
+            Route("/films/{name}/{number:int}", self._take_frame, methods=["POST"]),
             Route("/pictures/{name}/view.jpg", self._view),
             Route("/pictures/{name}/{number:int}/view", self._view_labels),
             Route("/pictures/{name}/{number:int}/{kind}.png", self._file),
         ]
-        errors = {HTTPException: _http_error, handed_in.DataError: _data_error, Exception: _our_error}
+        errors = {
+            HTTPException: _http_error,
+            handed_in.DataError: _data_error,
+            UserError: _data_error,
+            Exception: _our_error,
+        }
         return Guard(Starlette(routes=fixed + routes, exception_handlers=errors), port)
 
     def close(self) -> None:
@@ -92,13 +99,39 @@ class Page:
     async def _take_picture(self, request: Request) -> Response:
         name = answers.shown_name(request.query_params.get("name", ""))
         async with self._bodies.held(request) as content:
-            found, told = await self._turns.take(self._made, content, name)
-        return JSONResponse({"name": self._album.keep(found), **told})
+            found, told, film = await self._turns.take(self._made, content, name)
+        of_film = {"film": self._album.keep(film), "times": [*map(float, film.times)]} if film else {}
+        return JSONResponse({"title": name, "name": self._album.keep(found), **told, **of_film})
 
-    def _made(self, content: bytes, name: str) -> tuple[Answer, dict]:
-        """In the thread that works: the answer, and what the page is told of it but its name in the album."""
-        found = answers.of_picture(self._networks, content, name, MOST_PIXELS)
-        return found, {"title": name, **found.told(self._networks)}
+    def _made(self, content: bytes, name: str) -> tuple[Answer, dict, KeptFilm | None]:
+        """In the thread that works: an answer, what the page is told of it, and the film whose first frame it is of."""
+        if handed_in.is_picture(content):
+            found, film = answers.of_picture(self._networks, content, name, MOST_PIXELS), None
+        else:
+            film = self._film(content, name)
+            found = answers.of_pixels(self._networks, film.picture(0))
+        return found, found.told(self._networks), film
+
+    def _film(self, content: bytes, name: str) -> KeptFilm:
+        try:
+            return KeptFilm.of(content, name, MOST_PIXELS)
+        except handed_in.AccessError:
+            raise
+        except handed_in.DataError as error:
+            known = ", ".join(handed_in.FORMATS)
+            raise handed_in.DataError(f"{error}; nor is it a picture ({known})") from None
+
+    async def _take_frame(self, request: Request) -> Response:
+        film, number = self._album.find(request.path_params["name"], KeptFilm), request.path_params["number"]
+        if number >= len(film.times):
+            raise HTTPException(404, f"the film has {len(film.times)} frames")
+
+        def made() -> tuple[Answer, dict]:
+            found = answers.of_pixels(self._networks, film.picture(number))
+            return found, found.told(self._networks)
+
+        found, told = await self._turns.take(made)
+        return JSONResponse({"name": self._album.keep(found), **told})
 
     async def _view(self, request: Request) -> Response:
         found = self._album.find(request.path_params["name"], Answer)
@@ -183,7 +216,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     return _error(error.status_code, error.detail)
 
 
-async def _data_error(request: Request, error: handed_in.DataError) -> Response:
+async def _data_error(request: Request, error: handed_in.DataError | UserError) -> Response:
     return _error(503 if isinstance(error, handed_in.AccessError) else 422, str(error))
 
 
