@@ -20,12 +20,20 @@ FLOORS = {
     ),
 }  # fmt: skip
 
-# The one thing that dakd_jax knows of data_pipelines, and where: {module of a file: what it imports}.
+# What dakd_jax knows of data_pipelines, and where: (module of a file, what it imports), below dakd_jax.deploy and
+# data_pipelines.pictures.
 OPENS_PICTURES = {
-    f"dakd_jax.deploy.{module}": "data_pipelines.pictures.handed_in"
-    for module in ("loaded", "predicting", "show.answers", "show.page_server")
-} | {
-    "dakd_jax.deploy.show.film_frames": "data_pipelines.pictures.films",
+    (f"dakd_jax.deploy.{module}", f"data_pipelines.pictures.{opened}")
+    for module, opened in (
+        ("loaded", "handed_in"),
+        ("loaded", "films"),
+        ("predicting.inputs", "films"),
+        ("predicting.pictures", "handed_in"),
+        ("predicting.films", "films"),
+        ("show.answers", "handed_in"),
+        ("show.page_server", "handed_in"),
+        ("show.film_frames", "films"),
+    )
 }
 
 

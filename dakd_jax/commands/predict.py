@@ -1,10 +1,10 @@
-"""Predicts on pictures: python run.py --mode=predict NET INPUT ... --output=DIR
+"""Predicts on pictures and films: python run.py --mode=predict NET INPUT ... --output=DIR
 
 NET is a run's folder (the last stage of its goal), RUN#STAGE, a stage's folder or a file of weights; each INPUT a
-picture, a folder or a pattern. Writes DIR/labels (class numbers), colours and overlays, as PNG at the size of the
-picture; --confidence and --beside=NET2 add more. Goes on where it stopped (docs/deploy.md). A file of weights without a
-record beside it is read as --config.student says, if --config.student.arch is given. Exit code 1 if a picture could
-not be read.
+picture, a film, a folder or a pattern. Writes DIR/labels (class numbers), colours and overlays, as PNG at the size of
+the picture, of a film as films; --confidence and --beside=NET2 add more. Goes on where it stopped (docs/deploy.md). A
+file of weights without a record beside it is read as --config.student says, if --config.student.arch is given. Exit
+code 1 if an input could not be read, or not to its end.
 """
 
 import pathlib
@@ -20,8 +20,9 @@ def check(invocation: Invocation) -> None:
 
 
 def run(context: Context) -> int:
-    """Writes the answers for all pictures."""
-    from dakd_jax.deploy import answer_files, inputs, predicting
+    """Writes the answers for all inputs."""
+    from dakd_jax.deploy.predicting import answer_files, everything, inputs
+    from dakd_jax.deploy.predicting.outcome import say
 
     output = pathlib.Path(context.flags["output"]).expanduser()
     paths = inputs.find(context.words[1:], output, answer_files.KINDS)
@@ -30,16 +31,15 @@ def run(context: Context) -> int:
     kinds += [answer_files.CONFIDENCE] * context.flags["confidence"] + [answer_files.BESIDE] * (len(networks) > 1)
     of = {name: one.found.identity() for name, one in zip(("network", "beside_network"), networks, strict=False)}
     files = answer_files.AnswerFiles(output, kinds, of)
-    pictures = inputs.named(paths, files.taken_by_another)
+    named = inputs.named(paths, files.taken_by_another)
     for network in networks:
-        context.console.print(str(network), highlight=False, markup=False, soft_wrap=True)
-    found = predicting.predict_all(networks, pictures, files, kinds, context.console)
-    told = [f"{found.predicted} predicted"]
-    told += [f"{found.there} there already"] * bool(found.there) + [f"{found.left_out} left out"] * bool(found.left_out)
-    context.console.print(
-        f"{len(pictures)} pictures: {', '.join(told)}; {output}", highlight=False, markup=False, soft_wrap=True
-    )
-    return LEFT_OUT if found.left_out else DONE
+        say(context.console, str(network))
+    found = everything.predict_all(networks, named, files, kinds, context.console)
+    films = sum(one.is_film() for one in named)
+    counts = {"picture": len(named) - films, "film": films}
+    what = " and ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
+    say(context.console, f"{what}: {found}; {output}")
+    return LEFT_OUT if found.left_out or found.in_part else DONE
 
 
 def load_network(context: Context, path: str):
@@ -65,7 +65,7 @@ FIELDS = ("data.bit_depth", "student.arch", "data.target_size")
 COMMANDS.register(
     "predict",
     Command(
-        __doc__, run, USE, 0, flags=FLAGS, words="a network and pictures", num_words=2, more_words=True, fields=FIELDS,
-        check=check,
+        __doc__, run, USE, 0, flags=FLAGS, words="a network and pictures or films", num_words=2, more_words=True,
+        fields=FIELDS, check=check,
     ),
 )  # fmt: skip

@@ -1,8 +1,11 @@
 """A finished network that is ready to be used; `dakd_jax.load` makes it."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,12 +18,26 @@ from dakd_jax.deploy.finding import Found
 from dakd_jax.deploy.full_size import LABELS, PROBABILITIES, Answers
 from dakd_jax.evaluation import predict
 from dakd_jax.stages import weights
-from data_pipelines.pictures import handed_in
+from data_pipelines.pictures import films, handed_in
 
 RULES = predict.PROTOCOLS["native"]
 TOGETHER = 4  # pictures that predict_batch hands to the network at once
 
 Picture = str | os.PathLike | Image.Image | np.ndarray  # a path, one of Pillow's, uint8 [H, W, 3] RGB
+
+
+class PredictedFrame(NamedTuple):
+    """A frame of a film.
+
+    Attributes:
+      time: seconds since the first one.
+      picture: uint8 [H, W, 3] RGB, upright.
+      labels: uint8 [H, W].
+    """
+
+    time: float
+    picture: np.ndarray
+    labels: np.ndarray
 
 
 class LoadedNetwork:
@@ -64,6 +81,22 @@ class LoadedNetwork:
                 found += self._labels_of(waiting)
                 waiting = []
         return found + [labels for one in waiting for labels in self._labels_of([one])]
+
+    def predict_film(self, film: films.Source) -> Iterator[PredictedFrame]:
+        """Frame by frame, as predict; warns at the end of what could not be read.
+
+        Args:
+          film: a path, the bytes of a film, or an open file of bytes.
+
+        Raises:
+          ValueError: the film cannot be read, in one line.
+        """
+        found = films.open_film(film)
+        with contextlib.closing(found.frames()) as frames:
+            for time, picture in frames:
+                yield PredictedFrame(float(time), picture, self.predict(picture))
+            if frames.lost:
+                warnings.warn(f"{found.name}: {frames.lost}", stacklevel=2)
 
     def probabilities(self, picture: Picture) -> np.ndarray:
         """Of each class at each pixel, float32 [H, W, C]: 4 C bytes a pixel."""

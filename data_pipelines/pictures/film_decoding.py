@@ -114,7 +114,9 @@ def opened(source: Source, name: str) -> Iterator[tuple]:
         file.seek(0)
         try:
             container = av.open(file, options={"format_whitelist": _CONTAINERS}, buffer_size=_BUFFER)
-        except (av.error.InvalidDataError, av.error.ArgumentError):
+        except av.FFmpegError as error:
+            if isinstance(error, MemoryError | OSError):
+                raise
             raise UnreadableFile(f"{name}: cannot be read as a film ({_no_film(file)}); {RESTORE}") from None
         with container:
             stream = container.streams.best("video")

@@ -8,8 +8,9 @@ PyAV reads it, and is imported when a film is opened. What was decided:
   the high ones; the curve of HDR films (PQ, HLG) is left as it is, so that they look pale.
 - Fields of an interlaced film stay woven together. Frames of another size than the first are resized to it.
 - Times are in seconds since the first frame, and grow from frame to frame whatever the file says.
-- What is lost on the way is told (`Frames.lost`): a file that is cut gives its frames up to there, a damaged frame is
-  given as the decoder mends it, or left out where it cannot; the frames around it keep their times.
+- What is lost on the way is told (`Frames.lost`), as far as file and decoder notice it: a file that is cut gives its
+  frames up to there, a damaged frame is given as the decoder mends it, or left out where it cannot. Those around
+  it keep their times.
 """
 
 import contextlib
@@ -22,9 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.basics.errors import UnreadableFile
+from data_pipelines.basics.errors import AccessError, DataError, UnreadableFile
 from data_pipelines.pictures import film_decoding, film_ends
 from data_pipelines.pictures.film_decoding import RESTORE, Source
+
+__all__ = ["AccessError", "DataError", "ENDINGS", "Film", "Frame", "Frames", "Source", "open_film"]
 
 ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
            ".3gp", ".ogv")  # fmt: skip

@@ -12,8 +12,8 @@ from PIL import Image
 
 import dakd_jax
 from dakd_jax.basics.errors import UserError
-from dakd_jax.deploy import inputs
-from dakd_jax.deploy.answer_files import KINDS
+from dakd_jax.deploy.predicting import inputs
+from dakd_jax.deploy.predicting.answer_files import KINDS
 
 ANSWERS = ("labels", "colours", "overlays")
 
@@ -212,7 +212,7 @@ def test_words(photos, tmp_path, monkeypatch):
     (photos / "empty").mkdir()
     for word, said in (
         ("nope.png", "no such picture"),
-        ("*.webp", "no picture matches"),
+        ("*.webp", "no picture or film matches"),
         ("empty", "no picture (.png"),
     ):
         with pytest.raises(UserError) as raised:
@@ -221,7 +221,7 @@ def test_words(photos, tmp_path, monkeypatch):
 
 
 def test_what_the_command_line_lacks(predict, photos, run_py, chain, tmp_path):
-    tiny_runs.one_line(predict(), "wants a network and pictures, 1 were given")
+    tiny_runs.one_line(predict(), "wants a network and pictures or films, 1 were given")
     tiny_runs.one_line(run_py(["--mode=predict", str(chain[0]), str(photos)]), "needs --output=DIR")
     tiny_runs.one_line(run_py(["--mode=plan", "--output=x"]), "--output goes with --mode=predict, not plan")
     tiny_runs.one_line(predict(photos, net=tmp_path / "nowhere"), "no checkpoint at .*nowhere")

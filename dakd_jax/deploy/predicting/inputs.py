@@ -1,4 +1,4 @@
-"""Which pictures words on a command line mean, and what their answers are called."""
+"""Which pictures and films words on a command line mean, and what their answers are called."""
 
 import glob
 import hashlib
@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dakd_jax.basics.errors import UserError
+from data_pipelines.pictures import films
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of pictures in a folder, in any case
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # their endings in a folder, in any case
+
+ENDINGS = PICTURES + films.ENDINGS
 
 
 class Input(NamedTuple):
-    """A picture to be predicted on.
+    """A picture or film to be predicted on.
 
     Attributes:
       path: absolute.
@@ -22,6 +25,10 @@ class Input(NamedTuple):
 
     path: pathlib.Path
     name: str
+
+    def is_film(self) -> bool:
+        """By its ending."""
+        return self.path.name.lower().endswith(films.ENDINGS)
 
     def mark(self) -> str:
         """Where it lies and which state of it this is, for a file of answers; OSError where it is gone."""
@@ -35,7 +42,7 @@ def place_mark(path: pathlib.Path) -> str:
 
 
 def find(words: Sequence[str], output: pathlib.Path, kinds: Sequence[str]) -> list[pathlib.Path]:
-    """Absolute paths of all pictures that words mean: pictures, folders with all below them, patterns; each once.
+    """Absolute paths of all pictures and films that words mean: files, folders with all below, patterns; each once.
 
     Args:
       output: a folder that is passed over inside others.
@@ -51,16 +58,19 @@ def find(words: Sequence[str], output: pathlib.Path, kinds: Sequence[str]) -> li
             _refuse(path if path.is_dir() else path.parent, homes)
             there = sorted(_below(path, homes)) if path.is_dir() else [path]
             if not there:
-                raise UserError(f"{path} holds no picture ({', '.join(ENDINGS)}); name a folder of pictures")
+                raise UserError(
+                    f"{path} holds no picture ({', '.join(PICTURES)}) and no film ({', '.join(films.ENDINGS)}); name a "
+                    "folder of some"
+                )
             found |= dict.fromkeys(there)
     return list(found)
 
 
 def named(paths: Sequence[pathlib.Path], taken_by_another) -> list[Input]:
-    """Pictures with names of their own: their path below the deepest folder that holds them all, without its ending.
+    """Inputs with names of their own: their path below the deepest folder that holds them all, without its ending.
 
     Args:
-      taken_by_another: whether a name stands for another picture's answers already, of (path, name); '-2', '-3', ...
+      taken_by_another: whether a name stands for another input's answers already, of (path, name); '-2', '-3', ...
         is added until it does not.
     """
     base, names, found = os.path.commonpath([path.parent for path in paths]), set(), []
@@ -81,13 +91,15 @@ def _meant(word: str, passed_over: Sequence[str]) -> list[pathlib.Path]:
     matches = [pathlib.Path(os.path.abspath(match)) for match in sorted(glob.glob(word, recursive=True))]
     found = [match for match in matches if not _is_in(match, passed_over)]
     if not found:
-        what = "no picture matches it" if glob.has_magic(word) else "there is no such picture or folder"
-        raise UserError(f"{word or repr(word)}: {what}; give paths of pictures, folders, or patterns as 'street/*.jpg'")
+        what = "no picture or film matches it" if glob.has_magic(word) else "there is no such picture, film or folder"
+        raise UserError(
+            f"{word or repr(word)}: {what}; give paths of pictures or films, folders, or patterns as 'street/*.jpg'"
+        )
     return found
 
 
 def _below(folder: pathlib.Path, passed_over: Sequence[str]) -> Iterator[pathlib.Path]:
-    """Pictures in a folder and all below it, hidden ones left out."""
+    """Pictures and films in a folder and all below it, hidden ones left out."""
 
     def refused(error: OSError):
         raise UserError(
@@ -96,7 +108,9 @@ def _below(folder: pathlib.Path, passed_over: Sequence[str]) -> Iterator[pathlib
 
     for here, folders, files in os.walk(folder, onerror=refused):
         folders[:] = [f for f in _shown(folders) if not _is_in(pathlib.Path(here, f), passed_over)]
-        yield from (pathlib.Path(here, file) for file in _shown(files) if file.lower().endswith(ENDINGS))
+        yield from (
+            pathlib.Path(here, file) for file in _shown(files) if file.lower().endswith(PICTURES + films.ENDINGS)
+        )
 
 
 def _shown(names: Iterable[str]) -> list[str]:
@@ -106,7 +120,7 @@ def _shown(names: Iterable[str]) -> list[str]:
 def _refuse(folder: pathlib.Path, homes: Sequence[str]) -> None:
     if _is_in(folder, homes):
         raise UserError(
-            f"--output={homes[0]} is or holds {folder}, where pictures lie that are read; name a folder of its own"
+            f"--output={homes[0]} is or holds {folder}, where inputs lie that are read; name a folder of its own"
         )
 
 

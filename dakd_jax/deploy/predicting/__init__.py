@@ -1,0 +1,1 @@
+"""Many pictures and films to files of answers."""
