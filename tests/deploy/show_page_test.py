@@ -134,7 +134,7 @@ def _listed(tab, served, folder):
 def _refused(tab, served, folder):
     """A line each, and what was shown stays."""
     tab.drop(folder / "bad.png")
-    tab.until("document.getElementById('error').innerText.startsWith('bad.png: cannot be read')")
+    tab.until("document.getElementById('error').innerText.startsWith('bad.png: no picture (PNG')")
     tab.drop(folder / "large.png")
     tab.until(
         "document.getElementById('error').innerText === 'large.png: 1 MB are more than 1 MB; choose a smaller file'"

@@ -82,7 +82,6 @@ def test_pictures_of_any_kind_lie_upright(served):
     content = io.BytesIO()
     Image.fromarray(pixels[..., 0] > 99).save(content, "png")
     assert served.send(content.getvalue())[0] == 200
-    assert served.send(png(1, 1))[1]["size"] == [1, 1]
 
 
 def test_a_large_picture_is_made_smaller_for_the_page_alone(served, monkeypatch):
@@ -127,14 +126,17 @@ def test_frames_of_a_film(served):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"no picture at all", "notes.txt: cannot be read as a film .*; nor is it a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "nor is it a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "nor is it a picture"),
-        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "nor is it a picture"),
+        (
+            b"no picture at all",
+            "notes.txt: no picture \\(PNG, .*\\), and cannot be read as a film \\(it is none of MP4",
+        ),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "no picture \\(PNG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture \\(PNG"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "no picture \\(PNG"),
         (png()[:3000], "cannot be read as a picture"),
         (claimed_png(50_000, 50_000), "2500000000 pixels"),
         (claimed_png(400, 300), "400x300 pixels are more than 0.1 million"),
-        (claimed_png(0, 3), "nor is it a picture"),
+        (claimed_png(0, 3), "no picture \\(PNG"),
     ],
     ids=["text", "svg", "eps", "playlist", "cut", "bomb", "pixels", "no size"],
 )
@@ -359,32 +361,65 @@ def test_the_last_few_answers_are_kept():
 # The command
 
 
-def test_ctrl_c_is_the_usual_end(served, monkeypatch):
-    """In this process: a real interrupt, once the page answers."""
-    console, opened, answered = Console(file=io.StringIO(), width=300), [], []
+@pytest.fixture
+def command(served, monkeypatch):
+    """`dakd show` in this process: (what ends it once it runs, of how to ask it) to its exit code, and its console."""
+    console = Console(file=io.StringIO(), width=300)
     networks = dict(zip(("runs/x", "runs/x#teacher"), served.networks, strict=True))
     monkeypatch.setattr(predict, "load_network", lambda context, path: networks[path])
-    monkeypatch.setattr(webbrowser, "open", opened.append)
 
-    def interrupt():
-        while " until Ctrl-C" not in console.file.getvalue():
-            time.sleep(0.01)
-        port = int(console.file.getvalue().split(":")[2].split("/")[0])
-        answered.append(Served(served.page, port).ask("GET", "/networks")[::2])
-        os.kill(os.getpid(), signal.SIGINT)
+    def call(during, **flags):
+        def interrupt():
+            while " until Ctrl-C" not in console.file.getvalue():
+                time.sleep(0.001)
+            during(Served(served.page, int(console.file.getvalue().split(":")[2].split("/")[0])))
+            os.kill(os.getpid(), signal.SIGINT)
 
-    for opening in (True, False):
         thread = threading.Thread(target=interrupt)
         thread.start()
-        flags = {"beside": "runs/x#teacher", "open": opening}
         context = tiny_runs.context(tiny_runs.config("nowhere"), "w", console, "show", **flags)
-        assert show.run(types.SimpleNamespace(**vars(context) | {"words": ("runs/x",)})) == 0
+        code = show.run(types.SimpleNamespace(**vars(context) | {"words": ("runs/x",)}))
         thread.join()
-        status, content = answered.pop()
-        titles = [one["title"] for one in json.loads(content)["networks"]]
-        assert status == 200 and titles == ["x", "x#teacher"]
-        assert opened == [console.file.getvalue().split()[0]] * opening
-        opened.clear(), console.file.seek(0), console.file.truncate()
+        return code, console.file.getvalue()
+
+    return call
+
+
+@pytest.mark.parametrize("opening", [True, False])
+def test_ctrl_c_is_the_usual_end(command, opening, monkeypatch):
+    opened, answered = [], []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    code, printed = command(
+        lambda served: answered.append(served.ask("GET", "/networks")[::2]), beside="runs/x#teacher", open=opening
+    )
+    status, content = answered.pop()
+    titles = [one["title"] for one in json.loads(content)["networks"]]
+    assert (code, status, titles) == (0, 200, ["x", "x#teacher"])
+    assert opened == [printed.split()[0]] * opening
+
+
+def test_what_is_not_done_at_the_end_is_given_up(command, monkeypatch, caplog):
+    """A picture that the network is at, one that waits, and one that is on its way."""
+    go, answered, bounds = threading.Event(), [], {}
+    monkeypatch.setattr(answers, "of_picture", lambda *_: go.wait())
+    for kind in (Bodies, Turns):
+        kept = lambda *limits, kind=kind: bounds.setdefault(kind, kind(*limits))  # noqa: E731
+        monkeypatch.setattr(page_server, kind.__name__, kept)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool, contextlib.ExitStack() as open_still:
+
+        def during(served):
+            answered.extend(pool.submit(served.send, png(3, 3)) for _ in range(2))
+            sock = open_still.enter_context(socket.create_connection(("127.0.0.1", served.port), 60))
+            sock.sendall(request_head(served, "Content-Length: 5000") + b"x" * 1000)
+            answered.append(pool.submit(sock.recv, 99))
+            while bounds[Turns]._there < 2 or bounds[Bodies]._held < 1000 + 2 * len(png(3, 3)):
+                time.sleep(0.001)
+
+        assert command(during)[0] == 0
+        one, other, on_its_way = (found.result() for found in answered)
+        go.set()
+    assert one == other == (503, {"error": "dakd show has ended"}) and on_its_way.startswith(b"HTTP/1.1 503 ")
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
 
 def test_mistakes_of_the_command(monkeypatch):

@@ -12,6 +12,7 @@ from PIL import Image
 from dakd_jax.basics.errors import UserError
 from dakd_jax.deploy.full_size import LABELS
 from dakd_jax.deploy.loaded import LoadedNetwork
+from dakd_jax.deploy.predicting.answers import network_inputs, said
 from data_pipelines.pictures import handed_in
 
 VIEW = 2048  # pixels of the longer side of what the page shows; what it hands out is not made smaller
@@ -109,9 +110,8 @@ def of_picture(networks: Sequence[LoadedNetwork], content: bytes, name: str, mos
 
 def of_pixels(networks: Sequence[LoadedNetwork], picture: Image.Image) -> Answer:
     """Of an upright RGB picture."""
-    size = picture.size[::-1]
-    labels = (one.answers([one.network_input(picture)], [size], [LABELS])[0][LABELS] for one in networks)
-    return Answer(np.asarray(picture), tuple(labels))
+    found = said(networks, network_inputs(networks, picture), picture.size, KINDS)
+    return Answer(np.asarray(picture), tuple(one[LABELS] for one in found))
 
 
 def shown_name(name: str) -> str:

@@ -4,6 +4,8 @@ A page of another site can make a browser send requests to 127.0.0.1. So the nam
 machine's (a foreign name may be made to lead here), and what comes from another origin is refused.
 """
 
+import asyncio
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,7 +31,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, port: int):
-        self._app = app
+        self._app, self._tasks = app, set()
         names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
         self._hosts = names + ["127.0.0.1", "localhost"] * (port == 80)
 
@@ -45,7 +47,18 @@ class Guard:
 
         refusal = self._refusal(scope)
         app = JSONResponse({"error": refusal}, 403) if refusal else self._app
-        await app(scope, receive, send_safely)
+        self._tasks.add(task := asyncio.current_task())
+        try:
+            await app(scope, receive, send_safely)
+        except asyncio.CancelledError:  # of end(): nothing of an answer is sent before it is whole
+            await JSONResponse({"error": "dakd show has ended"}, 503)(scope, receive, send_safely)
+        finally:
+            self._tasks.discard(task)
+
+    def end(self) -> None:
+        """Gives up what is not answered yet, and says so."""
+        for task in self._tasks:
+            task.cancel()
 
     def _refusal(self, scope: Scope) -> str:
         """Why a request is not answered, '' for one that is."""

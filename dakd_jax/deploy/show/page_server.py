@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.deploy.loaded import LoadedNetwork
+from dakd_jax.deploy.predicting.outcome import say
 from dakd_jax.deploy.show import answers
 from dakd_jax.deploy.show.answers import Answer
 from dakd_jax.deploy.show.bounds import BYTES, Album, Bodies, Turns
@@ -70,12 +71,8 @@ class Page:
             Route("/pictures/{name}/{number:int}/view", self._view_labels),
             Route("/pictures/{name}/{number:int}/{kind}.png", self._file),
         ]
-        errors = {
-            HTTPException: _http_error,
-            handed_in.DataError: _data_error,
-            UserError: _data_error,
-            Exception: _our_error,
-        }
+        errors = dict.fromkeys((handed_in.DataError, UserError), _data_error)
+        errors |= {HTTPException: _http_error, Exception: _our_error}
         return Guard(Starlette(routes=fixed + routes, exception_handlers=errors), port)
 
     def close(self) -> None:
@@ -88,7 +85,7 @@ class Page:
         told = [
             {
                 "title": title,
-                "about": _about(one, path),
+                "about": _about(one) + f", of {path}" * (path != title),
                 "classes": one.classes,
                 "colours": one.colours.tolist(),
             }
@@ -118,8 +115,8 @@ class Page:
         except handed_in.AccessError:
             raise
         except handed_in.DataError as error:
-            known = ", ".join(handed_in.FORMATS)
-            raise handed_in.DataError(f"{error}; nor is it a picture ({known})") from None
+            why = str(error).removeprefix(f"{name}: ")
+            raise handed_in.DataError(f"{name}: no picture ({', '.join(handed_in.FORMATS)}), and {why}") from None
 
     async def _take_frame(self, request: Request) -> Response:
         film, number = self._album.find(request.path_params["name"], KeptFilm), request.path_params["number"]
@@ -177,13 +174,21 @@ def server(page: Page, sock: socket.socket) -> uvicorn.Server:
         log_level="warning", access_log=False, server_header=False, proxy_headers=False,
         limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_PATIENCE,
     )  # fmt: skip
-    return uvicorn.Server(config)
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """Does not wait at its end for files that are on their way and for the network."""
+
+    async def shutdown(self, sockets=None) -> None:
+        self.config.app.end()
+        await super().shutdown(sockets)
 
 
 def serve(page: Page, sock: socket.socket, console: Console, *, opening: bool) -> None:
     """Answers until Ctrl-C, which it raises as KeyboardInterrupt; `opening` shows the page in a browser."""
     url = f"http://{HOST}:{sock.getsockname()[1]}/"
-    console.print(f"{url} until Ctrl-C", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"{url} until Ctrl-C")
     if opening:
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()  # a browser in the terminal stays
     try:
@@ -193,9 +198,9 @@ def serve(page: Page, sock: socket.socket, console: Console, *, opening: bool) -
         sock.close()
 
 
-def _about(network: LoadedNetwork, path: str) -> str:
+def _about(network: LoadedNetwork) -> str:
     (width, height), model = network.size, network.model
-    return f"{model.arch} x{model.width:g}, {len(network.classes)} classes, {width}x{height}, of {path}"
+    return f"{model.arch} x{model.width:g}, {len(network.classes)} classes, {width}x{height}"
 
 
 def _fixed(file: str, kind: str):
