@@ -23,7 +23,9 @@ def run(context: Context) -> int:
     """Writes the answers for all inputs."""
     from dakd_jax.deploy.predicting import answer_files, everything, inputs
     from dakd_jax.deploy.predicting.outcome import say
+    from dakd_jax.training.runtime import compilation_cache
 
+    compilation_cache.enable_for_user()
     output = pathlib.Path(context.flags["output"]).expanduser()
     paths = inputs.find(context.words[1:], output, answer_files.KINDS)
     networks = [load_network(context, path) for path in (context.words[0], context.flags["beside"]) if path]

@@ -25,7 +25,9 @@ def check(invocation: Invocation) -> None:
 def run(context: Context) -> int:
     """Serves the page until Ctrl-C."""
     from dakd_jax.deploy.show import page_server
+    from dakd_jax.training.runtime import compilation_cache
 
+    compilation_cache.enable_for_user()
     socket = page_server.listen(context.flags["port"])  # what is taken is told before anything is loaded
     paths = [path for path in (context.words[0], context.flags["beside"]) if path]
     networks = [predict.load_network(context, path) for path in paths]

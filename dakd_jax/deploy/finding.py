@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import plugs, records
 from dakd_jax.basics.errors import UserError
+from dakd_jax.deploy import keywords
 from dakd_jax.models import weight_files
 from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.models.preprocessing import NORMALISERS
@@ -17,6 +18,7 @@ from dakd_jax.models.weight_files import Place
 from dakd_jax.models.weight_files.torch_files.reader import one_line
 from dakd_jax.stages import settings, weights
 
+_OF_ANY = ("classes", "palette", "bit_depth", "plugins")  # what may be said of networks with a record too
 _HEAD = "seg1.bias"  # of a file of weights: as many values as classes
 
 
@@ -51,27 +53,22 @@ class Found:
         )
 
 
-def find(
-    path: str | os.PathLike,
-    *,
-    classes: int | Sequence[str] = (),
-    size: tuple[int, int] = (),
-    palette: Sequence | None = None,
-    bit_depth: int | None = None,
-    plugins: Sequence[str] | None = None,
-    **network,
-) -> Found:
-    """The network that a path means; see dakd_jax.load.
+def find(path: str | os.PathLike, **said) -> Found:
+    """The network that a path means; see dakd_jax.load, also for what may be said.
 
     Raises:
-      UserError: there is none, or several; or it is not known what network it is.
+      UserError: there is none, or several; or it is not known what network it is; or what is said cannot be.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"{path!r} is no path; name a run, RUN#STAGE, the folder of a stage or a file of weights")
+    network = keywords.checked(said)
+    classes, palette, bit_depth, plugins = (network.pop(name, None) for name in _OF_ANY)
     place = _of_goal(weight_files.place(path))
     told = weights.recorded(place)
-    given = {"size": size, **network}
     if told:
-        found = _of_record(place, *told, classes=classes, given=given, plugins=plugins)
+        found = _of_record(place, *told, classes=classes, given=network, plugins=plugins)
     else:
+        size = network.pop("size", None)
         found = _of_caller(path, place, classes=classes, size=size, network=network, plugins=plugins)
     changes = {"bit_depth": bit_depth} if bit_depth is not None else {}
     if palette is not None:
@@ -121,9 +118,6 @@ def _of_record(place: Place, file, record: dict, group: str, *, classes, given: 
 
 def _of_caller(path, place: Place, *, classes, size, network: Mapping, plugins) -> Found:
     """Of weights without a record beside them."""
-    if unknown := set(network) - set(weights.NETWORK_FIELDS):
-        known = ", ".join((*weights.NETWORK_FIELDS, "classes", "size", "palette", "bit_depth", "plugins"))
-        raise UserError(f"{min(unknown)}= is no argument; expected some of {known}")
     resolved = weights.resolve(place)
     if not network.get("arch") or not size:
         raise UserError(
@@ -131,15 +125,13 @@ def _of_caller(path, place: Place, *, classes, size, network: Mapping, plugins) 
             "arch='drn_d_22', size=(1280, 720)), where size is the (width, height) of its training pictures; dakd "
             "predict takes --config.student.arch and --config.data.target_size"
         )
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise UserError(f"size={size!r}: expected (width, height) in pixels, as (1280, 720)")
     own = dict.fromkeys(weights.NETWORK_FIELDS, "") | {"width": 1.0, "output_stride": 0, "batch_norm": "trained"}
-    fields = ConfigDict(own | dict(network))
+    fields = ConfigDict(own | {field: value for field, value in network.items() if value is not None})
     _provide(fields, settings.words(plugins or ()))
     settings.check_network("student", fields)
     names = _names(classes or _count_classes(resolved))
     model = settings.segmenter(fields, len(names))
-    return Found(resolved, model, tuple(size), names, _palette(_made_up(len(names)), len(names)))
+    return Found(resolved, model, size, names, _palette(_made_up(len(names)), len(names)))
 
 
 def _provide(network, plugins: Sequence[str]) -> None:
@@ -174,7 +166,7 @@ def _names(classes: int | Sequence[str]) -> tuple[str, ...]:
 def _palette(colours: Sequence, count: int) -> np.ndarray:
     try:
         found = np.array(colours)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         found = np.zeros(0)
     if found.shape != (count, 3) or found.dtype.kind not in "iu" or not ((found >= 0) & (found < 256)).all():
         raise UserError(

@@ -293,6 +293,18 @@ def test_a_file_without_a_record_is_what_the_caller_says(stage, street, net, tmp
         ({"main_tap": "nowhere"}, "main_tap='nowhere': expected one of"),
         ({"archh": "tiny"}, "archh= is no argument"),
         ({"palette": [[0, 0, 0]]}, "no table of 19 colours"),
+        *[({"palette": wrong}, "no table of 19 colours") for wrong in ("red", 3, {"road": "red"}, [["red"] * 3] * 19)],
+        *[({"width": wrong}, f"width={wrong!r}: expected a number") for wrong in ("x", True, (1,), [], 1j)],
+        *[({"output_stride": wrong}, "expected a whole number") for wrong in ("8", 8.0, True, [8])],
+        *[({"plugins": wrong}, "plugins=") for wrong in (3, [3], {"a": 1}, 0.5)],
+        *[({"classes": wrong}, "expected 2 to 255 names") for wrong in (3.5, True, 1, 300, [None, 2], {2: 3}, b"ab")],
+        *[({"size": wrong}, "expected (width, height)") for wrong in (64, "64x32", (64.0, 32), (64, 0), ((6, 4), 2))],
+        *[({"bit_depth": wrong}, "expected how many bits") for wrong in ("12", 12.0, 8, 40, [12])],
+        *[
+            ({name: 3}, f"{name}=3: expected")
+            for name in ("arch", "main_tap", "auxiliary_tap", "normaliser", "decoder")
+        ],
+        ({"arch": ["tiny"]}, "the name of an architecture"),
     ],
 )
 def test_what_the_caller_says_wrongly_is_one_line(stage, tmp_path, how, said):
@@ -302,8 +314,25 @@ def test_what_the_caller_says_wrongly_is_one_line(stage, tmp_path, how, said):
     assert said in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_numbers_of_numpy_and_one_plugin_are_as_good(stage, tmp_path, net):
+    bare = shutil.copy(stage / "model.pth", tmp_path / "bare.pth")
+    how = {"width": np.float32(1), "size": np.array(tiny_runs.SIZE), "classes": np.int64(19), "plugins": ()}
+    found = dakd_jax.load(bare, arch="tiny", **how, output_stride=None)
+    assert found.found.identity()["network"] == net.found.identity()["network"] and found.size == net.size
+    with pytest.raises(UserError, match="no file gone.py"):
+        dakd_jax.load(bare, arch="mine", size=(64, 32), plugins="gone.py")
+    with pytest.raises(UserError, match="3 is no path"):
+        dakd_jax.load(3)
+
+
+def test_loading_and_predicting_leave_the_settings_of_jax_alone(stage, street):
+    before = dict(jax.config.values)
+    dakd_jax.load(stage).predict(street)
+    assert dict(jax.config.values) == before
+
+
 def test_what_a_record_says_is_not_said_again(stage, tmp_path):
-    with pytest.raises(UserError, match="says what this network is: leave size=, arch= out"):
+    with pytest.raises(UserError, match="says what this network is: leave arch=, size= out"):
         dakd_jax.load(stage, arch="tiny", size=(64, 32))
     with pytest.raises(UserError, match="no checkpoint at"):
         dakd_jax.load(tmp_path / "nowhere")

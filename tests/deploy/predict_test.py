@@ -1,19 +1,26 @@
 """dakd predict: which pictures, what is written, and that nothing is lost, mixed up or half written."""
 
+import dataclasses
 import errno
 import json
 import os
 import shutil
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from PIL import Image
 
 import dakd_jax
+from configs import base
 from dakd_jax.basics.errors import UserError
+from dakd_jax.commands import COMMANDS
 from dakd_jax.deploy.predicting import inputs
 from dakd_jax.deploy.predicting.answer_files import KINDS
+from dakd_jax.training.runtime import compilation_cache
 
 ANSWERS = ("labels", "colours", "overlays")
 
@@ -239,3 +246,52 @@ def test_a_bare_file_is_what_the_config_says(predict, photos, chain, tmp_path):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
     told = json.loads((tmp_path / "out" / "predict.json").read_text())
     assert told["network"]["network"]["arch"] == "tiny" and told["network"]["size"] == [64, 32]
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    """As if jax had been told of no cache, and after the test as it was."""
+    changed = ("dir", "max_size", "min_compile_time_secs")
+    before = {name: value for name, value in jax.config.values.items() if name.endswith(changed)}
+    monkeypatch.delenv(compilation_cache.VARIABLE)
+    jax_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    jax_cache.reset_cache()
+
+
+def test_what_one_command_compiled_the_next_does_not(tmp_path, monkeypatch, no_cache):
+    told, kept = [], tmp_path / "dakd_jax" / "xla_cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compilation_cache, "_QUICK", 0.0)
+    jax.monitoring.register_event_listener(lambda event, **_: told.append(event.split("/")[-1]))
+    for first in (True, False):
+        compilation_cache.enable_for_user()
+        told.clear()
+        jax.jit(lambda values: jnp.sin(values) + 1)(np.ones(3, np.float32))  # a program that is new to jax
+        assert (told.count("cache_misses"), told.count("cache_hits")) == ((1, 0) if first else (0, 1))
+    assert list(kept.glob("*-cache")) and jax.config.values["jax_compilation_cache_max_size"] < 1e9
+
+
+def test_the_command_keeps_what_it_compiles(chain, photos, tmp_path, monkeypatch):
+    class Asked(Exception):
+        """The cache was turned on."""
+
+    def ask():
+        raise Asked
+
+    monkeypatch.setattr(compilation_cache, "enable_for_user", ask)
+    how = tiny_runs.context(base.get_config(), tmp_path, None, "predict", output=str(tmp_path / "out"))
+    with pytest.raises(Asked):
+        COMMANDS["predict"].run(dataclasses.replace(how, words=(str(chain[0]), str(photos))))
+
+
+def test_caches_that_cannot_be_written_are_no_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.delenv(compilation_cache.VARIABLE)
+    before = dict(jax.config.values)
+    for home in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+        compilation_cache.enable_for_user()
+        assert dict(jax.config.values) == before

@@ -15,6 +15,7 @@ import time
 import types
 import webbrowser
 import zlib
+from unittest.mock import Mock
 
 import handmade_pictures as handmade
 import numpy as np
@@ -31,6 +32,7 @@ from dakd_jax.commands import predict, show
 from dakd_jax.commands.kit import command_line
 from dakd_jax.deploy.show import answers, page_server
 from dakd_jax.deploy.show.bounds import BYTES, Album, Bodies, Turns
+from dakd_jax.training.runtime import compilation_cache
 from data_pipelines.pictures import handed_in
 
 
@@ -104,7 +106,12 @@ def test_wide_pictures_are_read_whole_or_refused(served, monkeypatch):
 
 def test_frames_of_a_film(served):
     status, told = served.send(film(), name="drive.mp4")
-    assert status == 200 and told["times"] == [number / 8 for number in range(6)] and told["size"] == [32, 24]
+    assert (
+        status == 200
+        and told["pixel_aspect"] == 1
+        and told["times"] == [number / 8 for number in range(6)]
+        and told["size"] == [32, 24]
+    )
     for number in (5, 0, 3):
         status, _, content = served.ask("POST", f"/films/{told['film']}/{number}")
         frame = json.loads(content)
@@ -367,6 +374,7 @@ def command(served, monkeypatch):
     console = Console(file=io.StringIO(), width=300)
     networks = dict(zip(("runs/x", "runs/x#teacher"), served.networks, strict=True))
     monkeypatch.setattr(predict, "load_network", lambda context, path: networks[path])
+    monkeypatch.setattr(compilation_cache, "enable_for_user", enabled := Mock())
 
     def call(during, **flags):
         def interrupt():
@@ -380,6 +388,7 @@ def command(served, monkeypatch):
         context = tiny_runs.context(tiny_runs.config("nowhere"), "w", console, "show", **flags)
         code = show.run(types.SimpleNamespace(**vars(context) | {"words": ("runs/x",)}))
         thread.join()
+        enabled.assert_called_once_with()
         return code, console.file.getvalue()
 
     return call

@@ -16,7 +16,7 @@ PICTURES, NUMBERS = "mp4", "mkv"  # endings; the first loses bits, the second no
 _FORMAT = {PICTURES: "mp4", NUMBERS: "matroska"}
 _CODEC = {PICTURES: "libx264", NUMBERS: "ffv1"}
 # Of H.264: hard to tell from the original, and not slower than a network. Of FFV1: each frame by itself, and checksums.
-_HOW = {PICTURES: {"crf": "18", "preset": "veryfast"}, NUMBERS: {"level": "3", "slicecrc": "1", "g": "1"}}
+_HOW = {PICTURES: {"crf": "18", "preset": "superfast"}, NUMBERS: {"level": "3", "slicecrc": "1", "g": "1"}}
 _BT709, _LIMITED = 1, 1
 _USUAL_RATE = Fraction(25)
 
@@ -81,11 +81,9 @@ class FilmWriter:
 
     def discard(self) -> None:
         """Closes the file, in whatever state it is."""
-        self._file.refuse = True
+        self._file.discard()
         with contextlib.suppress(OSError, ValueError):
             self._container.close()
-        with contextlib.suppress(OSError):
-            self._file.file.close()
 
     def _make_stream(self, width: int, height: int):
         stream = self._container.add_stream(
@@ -141,25 +139,39 @@ class FilmAnswers:
 
 
 class _File:
-    """A file that PyAV writes to, and that remembers an error which PyAV may keep to itself."""
+    """A file that PyAV writes to. It keeps errors for later: some that PyAV meets on its way it prints, and goes on."""
 
     def __init__(self, path: pathlib.Path):
-        self.file, self.refuse, self._failed = path.open("wb"), False, None
-        self.seek, self.tell = self.file.seek, self.file.tell
+        self._path, self._file, self._failed = path, path.open("wb"), None
+        self.tell = self._file.tell
 
     def write(self, content: bytes) -> int:
-        if self.refuse:
-            return len(content)
-        try:
-            return self.file.write(content)
-        except OSError as error:
-            self._failed = self._failed or error
-            raise
+        self._unless_failed(self._file.write, content)
+        return len(content)
+
+    def seek(self, *place: int) -> int:
+        self._unless_failed(self._file.seek, *place)
+        return self.tell()
 
     def raise_what_failed(self) -> None:
+        """Raises OSError with the file's name."""
         if self._failed:
-            raise self._failed
+            raise OSError(self._failed.errno, self._failed.strerror, str(self._path)) from self._failed
 
     def finish(self) -> None:
+        """Writes what is left, and closes the file; raises as raise_what_failed."""
+        self._unless_failed(self._file.close)
         self.raise_what_failed()
-        self.file.close()
+
+    def discard(self) -> None:
+        """Closes the file, whatever is in it."""
+        self._failed = self._failed or OSError()
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _unless_failed(self, do: Callable, *what) -> None:
+        try:
+            if not self._failed:
+                do(*what)
+        except OSError as error:
+            self._failed = error

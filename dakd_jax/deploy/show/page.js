@@ -142,7 +142,7 @@ async function goTo(number) {
       now = wanted;
       busy("The network is at work …");
       const answer = await (await asked(`/films/${film.film}/${now}`, { method: "POST" })).json();
-      if (own === latest) await show({ ...answer, title: film.title }, own);
+      if (own === latest) await show({ ...answer, title: film.title, pixel_aspect: film.pixel_aspect }, own);
     }
   } catch (error) {
     if (own === latest) complain(error.message);

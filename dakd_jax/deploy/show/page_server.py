@@ -97,8 +97,11 @@ class Page:
         name = answers.shown_name(request.query_params.get("name", ""))
         async with self._bodies.held(request) as content:
             found, told, film = await self._turns.take(self._made, content, name)
-        of_film = {"film": self._album.keep(film), "times": [*map(float, film.times)]} if film else {}
-        return JSONResponse({"title": name, "name": self._album.keep(found), **told, **of_film})
+        told |= {"title": name, "name": self._album.keep(found)}
+        if film:
+            aspect, times = float(film.film.pixel_aspect), [*map(float, film.times)]
+            told |= {"film": self._album.keep(film), "pixel_aspect": aspect, "times": times}
+        return JSONResponse(told)
 
     def _made(self, content: bytes, name: str) -> tuple[Answer, dict, KeptFilm | None]:
         """In the thread that works: an answer, what the page is told of it, and the film whose first frame it is of."""

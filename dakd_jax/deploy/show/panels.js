@@ -48,7 +48,7 @@ export class Panels {
     this.at ??= [0.5, 0.5];
     for (const panel of this.panels) {
       panel.picture.src = picture;
-      panel.stack.style.setProperty("--width", this.width);
+      panel.stack.style.setProperty("--width", this.width * (answer.pixel_aspect ?? 1)); // of films
       panel.stack.style.setProperty("--height", this.height);
     }
     this.networks.forEach((network, number) => {
