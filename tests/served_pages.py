@@ -37,7 +37,8 @@ class Served:
     """A page that runs, and how to ask it."""
 
     def __init__(self, page, port):
-        self.page, self.port, self.networks = page, port, page._networks
+        self.page, self.port = page, port
+        self.networks = page._networks if page else ()
 
     def ask(self, method, path, body=None, *, host=None, **headers):
         """(status, headers, content) of an answer."""
@@ -97,3 +98,8 @@ def film(size=(32, 24), frames=6):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, "rgb24")))
         container.mux(stream.encode())
     return content.getvalue()
+
+
+def request_head(served, *headers):
+    lines = ("POST /pictures HTTP/1.1", f"Host: localhost:{served.port}", f"Content-Type: {BYTES}", *headers)
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()

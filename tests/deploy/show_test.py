@@ -1,38 +1,24 @@
 """dakd show: what the page is answered, who is refused, what bounds it."""
 
-import asyncio
 import concurrent.futures
-import contextlib
 import io
 import json
-import os
 import re
-import signal
 import socket
 import struct
 import threading
 import time
-import types
-import webbrowser
 import zlib
-from unittest.mock import Mock
 
 import handmade_pictures as handmade
 import numpy as np
 import pytest
-import tiny_runs
 from PIL import Image
-from rich.console import Console
-from served_pages import MOST_BYTES, Served, film, pixels_of, png, serving
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from served_pages import MOST_BYTES, film, pixels_of, png, request_head, serving
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import predict, show
-from dakd_jax.commands.kit import command_line
 from dakd_jax.deploy.show import answers, page_server
-from dakd_jax.deploy.show.bounds import BYTES, Album, Bodies, Turns
-from dakd_jax.training.runtime import compilation_cache
+from dakd_jax.deploy.show.bounds import Turns
 from data_pipelines.pictures import handed_in
 
 
@@ -106,12 +92,8 @@ def test_wide_pictures_are_read_whole_or_refused(served, monkeypatch):
 
 def test_frames_of_a_film(served):
     status, told = served.send(film(), name="drive.mp4")
-    assert (
-        status == 200
-        and told["pixel_aspect"] == 1
-        and told["times"] == [number / 8 for number in range(6)]
-        and told["size"] == [32, 24]
-    )
+    assert (status, told["size"], told["pixel_aspect"]) == (200, [32, 24], 1)
+    assert told["times"] == [number / 8 for number in range(6)]
     for number in (5, 0, 3):
         status, _, content = served.ask("POST", f"/films/{told['film']}/{number}")
         frame = json.loads(content)
@@ -177,11 +159,6 @@ def test_bytes_are_bounded(served):
     status, told = served.send(b"")
     assert status == 400 and "empty" in told["error"]
     assert served.page._bodies._held == 0
-
-
-def request_head(served, *headers):
-    lines = ("POST /pictures HTTP/1.1", f"Host: localhost:{served.port}", f"Content-Type: {BYTES}", *headers)
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
 
 def test_a_file_that_is_broken_off_is_forgotten(served):
@@ -317,133 +294,9 @@ def test_one_picture_at_a_time_and_a_row_that_ends(served, monkeypatch):
     turns.close()
 
 
-def test_what_goes_wrong_here_is_not_the_picture_s_fault(served, monkeypatch, caplog):
+def test_what_goes_wrong_here_is_not_the_picture_s_fault(served, monkeypatch):
     monkeypatch.setattr(answers, "of_picture", lambda *_: 1 / 0)
     status, told = served.send(png(3, 3))
     assert status == 500 and "the terminal tells more" in told["error"] and "ZeroDivisionError" not in told["error"]
     monkeypatch.undo()
     assert served.send(png(3, 3))[0] == 200
-
-
-def test_memory_is_bounded_over_all_files():
-    async def tried(bodies, *contents, silent=False):
-        chunks = [{"type": "http.request", "body": content, "more_body": True} for content in contents]
-        chunks += [] if silent else [{"type": "http.request", "body": b"", "more_body": False}]
-
-        async def receive():
-            return chunks.pop(0) if chunks else await asyncio.Event().wait()
-
-        scope = {"type": "http", "headers": [(b"content-type", BYTES.encode())]}
-        async with bodies.held(Request(scope, receive)) as body:
-            if len(contents) == 1:
-                with pytest.raises(HTTPException, match="other files fill the memory"):
-                    await tried(bodies, b"12", b"34567")
-            return body, bodies._held
-
-    bodies = Bodies(most=8, together=12, silence=0.01)
-    assert asyncio.run(tried(bodies, b"12345678")) == (b"12345678", 8)
-    assert asyncio.run(tried(bodies, b"1234", b"5678")) == (b"12345678", 8)
-    with pytest.raises(HTTPException, match="larger than"):
-        asyncio.run(tried(bodies, b"1234", b"56789"))
-    with pytest.raises(HTTPException, match="stopped coming"):
-        asyncio.run(tried(bodies, b"1234", b"5", silent=True))
-    assert bodies._held == 0
-
-
-def test_the_last_few_answers_are_kept():
-    one = types.SimpleNamespace
-    album = Album(3, 100)
-    names = [album.keep(one(num_bytes=size)) for size in (10, 20, 30)]
-    album.find(names[0], one)
-    names.append(album.keep(one(num_bytes=40)))
-    for name, there in zip(names, (True, False, True, True), strict=True):
-        with contextlib.nullcontext() if there else pytest.raises(HTTPException, match="no longer kept"):
-            assert album.find(name, one).num_bytes
-    large = album.keep(one(num_bytes=500))
-    assert list(album._kept) == [large] and len({*names, large}) == 5 and len(large) > 20
-    with pytest.raises(HTTPException):
-        album.find(large, answers.Answer)
-
-
-# The command
-
-
-@pytest.fixture
-def command(served, monkeypatch):
-    """`dakd show` in this process: (what ends it once it runs, of how to ask it) to its exit code, and its console."""
-    console = Console(file=io.StringIO(), width=300)
-    networks = dict(zip(("runs/x", "runs/x#teacher"), served.networks, strict=True))
-    monkeypatch.setattr(predict, "load_network", lambda context, path: networks[path])
-    monkeypatch.setattr(compilation_cache, "enable_for_user", enabled := Mock())
-
-    def call(during, **flags):
-        def interrupt():
-            while " until Ctrl-C" not in console.file.getvalue():
-                time.sleep(0.001)
-            during(Served(served.page, int(console.file.getvalue().split(":")[2].split("/")[0])))
-            os.kill(os.getpid(), signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        context = tiny_runs.context(tiny_runs.config("nowhere"), "w", console, "show", **flags)
-        code = show.run(types.SimpleNamespace(**vars(context) | {"words": ("runs/x",)}))
-        thread.join()
-        enabled.assert_called_once_with()
-        return code, console.file.getvalue()
-
-    return call
-
-
-@pytest.mark.parametrize("opening", [True, False])
-def test_ctrl_c_is_the_usual_end(command, opening, monkeypatch):
-    opened, answered = [], []
-    monkeypatch.setattr(webbrowser, "open", opened.append)
-    code, printed = command(
-        lambda served: answered.append(served.ask("GET", "/networks")[::2]), beside="runs/x#teacher", open=opening
-    )
-    status, content = answered.pop()
-    titles = [one["title"] for one in json.loads(content)["networks"]]
-    assert (code, status, titles) == (0, 200, ["x", "x#teacher"])
-    assert opened == [printed.split()[0]] * opening
-
-
-def test_what_is_not_done_at_the_end_is_given_up(command, monkeypatch, caplog):
-    """A picture that the network is at, one that waits, and one that is on its way."""
-    go, answered, bounds = threading.Event(), [], {}
-    monkeypatch.setattr(answers, "of_picture", lambda *_: go.wait())
-    for kind in (Bodies, Turns):
-        kept = lambda *limits, kind=kind: bounds.setdefault(kind, kind(*limits))  # noqa: E731
-        monkeypatch.setattr(page_server, kind.__name__, kept)
-    with concurrent.futures.ThreadPoolExecutor(3) as pool, contextlib.ExitStack() as open_still:
-
-        def during(served):
-            answered.extend(pool.submit(served.send, png(3, 3)) for _ in range(2))
-            sock = open_still.enter_context(socket.create_connection(("127.0.0.1", served.port), 60))
-            sock.sendall(request_head(served, "Content-Length: 5000") + b"x" * 1000)
-            answered.append(pool.submit(sock.recv, 99))
-            while bounds[Turns]._there < 2 or bounds[Bodies]._held < 1000 + 2 * len(png(3, 3)):
-                time.sleep(0.001)
-
-        assert command(during)[0] == 0
-        one, other, on_its_way = (found.result() for found in answered)
-        go.set()
-    assert one == other == (503, {"error": "dakd show has ended"}) and on_its_way.startswith(b"HTTP/1.1 503 ")
-    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
-
-
-def test_mistakes_of_the_command(monkeypatch):
-    with pytest.raises(UserError, match="wants a network, 0 were given"):
-        command_line.parse(["--mode=show"])
-    with pytest.raises(UserError, match="--port"):
-        command_line.parse(["--mode=show", "x", "--port=-1"])
-    assert command_line.parse(["--mode=show", "x", "--beside=y"]).flags == {"beside": "y", "port": 0, "open": False}
-    monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
-    with pytest.raises(UserError, match="needs starlette and uvicorn: pip install -r requirements-deploy.txt"):
-        command_line.parse(["--mode=show", "x"])
-
-
-def test_networks_without_a_class_in_common():
-    ours, others = (types.SimpleNamespace(classes=classes) for classes in (("a", "b", "c"), ("c", "x", "a")))
-    assert answers.common_labels([ours, others])[:4].tolist() == [2, 255, 0, 255]
-    with pytest.raises(UserError, match="no class in common"):
-        page_server.Page([ours, types.SimpleNamespace(classes=("x", "y"))], ["a", "b"])
