@@ -126,6 +126,11 @@ class Tab:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
+    def slow_down(self, rate: int | None) -> None:
+        """Bytes a second that the page may send, None for no limit."""
+        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate or -1}
+        self.call("Network.emulateNetworkConditions", **limits)
+
     def drop(self, *paths: pathlib.Path) -> None:
         """Files from the desktop onto the middle of the page's top."""
         data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}

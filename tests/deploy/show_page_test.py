@@ -29,7 +29,7 @@ def test_a_person_at_the_page(tab, tmp_path):
         tab.size(1200, 900)
         tab.go(url := f"http://127.0.0.1:{served.port}/")
         tab.until(READY)
-        for part in (_dropped, _slid, _pointed_at, _listed, _refused, _with_keys, _a_film, _on_a_phone):
+        for part in (_dropped, _slid, _pointed_at, _listed, _refused, _cancelled, _with_keys, _a_film, _on_a_phone):
             part(tab, served, tmp_path)
     assert tab.requests and all(one.startswith((url, f"blob:{url}")) for one in tab.requests)
     refused = [problem for problem in tab.problems if "status of 422" in problem]
@@ -142,6 +142,20 @@ def _refused(tab, served, folder):
     tab.js("dispatchEvent(new DragEvent('drop', {dataTransfer: new DataTransfer()}))")
     assert text(tab, "error") == "there is no file in this; drop a picture"
     assert text(tab, "title") == "street.png" and not tab.js("document.getElementById('shown').hidden")
+
+
+def _cancelled(tab, served, folder):
+    """How far a slow file has come is told, and it can be given up."""
+    (folder / "slow.png").write_bytes(b"x" * (MOST_BYTES - 1))
+    tab.slow_down(50_000)
+    tab.drop(folder / "slow.png")
+    tab.until("/^Sending slow.png: [1-9][0-9]? %$/.test(document.getElementById('doing').innerText)")
+    assert tab.js("document.getElementById('bar').value") > 0
+    tab.js("document.getElementById('cancel').focus()")
+    tab.press("Enter")
+    tab.slow_down(None)
+    assert tab.js("document.getElementById('progress').hidden && document.activeElement.id") == "choose"
+    assert tab.js("document.getElementById('error').hidden") and text(tab, "title") == "street.png"
 
 
 def _with_keys(tab, served, folder):
