@@ -278,14 +278,16 @@ def test_one_picture_at_a_time_and_a_row_that_ends(served, monkeypatch):
         return made(*arguments)
 
     monkeypatch.setattr(answers, "of_picture", slowly)
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
         sent = [pool.submit(served.send, png(9, 9, seed)) for seed in range(3)]
         while turns._there < 3:
             time.sleep(0.001)
-        status, told = served.send(png(9, 9))
-        assert status == 503 and "2 others wait" in told["error"]
+        one_more = pool.submit(served.send, png(9, 9))
+        while turns._there < 4 and not one_more.done():
+            time.sleep(0.001)
         assert served.ask("GET", "/networks")[0] == 200
         go.set()
+        assert one_more.result() == (503, {"error": "2 others wait for the network; try again in a moment"})
         answered = [one.result() for one in sent]
     assert [status for status, _ in answered] == [200] * 3 and most == [1] * 3
     for seed, (_, told) in enumerate(answered):
