@@ -147,7 +147,7 @@ def test_in_python(net, tmp_path):
         next(net.predict_film(tmp_path / "nope.mp4"))
 
 
-@pytest.mark.parametrize("place", ["computing", "showing"])
+@pytest.mark.parametrize("place", ["computing", "showing", "writing"])
 def test_an_interruption_waits_for_its_threads_and_leaves_nothing(net, tmp_path, monkeypatch, place):
     """PyAV must not be closed while a thread is in it."""
     (film := tmp_path / "film.mp4").write_bytes(handmade.film())
@@ -161,8 +161,8 @@ def test_an_interruption_waits_for_its_threads_and_leaves_nothing(net, tmp_path,
         raise KeyboardInterrupt
 
     monkeypatch.setattr(film_decoding, "pixels", slowly)
-    owner, name = (predicting.answers, "said") if place == "computing" else (predicting, "speed")
-    monkeypatch.setattr(owner, name, interrupted)
+    owners = {"computing": (predicting.answers, "said"), "showing": (predicting, "speed")}
+    monkeypatch.setattr(*owners.get(place, (film_writing.FilmAnswers, "write")), interrupted)
     with pytest.raises(KeyboardInterrupt):
         predicting.predict_film([net], Input(film, "film"), files, ["labels", "colours"], Console(file=io.StringIO()))
     assert written(tmp_path / "out").keys() == {"predict.json"} and len(drawn) < 8

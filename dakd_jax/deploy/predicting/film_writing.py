@@ -80,9 +80,6 @@ class FilmWriter:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="gray")
         self._last = max(round(time / self._tick), self._last + 1)
         frame.time_base, frame.pts = self._tick, self._last
-        frame.duration = max(
-            1, round(1 / self._rate / self._tick)
-        )  # of the last frame: others end where the next begins
         self._mux(frame)
 
     def finish(self) -> None:
