@@ -38,6 +38,9 @@ OPENS_PICTURES = {
         ("predicting.inputs", "films"),
         ("predicting.pictures", "handed_in"),
         ("predicting.films", "films"),
+        ("show.answers", "handed_in"),
+        ("show.page_server", "handed_in"),
+        ("show.film_frames", "films"),
     )
 }
 
