@@ -27,13 +27,15 @@ def of(context: Context, network: LoadedNetwork) -> exporting.Pictures:
         if compare
         else own.compared,
     }
+    found, said = candidates(context)
+    return exporting.Pictures(found, said=said, **given)
+
+
+def candidates(context: Context) -> tuple[Callable[[tuple[int, int]], Iterator[np.ndarray]], str]:
+    """(from (width, height) to pictures of no data set, in which a golden pair is looked for; where they come from)."""
     if not context.toy_picture:
-        return exporting.Pictures(exporting.GENERATED.candidates, **given)
-
-    def candidates(size):
-        return (context.toy_picture(index, size) for index in range(CANDIDATES))
-
-    return exporting.Pictures(candidates, said="toy city", **given)
+        return exporting.GENERATED.candidates, exporting.GENERATED.said
+    return (lambda size: (context.toy_picture(index, size) for index in range(CANDIDATES))), "toy city"
 
 
 def _in_folder(network: LoadedNetwork, word: str, size: tuple[int, int]) -> Iterator[np.ndarray]:
