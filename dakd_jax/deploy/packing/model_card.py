@@ -161,8 +161,8 @@ def _origin(told: Mapping) -> str:
     golden = told["golden"]
     words = (
         f"`golden/picture.png` ({_inline(golden['from'])}) and `golden/labels.png`, what the network said of it "
-        f"({golden['classes']} classes). `config.json` holds all of this for programs, hashes of the files, and what the "
-        "record of the training tells:"
+        f"({golden['classes']} classes). `config.json` holds all of this for programs, hashes of the files, and what "
+        "the record of the training tells:"
     )
     return "\n".join(["## Golden pair and record", words, "", *_origin_lines(told["origin"])])
 
