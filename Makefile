@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements.txt
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
 	touch $@
 
-$(VENV)/.installed-test: requirements.txt requirements-beam.txt requirements-cluster.txt requirements-test.txt
+$(VENV)/.installed-test: requirements.txt requirements-beam.txt requirements-cluster.txt requirements-deploy.txt requirements-test.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements-test.txt
 	touch $@ $(VENV)/.installed

@@ -4,12 +4,12 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dakd_jax.deploy.network import Network
+    from dakd_jax.deploy.network import ReadyNetwork
 
 __version__ = "0.1.0"
 
 
-def load(path: str | os.PathLike, *, trust: bool = False, **what) -> "Network":
+def load(path: str | os.PathLike, *, trust: bool = False, **what) -> "ReadyNetwork":
     """A finished network, ready to be used: `load("runs/demo").predict("street.png")` (docs/deploy.md).
 
     Args:

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 from PIL import Image
-from rooms import FLOORS, HALVES, IMPORTS, MODULES, OPENS_PICTURES, PROJECT, arrows, picture
+from rooms import CONVERTERS, FLOORS, HALVES, IMPORTS, MODULES, OPENS_PICTURES, PROJECT, arrows, picture
 
 FORBIDDEN = {
     "dakd_jax": ("tensorflow", "tensorflow_datasets", "data_pipelines"),
@@ -53,7 +53,20 @@ def test_the_halves_do_not_know_each_other(half):
         for name in names
         if module.split(".")[0] == half and name.split(".")[0] in FORBIDDEN[half]
     }
-    assert known == (OPENS_PICTURES if half == "dakd_jax" else set())
+    exports = {(f"dakd_jax.deploy.export.{module}", "tensorflow") for module in CONVERTERS["tensorflow"]}
+    assert known == (OPENS_PICTURES | exports if half == "dakd_jax" else set())
+
+
+@pytest.mark.parametrize("package", CONVERTERS)
+def test_converters_are_imported_by_exports_alone_and_inside_functions(package):
+    imports = {module: names for module, names in IMPORTS.items() if module.split(".")[0] == "dakd_jax"}
+    found = {module for module, names in imports.items() if package in {name.split(".")[0] for name in names}}
+    assert found == {f"dakd_jax.deploy.export.{module}" for module in CONVERTERS[package]}
+    for module in found:
+        for node in ast.parse(MODULES[module].read_text()).body:
+            names = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
+            assert package not in {name.split(".")[0] for name in names}, f"{module} imports {package} at its top"
 
 
 def test_the_picture_of_the_rooms_is_of_todays_imports():

@@ -20,6 +20,14 @@ FLOORS = {
     ),
 }  # fmt: skip
 
+# Converters and runtimes of exports, each imported by these files alone, and inside functions.
+CONVERTERS = {
+    "onnx": {"onnx", "onnx_graph"},
+    "onnxruntime": {"onnx"},
+    "tensorflow": {"tflite", "savedmodel"},
+    "ai_edge_litert": {"tflite"},
+}
+
 # What dakd_jax knows of data_pipelines, and where: (module of a file, what it imports), below dakd_jax.deploy and
 # data_pipelines.pictures.
 OPENS_PICTURES = {
@@ -30,6 +38,9 @@ OPENS_PICTURES = {
         ("predicting.inputs", "films"),
         ("predicting.pictures", "handed_in"),
         ("predicting.films", "films"),
+        ("show.answers", "handed_in"),
+        ("show.page_server", "handed_in"),
+        ("show.film_frames", "films"),
     )
 }
 

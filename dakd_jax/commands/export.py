@@ -58,6 +58,7 @@ def run(context: Context) -> None:
 def _output(context: Context, network, wanted) -> pathlib.Path:
     """As given; else in the folder exports of the run."""
     from dakd_jax.deploy import export
+    from dakd_jax.deploy.export import proof
 
     if context.flags["output"]:
         return pathlib.Path(context.flags["output"]).expanduser()
@@ -66,7 +67,7 @@ def _output(context: Context, network, wanted) -> pathlib.Path:
         raise UserError("name a file for the export: --output=FILE")
     size = DYNAMIC if wanted.size is None else "x".join(map(str, wanted.size))
     name = f"{folder.name.rpartition('-')[0]}-{size}-{wanted.dtype}{export.ENDINGS[wanted.format] or '-savedmodel'}"
-    return folder.parents[1] / "exports" / name
+    return folder.parents[1] / proof.EXPORTS / name
 
 
 FLAGS = (

@@ -14,13 +14,13 @@ from dakd_jax.deploy.export.artefact import Artefact
 from dakd_jax.deploy.export.program import LABELS, PROBABILITIES
 from dakd_jax.deploy.full_size import Answers
 from dakd_jax.deploy.loaded import LoadedNetwork
-from dakd_jax.deploy.network import Network
+from dakd_jax.deploy.network import ReadyNetwork
 
 _LEAST = 1e-30  # of a probability, for its logarithm
 
 
-class ExportedNetwork(Network):
-    """A Network. Pictures are resized to the file's size, or to the training size where it takes any.
+class ExportedNetwork(ReadyNetwork):
+    """A ReadyNetwork. Pictures are resized to the file's size, or to the training size where it takes any.
 
     Labels at the picture's size are made from probabilities where the file gives them, as evaluation does; else they
     are the labels at the network's size, each pixel's nearest.
@@ -56,15 +56,15 @@ class ExportedNetwork(Network):
         return {full_size.LABELS: np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))}
 
 
-def load(path: str | os.PathLike, *, trust: bool = False, **what) -> Network:
+def load(path: str | os.PathLike, *, trust: bool = False, **what) -> ReadyNetwork:
     """The network of any path, see dakd_jax.load.
 
     Raises:
       UserError: there is none; or its runtime is not installed; or it is a SavedModel of another machine.
     """
-    place = pathlib.Path(path).expanduser()
-    if not artefact.looks_like(place):
+    if not isinstance(path, str | os.PathLike) or not artefact.looks_like(path):
         return LoadedNetwork(finding.find(path, **what))
+    place = pathlib.Path(path).expanduser()
     if what:
         raise UserError(f"{place} says what this network is: leave {', '.join(f'{name}=' for name in what)} out")
     return ExportedNetwork(artefact.read(place), trust=trust)

@@ -9,13 +9,13 @@ import numpy as np
 from dakd_jax.deploy import full_size
 from dakd_jax.deploy.finding import Found
 from dakd_jax.deploy.full_size import Answers
-from dakd_jax.deploy.network import RULES, Network
+from dakd_jax.deploy.network import RULES, ReadyNetwork
 from dakd_jax.evaluation import predict
 from dakd_jax.stages import weights
 
 
-class LoadedNetwork(Network):
-    """A Network.
+class LoadedNetwork(ReadyNetwork):
+    """A ReadyNetwork.
 
     Attributes:
       found: where it comes from and what is known of it.

@@ -35,7 +35,7 @@ class PredictedFrame(NamedTuple):
     labels: np.ndarray
 
 
-class Network:
+class ReadyNetwork:
     """What can be asked of a network, whatever computes it.
 
     Pictures are paths, Pillow's, or uint8 [H, W, 3] RGB, of any size; a file is read upright, by its EXIF orientation.

@@ -174,15 +174,8 @@ def _ready(stream, name: str):
     return stream
 
 
-class _KeptOpen:
-    """A file of bytes without its close(), which PyAV would call."""
-
-    def __init__(self, file: BinaryIO):
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-
-
 @contextlib.contextmanager
-def bytes_of(source: Source) -> Iterator[_KeptOpen]:
+def bytes_of(source: Source) -> Iterator[BinaryIO]:
     """A film's bytes from the first on. PyAV gets no path: it would take some for addresses. Raises OSError."""
     with contextlib.ExitStack() as stack:
         if isinstance(source, os.PathLike):
@@ -190,4 +183,4 @@ def bytes_of(source: Source) -> Iterator[_KeptOpen]:
         else:
             file = io.BytesIO(source) if isinstance(source, bytes) else source
         file.seek(0)
-        yield _KeptOpen(file)
+        yield file

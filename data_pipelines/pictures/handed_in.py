@@ -1,4 +1,4 @@
-"""A picture that somebody hands in, a path, one of Pillow's or an array, as upright RGB, and its resizing.
+"""A picture that somebody hands in, a path, one of Pillow's, an array or bytes, as upright RGB, and its resizing.
 
 What cannot be read is an UnreadableFile or another DataError; an AccessError says nothing of the picture.
 """
@@ -12,8 +12,9 @@ from PIL import Image
 from data_pipelines.basics.errors import AccessError, DataError
 from data_pipelines.pictures import pixel_formats
 
-__all__ = ["AccessError", "DataError", "resized", "upright"]
+__all__ = ["FORMATS", "AccessError", "DataError", "is_picture", "resized", "upright", "upright_of_bytes"]
 
+FORMATS, is_picture = pixel_formats.FORMATS, pixel_formats.is_known
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -45,6 +46,27 @@ def upright(picture: str | os.PathLike | Image.Image | np.ndarray, bit_depth: in
     with pixel_formats.opened(path) as file:
         found = pixel_formats.rgb(path, file, upright=True, bit_depth=bit_depth)
         found.load()  # Pillow puts that off, and the file is closed then
+        return found
+
+
+def upright_of_bytes(content: bytes, name: str, *, bit_depth: int = 0, most_pixels: int) -> Image.Image:
+    """As upright, of the content of a picture's file that is in memory; nothing is decoded of one that is too large.
+
+    Args:
+      name: for messages; it is no path.
+
+    Raises:
+      DataError: as upright; or it has more pixels.
+    """
+    named = Path(name)
+    with pixel_formats.opened(named, content) as file:
+        if file.width * file.height > most_pixels:
+            raise DataError(
+                f"{name}: {file.width}x{file.height} pixels are more than {most_pixels / 1e6:.3g} million; hand in a "
+                "smaller picture"
+            )
+        found = pixel_formats.rgb(named, file, upright=True, bit_depth=bit_depth, content=content)
+        found.load()
         return found
 
 

@@ -4,12 +4,13 @@ Everything here is about one open file of Pillow's; loading.py makes arrays of i
 """
 
 import contextlib
+import io
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from data_pipelines.basics import data_files
 from data_pipelines.basics.errors import AccessError, DataError, UnreadableFile
@@ -24,6 +25,8 @@ _UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError),
     *(KeyError, IndexError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError),
 )
+
+_RESTORE = "restore the file or remove it with its pair"
 
 _COMPRESSION = 259  # TIFF's tag, and what of it loses bits
 _LOSSY_COMPRESSIONS = {6: "JPEG", 7: "JPEG", 34892: "JPEG", 34712: "JPEG 2000", 34887: "LERC", 50001: "WebP"}
@@ -57,35 +60,56 @@ class Header(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """The file of a picture, open.
+
+    Args:
+      path: of the file; with `content` its name in messages alone.
+      content: of a file that is in memory.
 
     Raises:
       UnreadableFile: it is missing or damaged, then or while it is decoded inside.
       AccessError: the process has come to a limit of its own.
     """
-    with telling(path), _open(path) as picture:
+    advice = _RESTORE if content is None else "hand in another picture"
+    with telling(path, advice), _open(path, content) as picture:
         yield picture
 
 
 @contextlib.contextmanager
-def telling(path: Path) -> Iterator[None]:
+def telling(path: Path, advice: str = _RESTORE) -> Iterator[None]:
     """What Pillow raises inside at a missing or damaged file is one line that names it; errors as of opened."""
     try:
         yield
     except DataError:
         raise
     except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(path, error, advice) from None
 
 
-def _open(path: Path) -> Image.Image:
-    picture = Image.open(path, formats=FORMATS)
+def _open(path: Path, content: bytes | None = None) -> Image.Image:
+    try:
+        picture = Image.open(path if content is None else io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        if content is None:
+            raise
+        raise UnidentifiedImageError(f"it is none of {', '.join(FORMATS)}") from None  # Pillow's names an object
     if orientation.turned_by_pillow(picture):
         # A file that has a name is mapped into memory, at the turned size: of grey pixels that are to be turned on
         # their side Pillow would then make something else.
         picture.filename = ""
     return picture
+
+
+def is_known(content: bytes) -> bool:
+    """Whether the content of a file is a picture of FORMATS, sound or not."""
+    try:
+        _open(Path(), content).close()
+    except UnidentifiedImageError:
+        return False
+    except _UNREADABLE:
+        return True
+    return True
 
 
 def stored_size(path: Path) -> tuple[int, int]:
@@ -111,7 +135,9 @@ def header(path: Path) -> Header:
         )
 
 
-def rgb(path: Path, picture: Image.Image, *, upright: bool, bit_depth: int) -> Image.Image:
+def rgb(
+    path: Path, picture: Image.Image, *, upright: bool, bit_depth: int, content: bytes | None = None
+) -> Image.Image:
     """The RGB picture of 8 bits in an open file; of transparent pixels the colours beneath.
 
     Args:
@@ -119,11 +145,12 @@ def rgb(path: Path, picture: Image.Image, *, upright: bool, bit_depth: int) -> I
       picture: not loaded yet.
       upright: whether to turn it by its EXIF orientation; else the pixels are as stored.
       bit_depth: of the values of a wide picture, see wide_pixels.to_bytes.
+      content: as of opened.
     """
     tag = orientation.of(picture)  # before Pillow turns a TIFF, and forgets it
     is_upright = orientation.turned_by_pillow(picture)
     if wide_pixels.is_wide(picture):
-        pixels = wide_pixels.to_bytes(path, picture, lambda: _open(path), bit_depth)
+        pixels = wide_pixels.to_bytes(path, picture, lambda: _open(path, content), bit_depth)
     else:
         picture.info.pop("transparency", None)  # which leaves the colours alone, but for a warning of Pillow's
         pixels = picture
@@ -222,9 +249,8 @@ def mark(path: Path, start: bytes, *, is_label: bool, upright: bool, bit_depth: 
     return depth + turned
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    """The DataError for an exception of Pillow or the system at a file."""
-    restore = "restore the file or remove it with its pair"
+def _unreadable(path: Path, error: Exception, restore: str) -> DataError:
+    """The DataError for an exception of Pillow or the system at a file; `restore`: what to do about it."""
     if isinstance(error, OSError) and error.errno:
         reason, advice = data_files.explain(path, error, restore)
     else:

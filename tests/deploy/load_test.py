@@ -19,8 +19,6 @@ from dakd_jax.basics import kept_arrays
 from dakd_jax.basics.errors import UserError
 from dakd_jax.deploy import full_size, loaded
 from dakd_jax.evaluation import predict
-from dakd_jax.models.segmenter import Segmenter, init_segmenter
-from dakd_jax.stages import weights
 from data_pipelines.basics.errors import DataError
 from data_pipelines.feeding.feed import Feed
 
@@ -64,18 +62,6 @@ def test_predictions_are_those_of_evaluation(chain, toy_city, name):
     for picture, labels in zip(paths, together, strict=True):
         np.testing.assert_array_equal(labels, net.predict(paths[picture]))
         assert picture not in expected or np.array_equal(labels, expected[picture])
-
-
-@pytest.fixture(scope="module")
-def lively(tmp_path_factory):
-    """(path of weights, model, weights) that predict several classes; a run of six steps predicts one."""
-    model = Segmenter(arch="tiny", num_classes=19)
-    variables = init_segmenter(model, 0, "student")
-    heads = {name: {"kernel": 300 * variables["params"][name]["kernel"]} for name in ("seg1", "seg2")}
-    params = {name: part | heads.get(name, {}) for name, part in variables["params"].items()}
-    path = tmp_path_factory.mktemp("lively") / "lively.pth"
-    weights.save(path, variables | {"params": params}, model)
-    return path, model, variables | {"params": params}
 
 
 @pytest.fixture

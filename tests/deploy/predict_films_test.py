@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import threading
+import time
 from fractions import Fraction
 
 import av
@@ -11,11 +13,14 @@ import numpy as np
 import pytest
 import tiny_runs
 from PIL import Image
+from rich.console import Console
 
 import dakd_jax
-from dakd_jax.deploy.predicting import ahead, film_writing
+from dakd_jax.deploy.predicting import ahead, answer_files, film_writing
+from dakd_jax.deploy.predicting import films as predicting
 from dakd_jax.deploy.predicting.answer_files import KINDS
-from data_pipelines.pictures import films
+from dakd_jax.deploy.predicting.inputs import Input
+from data_pipelines.pictures import film_decoding, films
 
 TIMES = [Fraction(tick, 12800) for tick in (0, 512, 700, 4000, 4001, 6000)]  # a variable rate
 
@@ -142,21 +147,29 @@ def test_in_python(net, tmp_path):
         next(net.predict_film(tmp_path / "nope.mp4"))
 
 
-def test_a_failure_leaves_no_thread_in_a_film(tmp_path):
-    """Frames are drawn ahead in a thread, which ends before the film is closed."""
-    drawn = []
+@pytest.mark.parametrize("place", ["computing", "showing", "writing"])
+def test_an_interruption_waits_for_its_threads_and_leaves_nothing(net, tmp_path, monkeypatch, place):
+    """PyAV must not be closed while a thread is in it."""
+    (film := tmp_path / "film.mp4").write_bytes(handmade.film())
+    files, drawn = answer_files.AnswerFiles(tmp_path / "out", ["labels", "colours"], {}), []
 
-    def frames():
-        for index in range(99):
-            drawn.append(index)
-            yield index
+    def slowly(*how, pixels=film_decoding.pixels):
+        drawn.append(time.sleep(0.03))
+        return pixels(*how)
 
-    source = frames()
-    with pytest.raises(ZeroDivisionError):
-        for one in ahead.map_ahead("write", lambda one: 1 // (one - 3), ahead.drawn_ahead("read", source), threads=1):
-            assert one != 0 or drawn
-    source.close()  # raises where a thread is in it
-    assert len(drawn) < 12
+    def interrupted(*unused):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(film_decoding, "pixels", slowly)
+    owners = {"computing": (predicting.answers, "said"), "showing": (predicting, "speed")}
+    monkeypatch.setattr(*owners.get(place, (film_writing.FilmAnswers, "write")), interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predicting.predict_film([net], Input(film, "film"), files, ["labels", "colours"], Console(file=io.StringIO()))
+    assert written(tmp_path / "out").keys() == {"predict.json"} and len(drawn) < 8
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read", "write"))]
+
+
+def test_what_is_drawn_ahead_is_all_of_it():
     assert list(ahead.drawn_ahead("read", iter(range(7)))) == list(range(7))
 
 
@@ -177,6 +190,22 @@ def test_films_of_any_size_are_written(tmp_path, size):
             film = films.open_film(path)
             assert (film.rate, film.pixel_aspect) == (timing.rate, timing.pixel_aspect)
             assert film.seconds == pytest.approx(3 * timing.tick, rel=0.01)
+
+
+def test_films_that_mp4_cannot_hold(tmp_path):
+    timing = film_writing.Timing(Fraction(1, 10**9), Fraction(25))
+    writer = film_writing.FilmWriter(path := tmp_path / "film.mp4", "mp4", timing)
+    times = [Fraction(0), Fraction(1, 10**8), Fraction(1, 3), Fraction(20)]  # the second is not told from the first
+    for at in times:
+        writer.write(at, np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(film_writing.TooLargeForFilm, match="16386x2 pixels"):
+        film_writing.FilmWriter(tmp_path / "wide.mp4", "mp4", timing).write(0, np.zeros((2, 16385, 3), np.uint8))
+    writer.finish()
+    assert [round(at * 10**6) for at in decoded(path)[0]] == [0, 1, 333333, 20000000]
+    writer = film_writing.FilmWriter(path, "mp4", film_writing.Timing(Fraction(1, 12800), Fraction(4)))
+    writer.write(Fraction(0), np.zeros((2, 2, 3), np.uint8))
+    writer.finish()
+    assert films.open_film(path).seconds == pytest.approx(0.25, rel=0.01)  # a single frame is shown for its time
 
 
 def test_what_a_film_of_answers_says(predict, tmp_path):

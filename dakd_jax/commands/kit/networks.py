@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from dakd_jax.commands import Context
 
 if TYPE_CHECKING:
-    from dakd_jax.deploy.network import Network
+    from dakd_jax.deploy.network import ReadyNetwork
 
 
-def load(context: Context, path: str) -> "Network":
+def load(context: Context, path: str) -> "ReadyNetwork":
     """As dakd_jax.load; of a file of weights without a record, as --config.student and --config.data say."""
     from dakd_jax.deploy import exported
     from dakd_jax.deploy.export import artefact

@@ -17,7 +17,7 @@ CANDIDATES = 12  # pictures of the toy city that the golden pair is looked for i
 MOST = 100  # pictures that int8 is calibrated on, and that an export is compared on
 
 
-def of(context: Context, network: LoadedNetwork) -> exporting.Pictures:
+def of(context: Context, network: LoadedNetwork) -> exporting.ExportPictures:
     """What the export of a network is made and compared with: the folders that were named, else its run's data."""
     own = _RunData(context, network)
     calibrate, compare = (context.flags[name] for name in ("calibrate", "pictures"))
@@ -28,7 +28,7 @@ def of(context: Context, network: LoadedNetwork) -> exporting.Pictures:
         else own.compared,
     }
     found, said = candidates(context)
-    return exporting.Pictures(found, said=said, **given)
+    return exporting.ExportPictures(found, said=said, **given)
 
 
 def candidates(context: Context) -> tuple[Callable[[tuple[int, int]], Iterator[np.ndarray]], str]:

@@ -84,6 +84,10 @@ class Artefact:
         """Whether to load it is to run what somebody wrote."""
         return self.record["format"] == "savedmodel"
 
+    def may_run(self, *, trust: bool = False) -> bool:
+        """Whether it is data, or code that this machine exported or that is trusted."""
+        return trust or not self.is_code or is_known(self.record["sha256"])
+
     def runner(self, threads: int = 0, *, trust: bool = False):
         """From a picture uint8 [1, height, width, 3] to the outputs by name.
 
@@ -95,7 +99,7 @@ class Artefact:
           UserError: the runtime is not installed, or it is code and not to be trusted.
         """
         export.require_packages(self.record["format"])
-        if self.is_code and not trust and not is_known(self.record["sha256"]):
+        if not self.may_run(trust=trust):
             raise UserError(
                 f"{self.path}: a SavedModel is code, and this one was not exported on this machine; if you trust who "
                 "made it, say so: dakd check --trust, dakd_jax.load(PATH, trust=True)"
@@ -179,7 +183,19 @@ def read(path: pathlib.Path) -> Artefact:
     found = _hash_folder(path, content, at) if folder else _hash(content, at)
     if record.get("sha256") != found:
         raise UserError(f"{path} was altered since it was exported (its hash is another); export it again")
+    if not _is_consistent(record):
+        raise UserError(f"{path}: its record contradicts itself (format, classes, colours); export it again")
     return Artefact(path, record)
+
+
+def _is_consistent(record: Mapping) -> bool:
+    """Whether classes, colours and golden labels go together, for one that somebody wrote by hand."""
+    try:
+        known, classes = record["format"] in export.CELLS, len(record["classes"])
+        labels = [Pair.unpacked(one).labels.max() for one in record["golden"]["pairs"]]
+        return known and np.shape(record["palette"]) == (classes, 3) and bool(labels) and max(labels) < classes
+    except (KeyError, TypeError, ValueError, OSError):
+        return False
 
 
 def _record(path: pathlib.Path, content: bytes) -> dict:

@@ -18,9 +18,10 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.deploy import export as cells
 from dakd_jax.deploy.export import artefact, proof
 from dakd_jax.deploy.export.artefact import Artefact
-from dakd_jax.deploy.export.program import LABELS, LEAST_SIDE, PROBABILITIES, Program
+from dakd_jax.deploy.export.program import LABELS, LEAST_SIDE, PROBABILITIES, NetworkProgram
 from dakd_jax.deploy.loaded import LoadedNetwork
 
+MOST_PIXELS = 2**25
 _VERSIONS = ("jax", "onnx", "onnxruntime", "ai-edge-litert", "tensorflow-cpu", "tensorflow")
 
 Labelled = tuple[np.ndarray, np.ndarray | None]  # uint8 [H, W, 3], uint8 [H, W] or None
@@ -44,7 +45,7 @@ class Wanted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
+class ExportPictures:
     """What an export is calibrated and compared on, each made at the size (width, height) that is asked for.
 
     Attributes:
@@ -60,10 +61,12 @@ class Pictures:
     said: str = "generated"
 
 
-GENERATED = Pictures(lambda size: proof.generated(size[::-1]))
+GENERATED = ExportPictures(lambda size: proof.generated(size[::-1]))
 
 
-def export(network: LoadedNetwork, wanted: Wanted, output: pathlib.Path, pictures: Pictures = GENERATED) -> Artefact:
+def export(
+    network: LoadedNetwork, wanted: Wanted, output: pathlib.Path, pictures: ExportPictures = GENERATED
+) -> Artefact:
     """Writes a network as a file (a folder for savedmodel), whole or not at all.
 
     Raises:
@@ -73,15 +76,20 @@ def export(network: LoadedNetwork, wanted: Wanted, output: pathlib.Path, picture
     cells.check(wanted.format, wanted.dtype, dynamic=wanted.size is None)
     _check_output(output, wanted)
     size = wanted.size or network.size
-    if min(size) < LEAST_SIDE:
-        raise UserError(f"--size={size[0]}x{size[1]}: at least {LEAST_SIDE} pixels on each side")
+    if min(size) < LEAST_SIDE or size[0] * size[1] > MOST_PIXELS:
+        raise UserError(
+            f"--size={size[0]}x{size[1]}: expected at least {LEAST_SIDE} pixels on each side, and {MOST_PIXELS} in all "
+            "at most"
+        )
     calibration = [picture[None] for picture in pictures.calibration(size)] if wanted.dtype == "int8" else []
     if wanted.dtype == "int8" and not calibration:
         raise UserError(
             "int8 is calibrated on pictures of the target, and there are none; name some: --calibrate=FOLDER"
         )
     outputs = (LABELS, PROBABILITIES) if wanted.probabilities else (LABELS,)
-    program = Program(network.model, jax.device_get(network.variables), wanted.size and wanted.size[::-1], outputs)
+    program = NetworkProgram(
+        network.model, jax.device_get(network.variables), wanted.size and wanted.size[::-1], outputs
+    )
     with tempfile.TemporaryDirectory(prefix="dakd_export_") as folder:
         converted = _converted(program, wanted, calibration, pathlib.Path(folder, "converted"))
         run = cells.module(wanted.format).runner(converted)
@@ -105,7 +113,7 @@ def _check_output(output: pathlib.Path, wanted: Wanted) -> None:
         raise UserError(f"--output={output} is a folder that is there already; name a new one")
 
 
-def _converted(program: Program, wanted: Wanted, calibration: Sequence[np.ndarray], folder: pathlib.Path):
+def _converted(program: NetworkProgram, wanted: Wanted, calibration: Sequence[np.ndarray], folder: pathlib.Path):
     """The file's bytes without a record, or the folder's path."""
     module = cells.module(wanted.format)
     if cells.ENDINGS[wanted.format]:
@@ -114,7 +122,7 @@ def _converted(program: Program, wanted: Wanted, calibration: Sequence[np.ndarra
     return folder
 
 
-def _proof(network, wanted: Wanted, run: proof.Runner, size, pictures: Pictures) -> dict:
+def _proof(network, wanted: Wanted, run: proof.Runner, size, pictures: ExportPictures) -> dict:
     """The record's part that proves it. Raises UserError where a float32 export says something else."""
     sizes = [size] if wanted.size else [size, _odd(size)]
     pairs = [proof.golden_pair(network, pictures.candidates(one)) for one in sizes]

@@ -6,15 +6,15 @@ import jax
 import numpy as np
 
 from dakd_jax.deploy.export import onnx_graph
-from dakd_jax.deploy.export.onnx_graph import Graph, Tensor, Writer
-from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, Program
+from dakd_jax.deploy.export.onnx_graph import Graph, Value, Writer
+from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, NetworkProgram
 
 # With the activations: one scale then serves a convolution and what limits it. Without, 89 % of labels agreed, not 97.
 _QUANTISED = ["Conv", "Relu", "Clip", "Add", "MaxPool"]
 _IR_VERSION = 10  # of ONNX 1.16: older runtimes read it
 
 
-def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
+def convert(program: NetworkProgram, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
     """The model in 'float32', 'float16' or 'int8'.
 
     Args:
@@ -30,11 +30,11 @@ def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> 
     return model.SerializeToString()
 
 
-def _float32(program: Program):
+def _float32(program: NetworkProgram):
     from onnx import TensorProto, checker, helper, numpy_helper
 
     graph, shape = Graph(), program.shape.shape
-    picture = graph.knows(Tensor(INPUT, shape))
+    picture = graph.knows(Value(INPUT, shape))
     calls = {"upsample_any_size": _upsample_any_size}
     traced = jax.make_jaxpr(program.logits(native=True, kept=calls))(program.shape)
     (logits,) = Writer(graph, calls).write(traced, [picture])
@@ -57,7 +57,7 @@ def _float32(program: Program):
     return model
 
 
-def _answers(graph: Graph, program: Program, picture: Tensor, logits: Tensor) -> list[str]:
+def _answers(graph: Graph, program: NetworkProgram, picture: Value, logits: Value) -> list[str]:
     """Adds what comes after the logits; names of the outputs."""
     from onnx import TensorProto
 
@@ -66,7 +66,7 @@ def _answers(graph: Graph, program: Program, picture: Tensor, logits: Tensor) ->
     if full.shape[1:3] != (height, width):
         ends, axes = graph.sizes([height, width]), graph.constant(np.array([2, 3], np.int64))
         starts = graph.constant(np.zeros(2, np.int64))
-        full = Tensor(graph.node("Slice", full.name, starts, ends, axes), full.shape, True)
+        full = Value(graph.node("Slice", full.name, starts, ends, axes), full.shape, True)
     if LABELS in program.outputs:
         found = graph.node("ArgMax", full.name, axis=1, keepdims=0)
         graph.node("Cast", found, to=TensorProto.UINT8)
@@ -77,19 +77,19 @@ def _answers(graph: Graph, program: Program, picture: Tensor, logits: Tensor) ->
     return list(program.outputs)
 
 
-def _upsample_any_size(graph: Graph, inputs: list[Tensor], equation) -> Tensor:
+def _upsample_any_size(graph: Graph, inputs: list[Value], equation) -> Value:
     (inner,), (outer,) = equation.invars, equation.outvars
     factor = next(by for by in range(1, 65) if by * inner.aval.shape[1] == outer.aval.shape[1])
     return _resized(graph, inputs[0], factor)
 
 
-def _resized(graph: Graph, x: Tensor, factor: int) -> Tensor:
+def _resized(graph: Graph, x: Value, factor: int) -> Value:
     """As resizing.upsample_aligned."""
     scales = graph.constant(np.array([1, 1, factor, factor], np.float32))
     how = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
     batch, height, width, channels = x.shape
     name = graph.node("Resize", graph.laid(x, True), "", scales, **how) if factor > 1 else graph.laid(x, True)
-    return graph.knows(Tensor(name, (batch, factor * height, factor * width, channels), True))
+    return graph.knows(Value(name, (batch, factor * height, factor * width, channels), True))
 
 
 def _int8(model, calibration: Iterable[np.ndarray]):

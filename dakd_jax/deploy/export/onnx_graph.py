@@ -30,7 +30,7 @@ _REDUCTIONS = {"reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
+class Value:
     """A value in the graph.
 
     Attributes:
@@ -78,7 +78,7 @@ class Graph:
 
     def laid(self, one, first: bool) -> str:
         """The name of a tensor or array, laid as it is wanted."""
-        if isinstance(one, Tensor):
+        if isinstance(one, Value):
             if len(one.shape) != 4 or one.first == first:
                 return one.name
             return self.node("Transpose", one.name, perm=TO_CHANNELS_FIRST if first else TO_CHANNELS_LAST)
@@ -88,7 +88,7 @@ class Graph:
         self._made[kind] += 1
         return f"{kind}_{self._made[kind]}"
 
-    def knows(self, tensor: Tensor) -> Tensor:
+    def knows(self, tensor: Value) -> Value:
         """The tensor, whose sizes others may ask for from now on."""
         for axis, size in enumerate(tensor.shape):
             if not isinstance(size, int):
@@ -123,7 +123,7 @@ class Writer:
     def __init__(self, graph: Graph, calls: dict[str, Callable] | None = None):
         self._graph, self._calls = graph, calls or {}
 
-    def write(self, closed, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def write(self, closed, inputs: Sequence[Value]) -> list[Value]:
         """Outputs of a jaxpr with its constants, as jax.make_jaxpr gives it."""
         jaxpr = closed.jaxpr
         values = dict(zip(jaxpr.constvars, map(np.asarray, closed.consts), strict=True))
@@ -138,7 +138,7 @@ class Writer:
             values[equation.outvars[0]] = self._graph.knows(found)
         return [read(one) for one in jaxpr.outvars]
 
-    def _equation(self, equation, inputs: list) -> Tensor:
+    def _equation(self, equation, inputs: list) -> Value:
         name = equation.primitive.name
         if name in ("jit", "pjit") and equation.params["name"] in self._calls:
             return self._calls[equation.params["name"]](self._graph, inputs, equation)
@@ -154,42 +154,42 @@ class Writer:
             )
         return write(*inputs, equation=equation)
 
-    def _elementwise(self, kind: str, inputs: list, equation, **attributes) -> Tensor:
+    def _elementwise(self, kind: str, inputs: list, equation, **attributes) -> Value:
         shape = equation.outvars[0].aval.shape
-        first = any(isinstance(one, Tensor) and one.first for one in inputs)
+        first = any(isinstance(one, Value) and one.first for one in inputs)
         if kind in ("Max", "Min") and (found := self._clipped(kind, inputs, shape)):
             return found
         if kind == "Add" and (found := self._with_bias(inputs, equation)):
             return found
         names = [self._graph.laid(one, first) for one in inputs]
-        return Tensor(self._graph.node(kind, *names, **attributes), shape, first)
+        return Value(self._graph.node(kind, *names, **attributes), shape, first)
 
-    def _with_bias(self, inputs: list, equation) -> Tensor | None:
+    def _with_bias(self, inputs: list, equation) -> Value | None:
         """A sum per channel as the bias of the convolution just before, which nothing else reads."""
-        tensor, bias = inputs if isinstance(inputs[0], Tensor) else inputs[::-1]
+        tensor, bias = inputs if isinstance(inputs[0], Value) else inputs[::-1]
         variable = equation.invars[0 if tensor is inputs[0] else 1]
         last = self._graph.nodes[-1]
         alone = last.op_type == "Conv" and last.output[0] == tensor.name and self._readers[variable] == 1
-        if isinstance(bias, Tensor) or not alone or len(last.input) > 2 or bias.shape[:-1] != (1, 1, 1):
+        if isinstance(bias, Value) or not alone or len(last.input) > 2 or bias.shape[:-1] != (1, 1, 1):
             return None
         last.input.append(self._graph.constant(bias.reshape(-1)))
         return tensor
 
-    def _clipped(self, kind: str, inputs: list, shape) -> Tensor | None:
+    def _clipped(self, kind: str, inputs: list, shape) -> Value | None:
         """ReLU, and ReLU6, as nodes of their own: runtimes join these to the convolution before."""
-        tensor, bound = inputs if isinstance(inputs[0], Tensor) else inputs[::-1]
-        if isinstance(bound, Tensor) or bound.ndim:
+        tensor, bound = inputs if isinstance(inputs[0], Value) else inputs[::-1]
+        if isinstance(bound, Value) or bound.ndim:
             return None
         if kind == "Max" and bound == 0:
-            return Tensor(self._graph.node("Relu", tensor.name), shape, tensor.first)
+            return Value(self._graph.node("Relu", tensor.name), shape, tensor.first)
         last = self._graph.nodes[-1]
         if kind == "Min" and last.op_type == "Relu" and last.output[0] == tensor.name and bound > 0:
             self._graph.nodes.pop()
             low, high = self._graph.constant(np.zeros((), bound.dtype)), self._graph.constant(bound)
-            return Tensor(self._graph.node("Clip", last.input[0], low, high), shape, tensor.first)
+            return Value(self._graph.node("Clip", last.input[0], low, high), shape, tensor.first)
         return None
 
-    def _conv_general_dilated(self, x, kernel, *, equation) -> Tensor:
+    def _conv_general_dilated(self, x, kernel, *, equation) -> Value:
         params, spec = equation.params, equation.params["dimension_numbers"]
         usual = spec.lhs_spec == spec.out_spec == TO_CHANNELS_FIRST and isinstance(kernel, np.ndarray)
         if not usual or set(params["lhs_dilation"]) != {1} or params["batch_group_count"] != 1:
@@ -203,52 +203,52 @@ class Writer:
         }
         attributes |= _padding(x, kernel, params)
         name = self._graph.node("Conv", self._graph.laid(x, True), self._graph.constant(kernel), **attributes)
-        return Tensor(name, equation.outvars[0].aval.shape, True)
+        return Value(name, equation.outvars[0].aval.shape, True)
 
-    def _reduce_window_max(self, x, *, equation) -> Tensor:
+    def _reduce_window_max(self, x, *, equation) -> Value:
         params = equation.params
         sides = [params[name] for name in ("window_dimensions", "window_strides", "padding")]
         if len(x.shape) != 4 or any(side[0] != side[3] or side[0] not in (1, (0, 0)) for side in sides):
             raise UserError("the network pools over other axes than a picture's; export it as tflite")
         attributes = {"kernel_shape": sides[0][1:3], "strides": sides[1][1:3], "pads": _flat(sides[2][1:3])}
-        return Tensor(
+        return Value(
             self._graph.node("MaxPool", self._graph.laid(x, True), **attributes), equation.outvars[0].aval.shape, True
         )
 
-    def _convert_element_type(self, x, *, equation) -> Tensor:
+    def _convert_element_type(self, x, *, equation) -> Value:
         from onnx import helper
 
         aval = equation.outvars[0].aval
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(aval.dtype))
-        return Tensor(self._graph.node("Cast", x.name, to=kind), aval.shape, x.first)
+        return Value(self._graph.node("Cast", x.name, to=kind), aval.shape, x.first)
 
-    def _integer_pow(self, x, *, equation) -> Tensor:
+    def _integer_pow(self, x, *, equation) -> Value:
         power = np.asarray(equation.params["y"], equation.outvars[0].aval.dtype)
-        return Tensor(self._graph.node("Pow", x.name, self._graph.constant(power)), x.shape, x.first)
+        return Value(self._graph.node("Pow", x.name, self._graph.constant(power)), x.shape, x.first)
 
-    def _square(self, x, *, equation) -> Tensor:
-        return Tensor(self._graph.node("Mul", x.name, x.name), x.shape, x.first)
+    def _square(self, x, *, equation) -> Value:
+        return Value(self._graph.node("Mul", x.name, x.name), x.shape, x.first)
 
-    def _rsqrt(self, x, *, equation) -> Tensor:
-        return Tensor(self._graph.node("Reciprocal", self._graph.node("Sqrt", x.name)), x.shape, x.first)
+    def _rsqrt(self, x, *, equation) -> Value:
+        return Value(self._graph.node("Reciprocal", self._graph.node("Sqrt", x.name)), x.shape, x.first)
 
-    def _erfc(self, x, *, equation) -> Tensor:
+    def _erfc(self, x, *, equation) -> Value:
         one = self._graph.constant(np.ones((), equation.outvars[0].aval.dtype))
-        return Tensor(self._graph.node("Sub", one, self._graph.node("Erf", x.name)), x.shape, x.first)
+        return Value(self._graph.node("Sub", one, self._graph.node("Erf", x.name)), x.shape, x.first)
 
-    def _select_n(self, which, *cases, equation) -> Tensor:
-        first = any(isinstance(one, Tensor) and one.first for one in (which, *cases))
+    def _select_n(self, which, *cases, equation) -> Value:
+        first = any(isinstance(one, Value) and one.first for one in (which, *cases))
         names = [self._graph.laid(one, first) for one in (which, *cases[::-1])]
-        return Tensor(self._graph.node("Where", *names), equation.outvars[0].aval.shape, first)
+        return Value(self._graph.node("Where", *names), equation.outvars[0].aval.shape, first)
 
-    def _clamp(self, low, x, high, *, equation) -> Tensor:
-        return Tensor(self._graph.node("Clip", x.name, *map(self._graph.constant, (low, high))), x.shape, x.first)
+    def _clamp(self, low, x, high, *, equation) -> Value:
+        return Value(self._graph.node("Clip", x.name, *map(self._graph.constant, (low, high))), x.shape, x.first)
 
-    def _reduction(self, kind: str, x, equation) -> Tensor:
+    def _reduction(self, kind: str, x, equation) -> Value:
         shape, axes = equation.outvars[0].aval.shape, self._graph.sizes(equation.params["axes"])
-        return Tensor(self._graph.node(kind, self._graph.laid(x, False), axes, keepdims=0), shape)
+        return Value(self._graph.node(kind, self._graph.laid(x, False), axes, keepdims=0), shape)
 
-    def _argmax(self, x, *, equation) -> Tensor:
+    def _argmax(self, x, *, equation) -> Value:
         from onnx import helper
 
         aval = equation.outvars[0].aval
@@ -256,18 +256,18 @@ class Writer:
         found = self._graph.node("ArgMax", x.name, axis=x.axes[axis], keepdims=0)
         if x.first and axis != 3:
             raise UserError("the network takes the largest value along another axis than its channels")
-        return Tensor(self._graph.node("Cast", found, to=helper.np_dtype_to_tensor_dtype(aval.dtype)), aval.shape)
+        return Value(self._graph.node("Cast", found, to=helper.np_dtype_to_tensor_dtype(aval.dtype)), aval.shape)
 
-    def _pad(self, x, value, *, equation) -> Tensor:
+    def _pad(self, x, value, *, equation) -> Value:
         edges = equation.params["padding_config"]
         if any(between for _, _, between in edges) or not isinstance(value, np.ndarray):
             raise UserError("the network puts values between those of an array; export it as tflite")
         edges = [edges[i] for i in np.argsort(x.axes)]
         pads = self._graph.sizes([int(low) for low, _, _ in edges] + [int(high) for _, high, _ in edges])
         name = self._graph.node("Pad", x.name, pads, self._graph.constant(value), mode="constant")
-        return Tensor(name, equation.outvars[0].aval.shape, x.first)
+        return Value(name, equation.outvars[0].aval.shape, x.first)
 
-    def _slice(self, x, *, equation) -> Tensor:
+    def _slice(self, x, *, equation) -> Value:
         params = equation.params
         steps = params["strides"] or (1,) * len(x.shape)
         limits = zip(params["start_indices"], params["limit_indices"], steps, x.shape, strict=True)
@@ -281,47 +281,47 @@ class Writer:
             for side in (params["start_indices"], params["limit_indices"])
         ]
         parts += [self._graph.sizes([x.axes[axis] for axis in cut]), self._graph.sizes([steps[axis] for axis in cut])]
-        return Tensor(self._graph.node("Slice", x.name, *parts), equation.outvars[0].aval.shape, x.first)
+        return Value(self._graph.node("Slice", x.name, *parts), equation.outvars[0].aval.shape, x.first)
 
-    def _rev(self, x, *, equation) -> Tensor:
+    def _rev(self, x, *, equation) -> Value:
         axes = [x.axes[axis] for axis in equation.params["dimensions"]]
         starts, ends, steps = ([value] * len(axes) for value in (-1, np.iinfo(np.int64).min, -1))
         parts = [self._graph.sizes(part) for part in (starts, ends, axes, steps)]
-        return Tensor(self._graph.node("Slice", x.name, *parts), x.shape, x.first)
+        return Value(self._graph.node("Slice", x.name, *parts), x.shape, x.first)
 
-    def _concatenate(self, *parts, equation) -> Tensor:
+    def _concatenate(self, *parts, equation) -> Value:
         aval, axis = equation.outvars[0].aval, equation.params["dimension"]
-        first = any(isinstance(one, Tensor) and one.first for one in parts)
-        whole = Tensor("", aval.shape, first)
+        first = any(isinstance(one, Value) and one.first for one in parts)
+        whole = Value("", aval.shape, first)
         names = [self._graph.laid(one, first) for one in parts]
-        return Tensor(self._graph.node("Concat", *names, axis=whole.axes[axis]), aval.shape, first)
+        return Value(self._graph.node("Concat", *names, axis=whole.axes[axis]), aval.shape, first)
 
-    def _transpose(self, x, *, equation) -> Tensor:
+    def _transpose(self, x, *, equation) -> Value:
         shape, order = equation.outvars[0].aval.shape, equation.params["permutation"]
-        return Tensor(self._graph.node("Transpose", self._graph.laid(x, False), perm=order), shape)
+        return Value(self._graph.node("Transpose", self._graph.laid(x, False), perm=order), shape)
 
-    def _reshape(self, x, *, equation) -> Tensor:
+    def _reshape(self, x, *, equation) -> Value:
         shape = equation.outvars[0].aval.shape
-        return Tensor(self._graph.node("Reshape", self._graph.laid(x, False), self._graph.sizes(shape)), shape)
+        return Value(self._graph.node("Reshape", self._graph.laid(x, False), self._graph.sizes(shape)), shape)
 
-    def _squeeze(self, x, *, equation) -> Tensor:
+    def _squeeze(self, x, *, equation) -> Value:
         shape, axes = equation.outvars[0].aval.shape, self._graph.sizes(equation.params["dimensions"])
-        return Tensor(self._graph.node("Squeeze", self._graph.laid(x, False), axes), shape)
+        return Value(self._graph.node("Squeeze", self._graph.laid(x, False), axes), shape)
 
-    def _expand_dims(self, x, *, equation) -> Tensor:
+    def _expand_dims(self, x, *, equation) -> Value:
         shape, axes = equation.outvars[0].aval.shape, self._graph.sizes(equation.params["dimensions"])
-        return Tensor(self._graph.node("Unsqueeze", self._graph.laid(x, False), axes), shape)
+        return Value(self._graph.node("Unsqueeze", self._graph.laid(x, False), axes), shape)
 
-    def _broadcast_in_dim(self, x, *, equation) -> Tensor:
+    def _broadcast_in_dim(self, x, *, equation) -> Value:
         shape, kept = equation.outvars[0].aval.shape, equation.params["broadcast_dimensions"]
         within = [1] * len(shape)
         for axis, size in zip(kept, x.shape, strict=True):
             within[axis] = size
-        name = self._graph.laid(x, False) if isinstance(x, Tensor) else self._graph.constant(x)
+        name = self._graph.laid(x, False) if isinstance(x, Value) else self._graph.constant(x)
         spread = self._graph.node("Reshape", name, self._graph.sizes(within))
-        return Tensor(self._graph.node("Expand", spread, self._graph.sizes(shape)), shape)
+        return Value(self._graph.node("Expand", spread, self._graph.sizes(shape)), shape)
 
-    def _dot_general(self, left, right, *, equation) -> Tensor:
+    def _dot_general(self, left, right, *, equation) -> Value:
         """As an Einsum: batch axes first, then the free ones of both sides."""
         (of_left, of_right), (batch_left, batch_right) = equation.params["dimension_numbers"]
         letters = iter("abcdefghijklmnopqrstuvwxyz")
@@ -337,10 +337,10 @@ class Writer:
         out = "".join(words[0][axis] for axis in batch_left) + "".join(free)
         inputs = [self._graph.laid(one, False) for one in (left, right)]
         shape = equation.outvars[0].aval.shape
-        return Tensor(self._graph.node("Einsum", *inputs, equation=f"{words[0]},{words[1]}->{out}"), shape)
+        return Value(self._graph.node("Einsum", *inputs, equation=f"{words[0]},{words[1]}->{out}"), shape)
 
 
-def _padding(x: Tensor, kernel: np.ndarray, params) -> dict:
+def _padding(x: Value, kernel: np.ndarray, params) -> dict:
     """Attributes of a convolution's padding: numbers, or, where they follow the size, 'same' as TensorFlow has it."""
     edges = params["padding"]
     if all(isinstance(edge, int | np.integer) for pair in edges for edge in pair):

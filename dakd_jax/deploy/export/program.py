@@ -17,7 +17,7 @@ LEAST_SIDE = 32  # pixels, of a size that is left open
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class NetworkProgram:
     """A network as it is exported; its input is uint8 [1, height, width, 3] RGB.
 
     Attributes:

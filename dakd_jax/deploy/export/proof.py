@@ -1,5 +1,6 @@
 """Whether an export says what its network says: golden pairs, pictures, labels."""
 
+import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -7,12 +8,15 @@ import jax
 import numpy as np
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.deploy.export import artefact
 from dakd_jax.deploy.export.artefact import Artefact, Pair
 from dakd_jax.deploy.export.program import LABELS
 from dakd_jax.deploy.loaded import LoadedNetwork
 from dakd_jax.evaluation import metrics, predict
+from dakd_jax.stages import weights
 
 CLASSES = 5  # that a golden pair shows, where the network knows as many
+EXPORTS = "exports"  # folder of a run
 LEAST = 0.999  # agreement in float32
 SLACK = 0.01  # of agreement, for another machine's arithmetic below float32
 
@@ -99,23 +103,39 @@ def least(dtype: str, stated: float) -> float:
     return LEAST if dtype == "float32" else max(0.0, stated - SLACK)
 
 
-def check(artefact: Artefact, *, trust: bool = False) -> float:
+def check(made: Artefact, *, trust: bool = False) -> float:
     """Agreement on the golden pairs, in the artefact's own runtime.
 
     Raises:
       UserError: it is below what the export promises, or the runtime cannot run it.
     """
-    run, record = artefact.runner(trust=trust), artefact.record
+    run, record = made.runner(trust=trust), made.record
     try:
-        found = agreement(run, artefact.pairs())
+        found = agreement(run, made.pairs())
     except Exception as error:  # whatever a runtime raises of a file that it cannot run
         raise UserError(
-            f"{artefact.path}: {record['format']}'s runtime cannot run it ({error}); export it again"
+            f"{made.path}: {record['format']}'s runtime cannot run it ({error}); export it again"
         ) from error
     promised = least(record["dtype"], record["golden"]["agreement"])
     if found < promised:
         raise UserError(
-            f"{artefact.path}: on its golden pair {found:.3%} of the labels are the network's, and {promised:.3%} were "
+            f"{made.path}: on its golden pair {found:.3%} of the labels are the network's, and {promised:.3%} were "
             f"promised; this machine's {record['format']} computes otherwise than that which exported it"
         )
     return found
+
+
+def problems(workdir: pathlib.Path) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong with it or '') of all that lies in a run's folder EXPORTS; code of others is not run."""
+    of_run = {weights.hash_file(str(folder / weights.FILE)) for folder, _ in weights.finished(workdir)}
+    for path in sorted((workdir / EXPORTS).iterdir()):
+        if path.name.startswith("."):
+            continue
+        try:
+            found = artefact.read(path)
+            of_this_run = found.record["network"]["weights"] in of_run
+            if found.may_run():
+                check(found)
+            yield path.name, "" if of_this_run else "is of weights that no finished stage of this run has"
+        except UserError as error:
+            yield path.name, str(error)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from dakd_jax.deploy import export
-from dakd_jax.deploy.export.program import INPUT, Program
+from dakd_jax.deploy.export.program import INPUT, NetworkProgram
 
 
-def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray], folder: pathlib.Path) -> None:
+def convert(program: NetworkProgram, dtype: str, calibration: Iterable[np.ndarray], folder: pathlib.Path) -> None:
     """Writes the model to a folder, in float32; it runs on CPUs and GPUs."""
     with export.quiet():
         import tensorflow as tf

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from dakd_jax.deploy.export import artefact
-from dakd_jax.deploy.export.program import Program
+from dakd_jax.deploy.export.program import NetworkProgram
 
 PLATFORMS = ("cpu", "cuda")
 
 
-def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
+def convert(program: NetworkProgram, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
     """The model with convolutions in 'float32' or 'bfloat16'; for each platform its own form of depthwise ones."""
     how = {"native": False, "dtype": None if dtype == "float32" else jnp.dtype(dtype)}
     return bytes(jax.export.export(jax.jit(program.answers(**how)), platforms=PLATFORMS)(program.shape).serialize())

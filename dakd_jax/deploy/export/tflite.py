@@ -7,10 +7,10 @@ import numpy as np
 
 from dakd_jax.deploy import export
 from dakd_jax.deploy.export import artefact
-from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, Program
+from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, NetworkProgram
 
 
-def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
+def convert(program: NetworkProgram, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
     """The model in 'float32', 'float16' (weights alone, computed in float32 on a CPU) or 'int8'.
 
     Args:
@@ -30,7 +30,7 @@ def convert(program: Program, dtype: str, calibration: Iterable[np.ndarray]) -> 
         return converter.convert()
 
 
-def _module(program: Program):
+def _module(program: NetworkProgram):
     """A tf.Module whose `answer` gives the outputs by name.
 
     The network is jax's; upsampling is TensorFlow's own operation, which TFLite has too.

@@ -7,18 +7,18 @@ from PIL import Image
 
 from dakd_jax.deploy import full_size
 from dakd_jax.deploy.full_size import Answers
-from dakd_jax.deploy.network import Network
+from dakd_jax.deploy.network import ReadyNetwork
 from dakd_jax.deploy.predicting import answer_files
 
 GAP = 4  # pixels between two pictures side by side
 
 
-def network_inputs(networks: Sequence[Network], picture: Image.Image) -> tuple[np.ndarray, ...]:
+def network_inputs(networks: Sequence[ReadyNetwork], picture: Image.Image) -> tuple[np.ndarray, ...]:
     """An upright RGB picture as each network wants it, uint8 [h, w, 3]."""
     return tuple(network.network_input(picture) for network in networks)
 
 
-def said(networks: Sequence[Network], inputs: Sequence[np.ndarray], size, kinds) -> list[Answers]:
+def said(networks: Sequence[ReadyNetwork], inputs: Sequence[np.ndarray], size, kinds) -> list[Answers]:
     """All that `kinds` need of the first network, and the labels of another one.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from dakd_jax.deploy.network import Network
+from dakd_jax.deploy.network import ReadyNetwork
 from dakd_jax.deploy.predicting.answer_files import AnswerFiles
 from dakd_jax.deploy.predicting.films import predict_film
 from dakd_jax.deploy.predicting.inputs import Input
@@ -13,7 +13,7 @@ from dakd_jax.deploy.predicting.pictures import predict_pictures
 
 
 def predict_all(
-    networks: Sequence[Network], inputs: Sequence[Input], files: AnswerFiles, kinds, console: Console
+    networks: Sequence[ReadyNetwork], inputs: Sequence[Input], files: AnswerFiles, kinds, console: Console
 ) -> Outcome:
     """Writes the answers of all inputs that have none yet; says which cannot be read, or not to their end.
 

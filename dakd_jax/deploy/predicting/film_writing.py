@@ -12,11 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dakd_jax.basics.errors import UserError
+
 PICTURES, NUMBERS = "mp4", "mkv"  # endings; the first loses bits, the second none
 _FORMAT = {PICTURES: "mp4", NUMBERS: "matroska"}
 _CODEC = {PICTURES: "libx264", NUMBERS: "ffv1"}
 # Of H.264: hard to tell from the original, and not slower than a network. Of FFV1: each frame by itself, and checksums.
 _HOW = {PICTURES: {"crf": "18", "preset": "superfast"}, NUMBERS: {"level": "3", "slicecrc": "1", "g": "1"}}
+_MOST = 16384  # pixels each way that the encoder of H.264 takes
+_FINEST = Fraction(1, 1_000_000)  # seconds; the fields of MP4 for times are too short for finer ones
 _BT709, _LIMITED = 1, 1
 _USUAL_RATE = Fraction(25)
 
@@ -35,6 +39,10 @@ class Timing(NamedTuple):
     pixel_aspect: Fraction = Fraction(1)
 
 
+class TooLargeForFilm(UserError):
+    """Frames have more pixels each way than H.264 holds."""
+
+
 class FilmWriter:
     """A film that is being written; finish() it, or discard() what there is.
 
@@ -42,12 +50,14 @@ class FilmWriter:
 
     Raises:
       OSError: from each method but discard, where the file cannot be written.
+      TooLargeForFilm: from write.
     """
 
     def __init__(self, path: pathlib.Path, ending: str, timing: Timing):
         import av
 
-        self._ending, self._timing, self._stream = ending, timing, None
+        self._ending, self._timing, self._stream, self._last = ending, timing, None, -1
+        self._tick, self._rate = max(timing.tick, _FINEST), timing.rate or _USUAL_RATE
         self._file = _File(path)
         self._container = av.open(self._file, "w", format=_FORMAT[ending])
 
@@ -68,8 +78,8 @@ class FilmWriter:
             frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED)
         else:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="gray")
-        tick, rate = self._timing.tick, self._timing.rate or _USUAL_RATE
-        frame.time_base, frame.pts, frame.duration = tick, round(time / tick), max(1, round(1 / rate / tick))
+        self._last = max(round(time / self._tick), self._last + 1)
+        frame.time_base, frame.pts = self._tick, self._last
         self._mux(frame)
 
     def finish(self) -> None:
@@ -86,13 +96,13 @@ class FilmWriter:
             self._container.close()
 
     def _make_stream(self, width: int, height: int):
-        stream = self._container.add_stream(
-            _CODEC[self._ending], rate=self._timing.rate or _USUAL_RATE, options=_HOW[self._ending]
-        )
+        if self._ending == PICTURES and max(width, height) > _MOST:
+            raise TooLargeForFilm(f"a film of {width}x{height} pixels cannot be written, H.264 takes {_MOST} each way")
+        stream = self._container.add_stream(_CODEC[self._ending], rate=self._rate, options=_HOW[self._ending])
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p" if self._ending == PICTURES else "gray"
         context = stream.codec_context
-        context.time_base = stream.time_base = self._timing.tick
+        context.time_base = stream.time_base = self._tick
         if self._ending == PICTURES:
             context.sample_aspect_ratio = self._timing.pixel_aspect
             context.colorspace = context.color_primaries = context.color_trc = _BT709

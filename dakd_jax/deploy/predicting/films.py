@@ -11,11 +11,11 @@ from rich.console import Console
 
 from dakd_jax.basics.progress import StageProgress, speed
 from dakd_jax.deploy.full_size import Answers
-from dakd_jax.deploy.network import Network
+from dakd_jax.deploy.network import ReadyNetwork
 from dakd_jax.deploy.predicting import answers
 from dakd_jax.deploy.predicting.ahead import drawn_ahead, map_ahead
 from dakd_jax.deploy.predicting.answer_files import AnswerFiles
-from dakd_jax.deploy.predicting.film_writing import FilmAnswers, Timing
+from dakd_jax.deploy.predicting.film_writing import FilmAnswers, Timing, TooLargeForFilm
 from dakd_jax.deploy.predicting.inputs import Input
 from dakd_jax.deploy.predicting.outcome import Outcome, say
 from data_pipelines.pictures import films
@@ -29,7 +29,7 @@ class ReadFrame(NamedTuple):
     inputs: tuple[np.ndarray, ...]
 
 
-def predict_film(networks: Sequence[Network], one: Input, files: AnswerFiles, kinds, console: Console) -> Outcome:
+def predict_film(networks: Sequence[ReadyNetwork], one: Input, files: AnswerFiles, kinds, console: Console) -> Outcome:
     """Writes the answers of a film that has none yet; see everything.predict_all."""
     if files.are_there(one):
         return Outcome(there=1) + _told(console, one, files.lost(one))
@@ -40,7 +40,7 @@ def predict_film(networks: Sequence[Network], one: Input, files: AnswerFiles, ki
             made.lost = _predict(networks, film, made, kinds, console, one.name)
     except AccessError:
         raise
-    except (DataError, OSError) as error:
+    except (DataError, OSError, TooLargeForFilm) as error:
         say(console, f"left out: {error}")
         return Outcome(left_out=1)
     return Outcome(predicted=1) + _told(console, one, made.lost)
@@ -80,8 +80,9 @@ def _written(networks, frames: films.Frames, made: FilmAnswers, kinds) -> Iterat
 
 def _computed(networks, frames: films.Frames, kinds) -> Iterator[tuple[ReadFrame, list[Answers]]]:
     """Each frame and what the networks say of it."""
-    for read in drawn_ahead("read", _prepared(networks, frames)):
-        yield read, answers.said(networks, read.inputs, read.frame.pixels.shape[1::-1], kinds)
+    with contextlib.closing(drawn_ahead("read", _prepared(networks, frames))) as drawn:
+        for read in drawn:
+            yield read, answers.said(networks, read.inputs, read.frame.pixels.shape[1::-1], kinds)
 
 
 def _prepared(networks, frames: films.Frames) -> Iterator[ReadFrame]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dakd_jax.basics.progress import StageProgress, speed
 from dakd_jax.deploy.full_size import Answers
-from dakd_jax.deploy.network import Network
+from dakd_jax.deploy.network import ReadyNetwork
 from dakd_jax.deploy.predicting import answers
 from dakd_jax.deploy.predicting.ahead import map_ahead
 from dakd_jax.deploy.predicting.answer_files import AnswerFiles
@@ -38,7 +38,7 @@ class Read(NamedTuple):
 
 
 def predict_pictures(
-    networks: Sequence[Network], pictures: Sequence[Input], files: AnswerFiles, kinds, console: Console
+    networks: Sequence[ReadyNetwork], pictures: Sequence[Input], files: AnswerFiles, kinds, console: Console
 ) -> Outcome:
     """Writes the answers of all pictures that have none yet; see everything.predict_all."""
     todo = [one for one in pictures if not files.are_there(one)]
@@ -72,7 +72,7 @@ def _computed(networks, todo: Sequence[Input], kinds) -> Iterator[tuple[Read, li
         yield read, [] if read.problem else answers.said(networks, read.inputs, read.picture.size, kinds)
 
 
-def _read(networks: Sequence[Network], one: Input) -> Read:
+def _read(networks: Sequence[ReadyNetwork], one: Input) -> Read:
     try:
         mark = one.mark()
         picture = handed_in.upright(one.path, networks[0].bit_depth)
