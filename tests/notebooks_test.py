@@ -22,7 +22,7 @@ from data_pipelines.reading.label_spaces import PALETTE
 from notebooks import execute, install
 
 FOLDER = tiny_runs.PROJECT / "notebooks"
-NAMES = ("quickstart", "results_tour", "your_own_city")
+NAMES = ("quickstart", "results_tour", "use_a_network", "your_own_city")
 SETUP = 1  # place of the cell that finds the project, among the code cells
 MOST_BYTES = 600_000
 GOAL = ("source_only", "student", "case_b")
@@ -99,6 +99,15 @@ def test_results_tour_shows_what_quickstart_left(quickstart, checkout):
     assert _pictures(notebook) >= 7
 
 
+def test_use_a_network_exports_what_quickstart_left_and_runs_it_there(quickstart, checkout):
+    notebook, workdir = checkout("use_a_network", "runs/use_a_network")
+    printed = "".join(_texts(notebook))
+    assert [path.name for path in workdir.iterdir()] == ["street.onnx"]
+    assert re.search(r"^(100\.0|99\.9)\d\d% of these labels are the network's$", printed, re.MULTILINE)
+    assert "of runs/quickstart/stages/case_b-" in printed  # the last stage of its goal
+    assert "of the golden pair's labels agree" in printed and _pictures(notebook) == 3
+
+
 def test_own_city_trains_on_the_folder_and_shows_before_and_after(checkout, toy_city, tmp_path):
     pictures = sorted((toy_city / "cityscapes" / "leftImg8bit" / "train").glob("*/*.png"))
     for i, path in enumerate(pictures[:5]):
@@ -173,6 +182,8 @@ def test_colab_gets_the_pins_but_for_what_it_holds_already():
     assert set(on_cpu) == set(install.COLABS_OWN) | {
         f"{name}=={pin}" for name, pin in pins.items() if name not in install.COLABS_OWN + install.NOT_NEEDED
     }
+    more = set(install.requirements(gpu=False, also=["onnx", "onnxruntime"])) - set(on_cpu)
+    assert [pin.split("==")[0] for pin in sorted(more)] == ["onnx", "onnxruntime"]
     assert f"jax[cuda12]=={pins['jax']}" in on_gpu and f"jax=={pins['jax']}" not in on_gpu
 
 

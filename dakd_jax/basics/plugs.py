@@ -63,6 +63,10 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._discover()
         return source_hash(self._origins[name])
 
+    def plugin(self, name: str) -> str:
+        """The file's or the module's name, without its folder, of the plugin that a thing came with, '' for none."""
+        return pathlib.PurePath(_place(self._origins[name])).name if self.source_hash(name) else ""
+
     def choose(self, name: str, field: str) -> Thing:
         """The thing of that name, which the config's `field` holds; UserError lists what there is."""
         if name in self:

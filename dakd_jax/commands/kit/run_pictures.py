@@ -27,17 +27,19 @@ def of(context: Context, network: LoadedNetwork) -> exporting.ExportPictures:
         if compare
         else own.compared,
     }
+    found, said = candidates(context)
+    return exporting.ExportPictures(found, said=said, **given)
+
+
+def candidates(context: Context) -> tuple[Callable[[tuple[int, int]], Iterator[np.ndarray]], str]:
+    """(from (width, height) to pictures of no data set, in which a golden pair is looked for; where they come from)."""
     if not context.toy_picture:
-        return exporting.ExportPictures(exporting.GENERATED.candidates, **given)
-
-    def candidates(size):
-        return (context.toy_picture(index, size) for index in range(CANDIDATES))
-
-    return exporting.ExportPictures(candidates, said="toy city", **given)
+        return exporting.GENERATED.candidates, exporting.GENERATED.said
+    return (lambda size: (context.toy_picture(index, size) for index in range(CANDIDATES))), "toy city"
 
 
 def _in_folder(network: LoadedNetwork, word: str, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """ExportPictures of a folder, a pattern or a file, spread evenly where there are more than MOST."""
+    """Pictures of a folder, a pattern or a file, spread evenly where there are more than MOST."""
     found = inputs.pictures(word)
     for index in np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int):
         yield network.network_input(network.upright(found[index]), size)

@@ -96,7 +96,8 @@ def write(path: pathlib.Path, state_dict: Mapping[str, np.ndarray]) -> None:
     arrays = {name: array.reshape(np.shape(state_dict[name])) for name, array in arrays.items()}  # () became (1,)
     try:
         with atomic_files.replacing(path) as temporary:
-            safetensors.numpy.save_file(arrays, temporary, metadata={"format": "pt"})
+            # Its own save_file would make a file that its owner alone can read.
+            temporary.write_bytes(safetensors.numpy.save(arrays, metadata={"format": "pt"}))
     except (OSError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(f"{path} cannot be written: {reason}; choose a folder with room") from error

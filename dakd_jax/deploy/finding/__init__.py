@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from ml_collections import ConfigDict
 
 from dakd_jax.basics import plugs, records
 from dakd_jax.basics.errors import UserError
-from dakd_jax.deploy import keywords
+from dakd_jax.deploy.finding import keywords, packed
 from dakd_jax.models import weight_files
 from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.models.preprocessing import NORMALISERS
@@ -19,6 +20,7 @@ from dakd_jax.models.weight_files.torch_files.reader import one_line
 from dakd_jax.stages import settings, weights
 
 _OF_ANY = ("classes", "palette", "bit_depth", "plugins")  # what may be said of networks with a record too
+_NOT_SAID = dict.fromkeys(weights.NETWORK_FIELDS, "") | {"width": 1.0, "output_stride": 0, "batch_norm": "trained"}
 _HEAD = "seg1.bias"  # of a file of weights: as many values as classes
 
 
@@ -64,8 +66,9 @@ def find(path: str | os.PathLike, **said) -> Found:
     network = keywords.checked(said)
     classes, palette, bit_depth, plugins = (network.pop(name, None) for name in _OF_ANY)
     place = _of_goal(weight_files.place(path))
-    told = weights.recorded(place)
-    if told:
+    if folder := packed.folder_of(place):
+        found = _of_pack(folder, classes=classes, given=network, plugins=plugins)
+    elif told := weights.recorded(place):
         found = _of_record(place, *told, classes=classes, given=network, plugins=plugins)
     else:
         size = network.pop("size", None)
@@ -95,16 +98,15 @@ def _of_goal(place: Place) -> Place:
 
 def _of_record(place: Place, file, record: dict, group: str, *, classes, given: Mapping, plugins) -> Found:
     """What a stage's own record says. Those of earlier releases may lack the classes and colours."""
-    if said := [name for name, value in given.items() if value]:
-        raise UserError(f"{file} says what this network is: leave {', '.join(f'{name}=' for name in said)} out")
+    _refuse_said(file, given)
     config = ConfigDict(record["config"])
     _provide(config[group], settings.words(config.get("plugins", ()) if plugins is None else plugins))
     names = record.get("class_names")
     resolved = weights.resolve(place)
     if not names:
         names = classes or _count_classes(resolved)
-    elif classes and _names(classes) != tuple(names):
-        raise UserError(f"{file} tells of {len(names)} classes: leave classes= out")
+    else:
+        _refuse_other_classes(file, classes, names)
     names = _names(names)
     try:
         settings.check_network(group, config[group])
@@ -116,6 +118,47 @@ def _of_record(place: Place, file, record: dict, group: str, *, classes, given: 
     return Found(resolved, model, size, names, colours, bit_depth, record.get("licences") or {})
 
 
+def _of_pack(folder: pathlib.Path, *, classes, given: Mapping, plugins) -> Found:
+    """What the config.json of a folder of dakd pack says. A plugin is code, and so is loaded only where it is named."""
+    file, told = folder / packed.CONFIG, packed.read(folder)
+    _refuse_said(file, given)
+    try:
+        fields = ConfigDict(_NOT_SAID | told["network"])
+        if plugins:
+            _provide(fields, settings.words(plugins))
+        elif not _is_known(fields):
+            raise UserError(_wants_plugin(folder, told["plugins"]))
+        _refuse_other_classes(file, classes, told["classes"])
+        settings.check_network("student", fields)
+        names, size = _names(told["classes"]), tuple(map(int, told["size"]))
+        model, colours = settings.segmenter(fields, len(names)), _palette(told["palette"], len(names))
+        place = Place(folder / packed.WEIGHTS)
+        return Found(place, model, size, names, colours, int(told["bit_depth"]), dict(told["licences"]))
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{file} does not say all that its network is ({error!r}): pack the network again") from error
+
+
+def _wants_plugin(folder: pathlib.Path, plugins: Mapping) -> str:
+    what = " and ".join(f"its {name} comes from {told['from']}" for name, told in plugins.items())
+    files = ",".join(sorted({told["from"] for told in plugins.values()}))
+    return (
+        f"{folder} needs a plugin, which is code and does not lie in it: {what or 'which one it does not say'}; name "
+        f"the file: dakd_jax.load({str(folder)!r}, plugins={files.split(',')}), or --config.plugins={files}"
+    )
+
+
+def _refuse_said(file: pathlib.Path, given: Mapping) -> None:
+    if said := [name for name, value in given.items() if value]:
+        raise UserError(f"{file} says what this network is: leave {', '.join(f'{name}=' for name in said)} out")
+
+
+def _refuse_other_classes(file: pathlib.Path, classes, names: Sequence[str]) -> None:
+    if classes and _names(classes) != tuple(names):
+        raise UserError(f"{file} tells of {len(names)} classes: leave classes= out")
+
+
 def _of_caller(path, place: Place, *, classes, size, network: Mapping, plugins) -> Found:
     """Of weights without a record beside them."""
     resolved = weights.resolve(place)
@@ -125,8 +168,7 @@ def _of_caller(path, place: Place, *, classes, size, network: Mapping, plugins) 
             "arch='drn_d_22', size=(1280, 720)), where size is the (width, height) of its training pictures; dakd "
             "predict takes --config.student.arch and --config.data.target_size"
         )
-    own = dict.fromkeys(weights.NETWORK_FIELDS, "") | {"width": 1.0, "output_stride": 0, "batch_norm": "trained"}
-    fields = ConfigDict(own | {field: value for field, value in network.items() if value is not None})
+    fields = ConfigDict(_NOT_SAID | {field: value for field, value in network.items() if value is not None})
     _provide(fields, settings.words(plugins or ()))
     settings.check_network("student", fields)
     names = _names(classes or _count_classes(resolved))
@@ -136,9 +178,13 @@ def _of_caller(path, place: Place, *, classes, size, network: Mapping, plugins) 
 
 def _provide(network, plugins: Sequence[str]) -> None:
     """Loads plugins where the network wants one; those that only its training wanted need not be there."""
-    known = network.get("arch") in BACKBONES and (not network.get("normaliser") or network.normaliser in NORMALISERS)
-    if not known:
+    if not _is_known(network):
         plugs.load(plugins)
+
+
+def _is_known(network) -> bool:
+    """Whether the backbone and normaliser are this project's own, or of a plugin that was loaded."""
+    return network.get("arch") in BACKBONES and (not network.get("normaliser") or network.normaliser in NORMALISERS)
 
 
 def _count_classes(place: Place) -> int:
