@@ -77,13 +77,23 @@ class ByTrainStep:
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer",), donate_argnums=(0,))
-def _apply(state, found, rates, *, optimizer):
-    """The state after all optimisers have stepped, from what _gradients found."""
-    after = train_step.apply_gradients(state, found, rates["segmenter"], optimizer)
-    (method,), own = OPTIONS.methods, state.adaptation["adversarial"]
-    tools = Tools(state.step, {}, None, rates, "float32")
-    own, losses = method.update(own, found.outputs, found.batch, tools)
-    return after.replace(adaptation={"adversarial": own}), found.losses | losses
+def _apply(state, found, rate, *, optimizer):
+    """The state after the segmenter's optimiser has stepped, from what _gradients found."""
+    return train_step.apply_gradients(state, found, rate, optimizer)
+
+
+@functools.partial(jax.jit, donate_argnums=(0,))
+def _update(own, found, step, rates):
+    """(what the discriminators' optimisers have stepped, their losses): the same program for both SETTINGS."""
+    (method,) = OPTIONS.methods
+    return method.update(own, found.outputs, found.batch, Tools(step, {}, None, rates, "float32"))
+
+
+def _stepped(state, found, rates, optimizer):
+    """The state after all optimisers have stepped, and all losses."""
+    own, losses = _update(state.adaptation["adversarial"], found, state.step, rates)
+    after = _apply(state.replace(adaptation={"adversarial": own}), found, rates["segmenter"], optimizer=optimizer)
+    return after, found.losses | losses
 
 
 OPTIONS = step_parts.options()
@@ -134,12 +144,12 @@ def _by_its_halves(state, answers, batch, weights, rates, *, optimizer, **unused
     Those that differ in the optimiser alone have the gradients of step 0 in common.
     """
     if int(state.step):
-        return _apply(state, _gradients(state, answers, batch, weights), rates, optimizer=optimizer)
+        return _stepped(state, _gradients(state, answers, batch, weights), rates, optimizer)
     asked = id(answers), repr(weights)  # the answers of a teacher are kept; all trajectories start from one state
     if asked not in _firsts:
         _firsts.clear()
         _firsts[asked] = _gradients(state, answers, batch, weights)
-    return _apply(state, _firsts[asked], rates, optimizer=optimizer)
+    return _stepped(state, _firsts[asked], rates, optimizer)
 
 
 def _statics(settings, teacher_mode, teacher_model):
