@@ -234,50 +234,6 @@ def _segmenter(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
-BY_XLA = ("c", "supplement", "train", golden.TEACHER)
-TRAJECTORIES = [
-    (case, settings, mode, golden.TEACHER) for case in CASES for mode in ("eval", "train") for settings in SETTINGS
-] + [("c", "official", "train", golden.TEACHER_F7)]
-TRAJECTORIES.sort(key=lambda of: of == BY_XLA)  # it comes last: the program of the others is forgotten before it
-
-
-@pytest.fixture
-def step(request):
-    """How a trajectory's steps are made."""
-    of = request.node.callspec.params
-    if tuple(of[name] for name in ("case", "settings", "mode", "teacher")) != BY_XLA:
-        with float64_convolution.as_matrix_products():
-            yield _by_its_halves
-        return
-    _forget()  # two such programs and what surrounds them would take gigabytes
-    yield ByTrainStep()
-    _forget()
-
-
-def _forget():
-    jax.clear_caches()
-    golden.forget()
-    _answers.cache_clear()
-    _firsts.clear()
-    _signs.cache_clear()
-    release_memory()
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), TRAJECTORIES)
-def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teacher):
-    suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
-    stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
-    first, last, series = _run(golden_dir, case, settings, mode, teacher, step)
-    gap, term = _worst_loss(stored, series)
-    assert gap <= 1e-8, f"{term} differs by {gap:.1e}"
-    assert _assert_changes(stored, "student", _segmenter(first), _segmenter(last)) >= 129
-    for which, level in LEVELS.items():
-        before, after = ({"params": step_parts.of_state(s)[level]} for s in (first, last))
-        assert _assert_changes(stored, which, before, after) == 10
-    assert int(last.step) == STEPS
-
-
 def _first_losses(golden_dir, *changes):
     """The losses of case (c)'s first step, without gradients, for each dictionary of changed lambdas."""
     statics, batch = _statics("supplement", "eval", golden.TEACHER), _batch(golden_dir, 0)
@@ -337,6 +293,50 @@ def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
     gap, term = _worst_loss(stored, *_first_losses(golden_dir, {}))
     assert gap > 1e-3 and "kl" in term
+
+
+BY_XLA = ("c", "supplement", "train", golden.TEACHER)
+TRAJECTORIES = [
+    (case, settings, mode, golden.TEACHER) for case in CASES for mode in ("eval", "train") for settings in SETTINGS
+] + [("c", "official", "train", golden.TEACHER_F7)]
+TRAJECTORIES.sort(key=lambda of: of == BY_XLA)  # it comes last: what the others share is forgotten before it
+
+
+@pytest.fixture
+def step(request):
+    """How a trajectory's steps are made."""
+    of = request.node.callspec.params
+    if tuple(of[name] for name in ("case", "settings", "mode", "teacher")) != BY_XLA:
+        with float64_convolution.as_matrix_products():
+            yield _by_its_halves
+        return
+    _forget()  # two such programs and what surrounds them would take gigabytes
+    yield ByTrainStep()
+    _forget()
+
+
+def _forget():
+    jax.clear_caches()
+    golden.forget()
+    _answers.cache_clear()
+    _firsts.clear()
+    _signs.cache_clear()
+    release_memory()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), TRAJECTORIES)
+def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teacher):
+    suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
+    stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
+    first, last, series = _run(golden_dir, case, settings, mode, teacher, step)
+    gap, term = _worst_loss(stored, series)
+    assert gap <= 1e-8, f"{term} differs by {gap:.1e}"
+    assert _assert_changes(stored, "student", _segmenter(first), _segmenter(last)) >= 129
+    for which, level in LEVELS.items():
+        before, after = ({"params": step_parts.of_state(s)[level]} for s in (first, last))
+        assert _assert_changes(stored, which, before, after) == 10
+    assert int(last.step) == STEPS
 
 
 def test_polynomial_decay_is_the_closed_form():
