@@ -76,13 +76,13 @@ def test_batch_norm_is_in_the_kernels(networks, arch):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_convolution_that_two_read_stays_as_it_is():
+def test_only_what_comes_after_a_convolution_and_alone_goes_into_it():
     rng = np.random.default_rng(0)
     kernel, gain, shift = rng.normal(size=(3, 3, 2, 4)), rng.uniform(1, 2, 4), rng.normal(size=4)
 
     def function(x):
-        y, z = convolved(x, kernel), convolved(x, -kernel)
-        return y * gain + y, (shift - (z - shift) / gain) * 2, 1 / z
+        y, z, u, v = (convolved(x, kernel * factor) for factor in (1, -1, 2, 3))
+        return y * gain + y, shift - ((z - shift) / gain + shift) * 2, gain / u, (v + shift) * gain - gain
 
     with jax.enable_x64(True):
         x = rng.normal(size=(1, 5, 6, 2))
