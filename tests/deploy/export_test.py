@@ -86,7 +86,8 @@ def test_only_what_comes_after_a_convolution_and_alone_goes_into_it():
 
     with jax.enable_x64(True):
         x = rng.normal(size=(1, 5, 6, 2))
-        for found, expected in zip(folding.folded(function, native=True)(x), function(x), strict=True):
+        simpler = jax.jit(folding.folded(function, native=True))
+        for found, expected in zip(simpler(x), function(x), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
@@ -149,6 +150,7 @@ def convolved(x, kernel):
     lambda x: jnp.concatenate([x[:, ::2, 1:], jnp.pad(x, ((0, 0), (0, 0), (0, 1), (0, 0)))[:, ::2, 2:]], axis=3),
     lambda x: jnp.einsum("bhwc,bhvc->bhwv", x, jnp.where(x > 0, x, x**3)),
     lambda x: jax.nn.softmax(x.reshape(x.shape[0], -1, x.shape[3]), axis=1).transpose(0, 2, 1).max(1),
+    lambda x: (x + jnp.arange(4.0)) * x,
     lambda x: jnp.clip(x[..., ::-1], -0.5, 0.5).sum((1, 2)) * jnp.arange(4.0),
 ])  # fmt: skip
 def test_operations_of_other_networks(function):
@@ -280,6 +282,19 @@ def test_the_most_classes_that_were_found_are_said(lively, tmp_path):
     assert any("the most that were found; 5 were looked for" in line for line in exporting.summary(made))
 
 
+def test_the_golden_pair_is_the_first_with_five_classes_or_that_with_the_most(net, monkeypatch):
+    monkeypatch.setattr(proof, "reference", lambda network, picture: picture[..., 0])
+
+    def with_classes(*counts):
+        return ((np.arange(32 * 64 * 3) % count).astype(np.uint8).reshape(32, 64, 3) for count in counts)
+
+    assert len(np.unique(proof.golden_pair(net, with_classes(2, 4, 3)).labels)) == 4
+    rest = with_classes(2, 5, 7)
+    assert len(np.unique(proof.golden_pair(net, rest).labels)) == 5 and len(list(rest)) == 1
+    net.classes = ("road", "sky")
+    assert len(np.unique(proof.golden_pair(net, with_classes(2, 1)).labels)) == 2
+
+
 def flipped(path, at):
     content = bytearray(path.read_bytes())
     content[at] ^= 1
@@ -316,6 +331,7 @@ def test_records_that_cannot_be(net, tmp_path):
     for change, message in (
         (lambda record: record.update(dakd_export=2), "format version 2"),
         (lambda record: record["classes"].pop(), "contradicts itself"),
+        (lambda record: record["palette"].pop(), "contradicts itself"),
         (lambda record: record.update(format="exe"), "contradicts itself"),
         (lambda record: record["golden"].update(pairs=[]), "contradicts itself"),
     ):
