@@ -54,23 +54,11 @@ def _backward(stride, dilation, padding, kept, gradient):
     x, kernel = kept
     patches = _patches(x, kernel.shape[0], stride, dilation, padding, gradient.shape[1:3])
     of_kernel = (patches.T @ gradient.reshape(-1, gradient.shape[-1])).reshape(kernel.shape)
-    of_input = _of_input if stride == 1 else _of_input_with_strides
-    return of_input(x.shape, kernel, stride, dilation, padding, gradient), of_kernel
+    return _of_input(x.shape, kernel, stride, dilation, padding, gradient), of_kernel
 
 
 def _of_input(shape, kernel, stride, dilation, padding, gradient):
-    """Each output pixel goes back through the turned kernel."""
-    reach = dilation * (kernel.shape[0] - 1)
-    before = reach - padding
-    gaps = [(before, side + reach - before - out, 0) for side, out in zip(shape[1:3], gradient.shape[1:3], strict=True)]
-    spread = lax.pad(gradient, jnp.zeros((), gradient.dtype), [(0, 0, 0), *gaps, (0, 0, 0)])
-    turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    rows = _patches(spread, kernel.shape[0], 1, dilation, 0, shape[1:3])
-    return (rows @ turned.reshape(-1, turned.shape[-1])).reshape(shape)
-
-
-def _of_input_with_strides(shape, kernel, stride, dilation, padding, gradient):
-    """The gradients of all patches, each tap of them added where it was taken from: no work for the gaps."""
+    """The gradients of all patches, each tap of them added where it was taken from."""
     size, taps = kernel.shape[0], kernel.reshape(-1, kernel.shape[-1])
     rows = gradient.reshape(-1, gradient.shape[-1]) @ taps.T
     rows = rows.reshape(*gradient.shape[:3], size, size, shape[-1])

@@ -44,6 +44,9 @@ OPENS_PICTURES = {
     )
 }
 
+# All that one half knows of what it may not import, by the two above.
+KNOWN = OPENS_PICTURES | {(f"dakd_jax.deploy.export.{module}", "tensorflow") for module in CONVERTERS["tensorflow"]}
+
 
 def module_of(path: pathlib.Path) -> str:
     """Full name of a file's module."""

@@ -77,13 +77,23 @@ class ByTrainStep:
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer",), donate_argnums=(0,))
-def _apply(state, found, rates, *, optimizer):
-    """The state after all optimisers have stepped, from what _gradients found."""
-    after = train_step.apply_gradients(state, found, rates["segmenter"], optimizer)
-    (method,), own = OPTIONS.methods, state.adaptation["adversarial"]
-    tools = Tools(state.step, {}, None, rates, "float32")
-    own, losses = method.update(own, found.outputs, found.batch, tools)
-    return after.replace(adaptation={"adversarial": own}), found.losses | losses
+def _apply(state, found, rate, *, optimizer):
+    """The state after the segmenter's optimiser has stepped, from what _gradients found."""
+    return train_step.apply_gradients(state, found, rate, optimizer)
+
+
+@functools.partial(jax.jit, donate_argnums=(0,))
+def _update(own, found, step, rates):
+    """(what the discriminators' optimisers have stepped, their losses): the same program for both SETTINGS."""
+    (method,) = OPTIONS.methods
+    return method.update(own, found.outputs, found.batch, Tools(step, {}, None, rates, "float32"))
+
+
+def _stepped(state, found, rates, optimizer):
+    """The state after all optimisers have stepped, and all losses."""
+    own, losses = _update(state.adaptation["adversarial"], found, state.step, rates)
+    after = _apply(state.replace(adaptation={"adversarial": own}), found, rates["segmenter"], optimizer=optimizer)
+    return after, found.losses | losses
 
 
 OPTIONS = step_parts.options()
@@ -134,12 +144,12 @@ def _by_its_halves(state, answers, batch, weights, rates, *, optimizer, **unused
     Those that differ in the optimiser alone have the gradients of step 0 in common.
     """
     if int(state.step):
-        return _apply(state, _gradients(state, answers, batch, weights), rates, optimizer=optimizer)
+        return _stepped(state, _gradients(state, answers, batch, weights), rates, optimizer)
     asked = id(answers), repr(weights)  # the answers of a teacher are kept; all trajectories start from one state
     if asked not in _firsts:
         _firsts.clear()
         _firsts[asked] = _gradients(state, answers, batch, weights)
-    return _apply(state, _firsts[asked], rates, optimizer=optimizer)
+    return _stepped(state, _firsts[asked], rates, optimizer)
 
 
 def _statics(settings, teacher_mode, teacher_model):
@@ -224,50 +234,6 @@ def _segmenter(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
-BY_XLA = ("c", "supplement", "train", golden.TEACHER)
-TRAJECTORIES = [
-    (case, settings, mode, golden.TEACHER) for case in CASES for mode in ("eval", "train") for settings in SETTINGS
-] + [("c", "official", "train", golden.TEACHER_F7)]
-TRAJECTORIES.sort(key=lambda of: of == BY_XLA)  # it comes last: the program of the others is forgotten before it
-
-
-@pytest.fixture
-def step(request):
-    """How a trajectory's steps are made."""
-    of = request.node.callspec.params
-    if tuple(of[name] for name in ("case", "settings", "mode", "teacher")) != BY_XLA:
-        with float64_convolution.as_matrix_products():
-            yield _by_its_halves
-        return
-    _forget()  # two such programs and what surrounds them would take gigabytes
-    yield ByTrainStep()
-    _forget()
-
-
-def _forget():
-    jax.clear_caches()
-    golden.forget()
-    _answers.cache_clear()
-    _firsts.clear()
-    _signs.cache_clear()
-    release_memory()
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), TRAJECTORIES)
-def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teacher):
-    suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
-    stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
-    first, last, series = _run(golden_dir, case, settings, mode, teacher, step)
-    gap, term = _worst_loss(stored, series)
-    assert gap <= 1e-8, f"{term} differs by {gap:.1e}"
-    assert _assert_changes(stored, "student", _segmenter(first), _segmenter(last)) >= 129
-    for which, level in LEVELS.items():
-        before, after = ({"params": step_parts.of_state(s)[level]} for s in (first, last))
-        assert _assert_changes(stored, which, before, after) == 10
-    assert int(last.step) == STEPS
-
-
 def _first_losses(golden_dir, *changes):
     """The losses of case (c)'s first step, without gradients, for each dictionary of changed lambdas."""
     statics, batch = _statics("supplement", "eval", golden.TEACHER), _batch(golden_dir, 0)
@@ -327,6 +293,50 @@ def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
     stored = np.load(golden_dir / "traj_c_supplement_teachereval.npz")
     gap, term = _worst_loss(stored, *_first_losses(golden_dir, {}))
     assert gap > 1e-3 and "kl" in term
+
+
+BY_XLA = ("c", "supplement", "train", golden.TEACHER)
+TRAJECTORIES = [
+    (case, settings, mode, golden.TEACHER) for case in CASES for mode in ("eval", "train") for settings in SETTINGS
+] + [("c", "official", "train", golden.TEACHER_F7)]
+TRAJECTORIES.sort(key=lambda of: of == BY_XLA)  # it comes last: what the others share is forgotten before it
+
+
+@pytest.fixture
+def step(request):
+    """How a trajectory's steps are made."""
+    of = request.node.callspec.params
+    if tuple(of[name] for name in ("case", "settings", "mode", "teacher")) != BY_XLA:
+        with float64_convolution.as_matrix_products():
+            yield _by_its_halves
+        return
+    _forget()  # two such programs and what surrounds them would take gigabytes
+    yield ByTrainStep()
+    _forget()
+
+
+def _forget():
+    jax.clear_caches()
+    golden.forget()
+    _answers.cache_clear()
+    _firsts.clear()
+    _signs.cache_clear()
+    release_memory()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("case", "settings", "mode", "teacher"), TRAJECTORIES)
+def test_five_steps_equal_reference(golden_dir, step, case, settings, mode, teacher):
+    suffix = "_f7" if teacher is golden.TEACHER_F7 else ""
+    stored = np.load(golden_dir / f"traj_{case}_{settings}_teacher{mode}{suffix}.npz")
+    first, last, series = _run(golden_dir, case, settings, mode, teacher, step)
+    gap, term = _worst_loss(stored, series)
+    assert gap <= 1e-8, f"{term} differs by {gap:.1e}"
+    assert _assert_changes(stored, "student", _segmenter(first), _segmenter(last)) >= 129
+    for which, level in LEVELS.items():
+        before, after = ({"params": step_parts.of_state(s)[level]} for s in (first, last))
+        assert _assert_changes(stored, which, before, after) == 10
+    assert int(last.step) == STEPS
 
 
 def test_polynomial_decay_is_the_closed_form():

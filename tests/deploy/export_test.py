@@ -68,21 +68,21 @@ def logits_of(model, variables):
 def test_batch_norm_is_in_the_kernels(networks, arch):
     model, variables = networks[arch]
     whole, images = logits_of(model, variables), picture(ODD)
-    traced = jax.make_jaxpr(folding.folded(whole, native=True))(images)
+    simpler = folding.folded(whole, native=True)
+    traced = jax.make_jaxpr(simpler)(images)
     kinds = [equation.primitive.name for equation in traced.eqns]
     assert not {"rsqrt", "mul", "jit", "cond", "platform_index", "custom_jvp_call"} & set(kinds)
-    expected = np.asarray(whole(images))
-    found = jax.core.eval_jaxpr(traced.jaxpr, traced.consts, images)[0]
+    expected, found = np.asarray(jax.jit(whole)(images)), jax.jit(simpler)(images)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_convolution_that_two_read_stays_as_it_is():
+def test_only_what_comes_after_a_convolution_and_alone_goes_into_it():
     rng = np.random.default_rng(0)
     kernel, gain, shift = rng.normal(size=(3, 3, 2, 4)), rng.uniform(1, 2, 4), rng.normal(size=4)
 
     def function(x):
-        y, z = convolved(x, kernel), convolved(x, -kernel)
-        return y * gain + y, (shift - (z - shift) / gain) * 2, 1 / z
+        y, z, u, v = (convolved(x, kernel * factor) for factor in (1, -1, 2, 3))
+        return y * gain + y, shift - ((z - shift) / gain + shift) * 2, gain / u, (v + shift) * gain - gain
 
     with jax.enable_x64(True):
         x = rng.normal(size=(1, 5, 6, 2))
@@ -202,9 +202,9 @@ def test_tflite_in_8_bits(networks):
     assert 0.75 < np.mean([run(one)[LABELS] == said(model, variables, one) for one in images]) < 1
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_stablehlo_of_any_size(networks, dtype):
-    model, variables = networks["efficientnet_lite0"]
+@pytest.mark.parametrize(("arch", "dtype"), [("efficientnet_lite0", "float32"), ("tiny", "bfloat16")])
+def test_stablehlo_of_any_size(networks, arch, dtype):
+    model, variables = networks[arch]
     run = stablehlo.runner(stablehlo.convert(NetworkProgram(model, variables, None), dtype, ()))
     agreeing = [np.mean(run(one)[LABELS] == said(model, variables, one)) for one in (picture(ODD), picture((32, 97)))]
     assert min(agreeing) > (0.999 if dtype == "float32" else 0.9)
@@ -235,7 +235,8 @@ def test_it_is_written_read_checked_and_used(net, tmp_path, name):
     used, other = dakd_jax.load(made.path), list(proof.generated((50, 70), 1))[0]
     assert used.size == net.size and used.classes == net.classes and used.colours.tolist() == net.colours.tolist()
     assert np.mean(used.predict(other) == net.predict(other)) > 0.99 and used.predict(other).shape == (50, 70)
-    np.testing.assert_allclose(used.probabilities(other), net.probabilities(other), atol=0.02)
+    apart = np.abs(used.probabilities(other) - net.probabilities(other))
+    assert np.mean(apart > 0.01) < 0.001  # where two classes' logarithms lie below a float's least value
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
 
 
@@ -259,7 +260,7 @@ def test_one_that_says_something_else_is_not_written(net, tmp_path, monkeypatch)
 
 def test_what_is_stated_of_pictures(net, tmp_path):
     pictures = [one[0] for one in (picture((32, 64), seed) for seed in range(3))]
-    truth = [net.predict(one) for one in pictures]
+    truth = [net.predict(one).copy() for one in pictures]
     truth[0][:8] = 255
     given = ExportPictures(lambda size: pictures, lambda size: pictures, lambda size: zip(pictures, truth, strict=True))
     made = exporting.export(net, Wanted("onnx", "int8", (64, 32)), tmp_path / "net.onnx", given)

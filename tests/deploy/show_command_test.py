@@ -23,8 +23,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.commands import predict, show
-from dakd_jax.commands.kit import command_line
+from dakd_jax.commands import show
+from dakd_jax.commands.kit import command_line, networks
 from dakd_jax.deploy.show import answers, page_server
 from dakd_jax.deploy.show.bounds import BYTES, Album, Bodies, Turns
 from dakd_jax.models.segmenter import Segmenter
@@ -80,7 +80,7 @@ def command(monkeypatch):
     console = Console(file=io.StringIO(), width=300)
     look = {"classes": ("a", "b"), "colours": np.zeros((2, 3), np.uint8), "size": tiny_runs.SIZE}
     network = types.SimpleNamespace(model=Segmenter(arch="tiny", num_classes=2), **look)
-    monkeypatch.setattr(predict, "load_network", lambda context, path: network)
+    monkeypatch.setattr(networks, "load", lambda context, path: network)
     monkeypatch.setattr(compilation_cache, "enable_for_user", enabled := Mock())
 
     def call(during, **flags):

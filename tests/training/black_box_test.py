@@ -23,6 +23,7 @@ from dakd_jax.training.train_state import as_format_3
 from dakd_jax.training.watch import black_box, diagnosis
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
+pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
 SEGMENTER = Segmenter(arch="tiny", num_classes=5)
 MODELS, JUDGE = train_step.StepModels(SEGMENTER), Discriminator(width=0.05)
 RATES = step_parts.rates(1e-3, 1e-3)

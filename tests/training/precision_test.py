@@ -21,6 +21,7 @@ from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.train_state import named_leaves
 from dakd_jax.training.watch import black_box, diagnosis
 
+pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
 MODELS, JUDGE, BATCH, WEIGHTS = black_box_test.MODELS, black_box_test.JUDGE, black_box_test.BATCH, step_parts.weights()
 WITH_TEACHER = train_step.StepModels(MODELS.segmenter, MODELS.segmenter)
 PRECISIONS = ("float32", "bfloat16")

@@ -15,6 +15,7 @@ from dakd_jax.objectives.terms.kl import kl_divergence
 from dakd_jax.training import teaching, train_step
 from dakd_jax.training.teaching import Views
 
+pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
 TINY = Segmenter(arch="tiny", num_classes=5)
 
 

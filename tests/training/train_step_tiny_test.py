@@ -13,6 +13,7 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import optimizers
 from dakd_jax.training import train_step
 
+pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
 TINY = Segmenter(arch="tiny", num_classes=5)
 TINY_D = Discriminator(width=0.07)

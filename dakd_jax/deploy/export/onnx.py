@@ -33,10 +33,11 @@ def convert(program: NetworkProgram, dtype: str, calibration: Iterable[np.ndarra
 def _float32(program: NetworkProgram):
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    graph, shape = Graph(), program.shape.shape
+    graph, given = Graph(), program.shape  # once: its symbols are others each time
+    shape = given.shape
     picture = graph.knows(Value(INPUT, shape))
     calls = {"upsample_any_size": _upsample_any_size}
-    traced = jax.make_jaxpr(program.logits(native=True, kept=calls))(program.shape)
+    traced = jax.make_jaxpr(program.logits(native=True, kept=calls))(given)
     (logits,) = Writer(graph, calls).write(traced, [picture])
     outputs = _answers(graph, program, picture, logits)
     sides = [str(side) if program.size is None and i in (1, 2) else int(side) for i, side in enumerate(shape)]

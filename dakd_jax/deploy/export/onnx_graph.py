@@ -289,6 +289,19 @@ class Writer:
         parts = [self._graph.sizes(part) for part in (starts, ends, axes, steps)]
         return Value(self._graph.node("Slice", x.name, *parts), x.shape, x.first)
 
+    def _gather(self, x, indices, *, equation) -> Value:
+        """Entries of one axis, in an order that is known."""
+        numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
+        axis, *more = numbers.collapsed_slice_dims
+        others = tuple(other for other in range(len(x.shape)) if other != axis)
+        whole = all(sizes[other] == x.shape[other] for other in others)
+        known = isinstance(indices, np.ndarray) and indices.shape[1:] == (1,) and numbers.start_index_map == (axis,)
+        if more or not whole or not known or numbers.offset_dims != others:
+            raise UserError("the network looks values up by other values; export it as tflite, savedmodel or stablehlo")
+        order = self._graph.constant(indices[:, 0].astype(np.int64))
+        name = self._graph.node("Gather", x.name, order, axis=x.axes[axis])
+        return Value(name, equation.outvars[0].aval.shape, x.first)
+
     def _concatenate(self, *parts, equation) -> Value:
         aval, axis = equation.outvars[0].aval, equation.params["dimension"]
         first = any(isinstance(one, Value) and one.first for one in parts)
