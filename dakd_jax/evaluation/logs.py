@@ -8,7 +8,6 @@ import numpy as np
 from dakd_jax.basics import atomic_files
 from dakd_jax.basics.palette import colourise
 from dakd_jax.evaluation import metrics
-from dakd_jax.evaluation.event_files import EventFile
 
 METRICS = "metrics.jsonl"
 SUMMARY = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy")
@@ -26,6 +25,8 @@ class MetricLog:
         kept = [row for row in read_rows(self._path) if row["step"] <= start_step]
         atomic_files.write_bytes(self._path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self._file = self._path.open("a")
+        from dakd_jax.evaluation.event_files import EventFile  # brings torch along, where that is installed
+
         self._board = EventFile(folder / "tensorboard", start_step)
 
     def row(self, step: int, kind: str, values: dict[str, float]) -> None:

@@ -116,8 +116,8 @@ def _data(told: Mapping) -> str:
     if not licences:
         return "## Data and licences\nWhat it was trained on, and under which licences, is not recorded."
     origin = told["origin"]
-    pair = f" (`{origin['data']}`)" if origin.get("data") else ""
-    lines = [f"## Data and licences\nTrained on{pair}, each named by the layout of its files:\n"]
+    pair = f" of the pair `{origin['data']}`" if origin.get("data") else ""
+    lines = [f"## Data and licences\nTrained on data{pair}, each set named by the layout of its files:\n"]
     lines += [f"- {_inline(name)}: {_inline(licence or 'unknown')}" for name, licence in licences.items()]
     if (start := origin.get("starts_from", "")).startswith("trunk "):
         lines += [f"\nIt started from weights that were learnt elsewhere (`{start}`); their terms hold as well."]
