@@ -6,6 +6,7 @@ each convolution's input and output and knew no size that is not fixed.
 """
 
 import dataclasses
+import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -317,13 +318,7 @@ class Writer:
         shape = equation.outvars[0].aval.shape
         return Value(self._graph.node("Reshape", self._graph.laid(x, False), self._graph.sizes(shape)), shape)
 
-    def _squeeze(self, x, *, equation) -> Value:
-        shape, axes = equation.outvars[0].aval.shape, self._graph.sizes(equation.params["dimensions"])
-        return Value(self._graph.node("Squeeze", self._graph.laid(x, False), axes), shape)
-
-    def _expand_dims(self, x, *, equation) -> Value:
-        shape, axes = equation.outvars[0].aval.shape, self._graph.sizes(equation.params["dimensions"])
-        return Value(self._graph.node("Unsqueeze", self._graph.laid(x, False), axes), shape)
+    _squeeze = _expand_dims = _reshape
 
     def _broadcast_in_dim(self, x, *, equation) -> Value:
         shape, kept = equation.outvars[0].aval.shape, equation.params["broadcast_dimensions"]
@@ -337,20 +332,19 @@ class Writer:
     def _dot_general(self, left, right, *, equation) -> Value:
         """As an Einsum: batch axes first, then the free ones of both sides."""
         (of_left, of_right), (batch_left, batch_right) = equation.params["dimension_numbers"]
-        letters = iter("abcdefghijklmnopqrstuvwxyz")
-        names = [{}, {}]
-        for pairs in (zip(batch_left, batch_right, strict=True), zip(of_left, of_right, strict=True)):
-            for one, other in pairs:
-                names[0][one] = names[1][other] = next(letters)
-        ranks = [len(left.shape), len(right.shape)]
-        words = ["".join(names[side].setdefault(axis, next(letters)) if axis not in names[side] else names[side][axis]
-                         for axis in range(ranks[side])) for side in (0, 1)]  # fmt: skip
-        free = [letter for side, taken in ((0, (*batch_left, *of_left)), (1, (*batch_right, *of_right)))
-                for axis, letter in enumerate(words[side]) if axis not in taken]  # fmt: skip
-        out = "".join(words[0][axis] for axis in batch_left) + "".join(free)
+        letters = iter(string.ascii_lowercase)
+        words = [[""] * len(left.shape), [""] * len(right.shape)]
+        for one, other in zip((*batch_left, *of_left), (*batch_right, *of_right), strict=True):
+            words[0][one] = words[1][other] = next(letters)
+        free = [[axis for axis, letter in enumerate(word) if not letter] for word in words]
+        for word, axes in zip(words, free, strict=True):
+            for axis in axes:
+                word[axis] = next(letters)
+        out = [words[0][axis] for axis in (*batch_left, *free[0])] + [words[1][axis] for axis in free[1]]
+        said = "{},{}->{}".format(*map("".join, (*words, out)))
         inputs = [self._graph.laid(one, False) for one in (left, right)]
         shape = equation.outvars[0].aval.shape
-        return Value(self._graph.node("Einsum", *inputs, equation=f"{words[0]},{words[1]}->{out}"), shape)
+        return Value(self._graph.node("Einsum", *inputs, equation=said), shape)
 
 
 def _padding(x: Value, kernel: np.ndarray, params) -> dict:
