@@ -7,7 +7,7 @@ import numpy as np
 
 from dakd_jax.deploy.export import onnx_graph
 from dakd_jax.deploy.export.onnx_graph import Graph, Value, Writer
-from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, NetworkProgram
+from dakd_jax.deploy.export.program import INPUT, LABELS, LOGITS, PROBABILITIES, NetworkProgram
 
 # With the activations: one scale then serves a convolution and what limits it. Without, 89 % of labels agreed, not 97.
 _QUANTISED = ["Conv", "Relu", "Clip", "Add", "MaxPool"]
@@ -44,6 +44,7 @@ def _float32(program: NetworkProgram):
     kinds = {
         LABELS: (TensorProto.UINT8, sides[:3]),
         PROBABILITIES: (TensorProto.FLOAT, [*sides[:3], program.model.num_classes]),
+        LOGITS: (TensorProto.FLOAT, [side if isinstance(side, int) else str(side) for side in logits.shape]),
     }
     made = helper.make_graph(
         graph.nodes,
@@ -62,6 +63,10 @@ def _answers(graph: Graph, program: NetworkProgram, picture: Value, logits: Valu
     """Adds what comes after the logits; names of the outputs."""
     from onnx import TensorProto
 
+    if program.outputs == (LOGITS,):
+        graph.node("Identity", graph.laid(logits, False))
+        graph.name_last(LOGITS)
+        return [LOGITS]
     height, width = picture.shape[1:3]
     full = _resized(graph, logits, program.stride)
     if full.shape[1:3] != (height, width):

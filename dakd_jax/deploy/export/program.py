@@ -11,7 +11,7 @@ from dakd_jax.deploy.export.folding import folded
 from dakd_jax.models import resizing
 from dakd_jax.models.segmenter import Segmenter, forward
 
-LABELS, PROBABILITIES = "labels", "probabilities"  # names of outputs
+LABELS, PROBABILITIES, LOGITS = "labels", "probabilities", "logits"  # names of outputs
 INPUT = "picture"
 LEAST_SIDE = 32  # pixels, of a size that is left open
 
@@ -23,7 +23,8 @@ class NetworkProgram:
     Attributes:
       model, variables: the network and its weights, numpy arrays.
       size: (height, width), None for any.
-      outputs: LABELS, uint8 [1, height, width], and perhaps PROBABILITIES, float32 [1, height, width, classes].
+      outputs: LABELS, uint8 [1, height, width], and perhaps PROBABILITIES, float32 [1, height, width, classes]; LOGITS,
+        those of the network at its stride, to measure what comes after them.
     """
 
     model: Segmenter
@@ -54,8 +55,13 @@ class NetworkProgram:
         logits = self.logits(**how)
 
         def answer(images: jax.Array) -> dict[str, jax.Array]:
-            full = resizing.crop(resizing.upsample_aligned(logits(images), self.stride), images.shape[1:3])
-            found = {LABELS: jnp.argmax(full, axis=-1).astype(jnp.uint8), PROBABILITIES: jax.nn.softmax(full, axis=-1)}
+            small = logits(images)
+            full = resizing.crop(resizing.upsample_aligned(small, self.stride), images.shape[1:3])
+            found = {
+                LABELS: jnp.argmax(full, axis=-1).astype(jnp.uint8),
+                PROBABILITIES: jax.nn.softmax(full, axis=-1),
+                LOGITS: small,
+            }
             return {name: found[name] for name in self.outputs}
 
         return answer

@@ -7,7 +7,7 @@ import numpy as np
 
 from dakd_jax.deploy import export
 from dakd_jax.deploy.export import artefact
-from dakd_jax.deploy.export.program import INPUT, LABELS, PROBABILITIES, NetworkProgram
+from dakd_jax.deploy.export.program import INPUT, LABELS, LOGITS, PROBABILITIES, NetworkProgram
 
 
 def convert(program: NetworkProgram, dtype: str, calibration: Iterable[np.ndarray]) -> bytes:
@@ -50,6 +50,7 @@ def _module(program: NetworkProgram):
             made = {
                 LABELS: lambda: tf.cast(tf.argmax(full, axis=-1, output_type=tf.int32), tf.uint8),
                 PROBABILITIES: lambda: tf.nn.softmax(full),
+                LOGITS: lambda: found,
             }
             return {name: made[name]() for name in program.outputs}
 
