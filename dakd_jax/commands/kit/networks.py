@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 def load(context: Context, path: str) -> "ReadyNetwork":
     """As dakd_jax.load; of a file of weights without a record, as --config.student and --config.data say."""
     from dakd_jax.deploy import exported
+
+    return exported.load(path, **said(context, path))
+
+
+def said(context: Context, path: str) -> dict:
+    """What --config says of a path, as keywords of dakd_jax.load."""
     from dakd_jax.deploy.export import artefact
     from dakd_jax.deploy.finding import packed
     from dakd_jax.models import weight_files
@@ -24,4 +30,4 @@ def load(context: Context, path: str) -> "ReadyNetwork":
     if "student.arch" in given and not says_itself:
         own = {field: config.student[field] for field in weights.NETWORK_FIELDS if f"student.{field}" in given}
         how |= own | {"size": settings.training_size(config, "student")}
-    return exported.load(path, **how)
+    return how

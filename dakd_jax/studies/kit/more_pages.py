@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dakd_jax.basics import atomic_files
-from dakd_jax.studies.kit import stamp
-from dakd_jax.studies.kit.page_parts import template
+from dakd_jax.studies.kit import stamp, trade
+from dakd_jax.studies.kit.page_parts import page_image, template
+
+CARD = "card"  # the folder in a run's of what dakd card writes
 
 
 class MorePage(NamedTuple):
@@ -37,10 +39,10 @@ def page_name(workdir: Path, name: str, seed: int) -> str:
 
 
 def more_pages(report: Path, stages: Mapping[str, str]) -> str:
-    """The part as HTML: links to the pages that are there, and how the others are made.
+    """The part as HTML: links to the pages that are there, how the others are made, and the card where there is one.
 
     Args:
-      report: index.html of WORKDIR/report_NAME; the other pages are in WORKDIR/<folder>_NAME.
+      report: index.html of WORKDIR/report_NAME; the other pages are in WORKDIR/<folder>_NAME, the card in WORKDIR/card.
       stages: {name: hash} of the networks; a page about others is not linked.
     """
     workdir, name = report.parent.parent, report.parent.name.removeprefix("report_")
@@ -50,7 +52,28 @@ def more_pages(report: Path, stages: Mapping[str, str]) -> str:
         path = workdir / f"{page.folder}_{name}" / "index.html"
         there = path.exists() and stamp.stages(path) == stages
         rows.append((page, os.path.relpath(path, report.parent) if there else None))
-    return _BEGIN + template("more_pages.html.j2", __file__).render(rows=rows, seed=seed and seed[1]) + _END
+    links = template("more_pages.html.j2", __file__).render(rows=rows, seed=seed and seed[1])
+    return _BEGIN + links + _card_section(report, workdir / CARD / trade.FILE, stages) + _END
+
+
+def _card_section(report: Path, file: Path, stages: Mapping[str, str]) -> str:
+    """What dakd card has measured of these networks; '' where it has not, or of others."""
+    try:
+        card = trade.read(file)
+        if card is None or not trade.of_stages(card, stages):
+            return ""
+        return template("card_section.html.j2", __file__).render(
+            heading=trade.HEADING,
+            sentences=trade.sentences(card),
+            image=page_image("trade", trade.figure(card), trade.FIGURE_ALT),
+            networks=trade.network_table(card),
+            latency=trade.latency_table(card),
+            href=os.path.relpath(file.with_name("index.html"), report.parent),
+            command=card["command"],
+        )
+    # A report does not fail for what another has put there.
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return ""
 
 
 def update(report: Path) -> None:

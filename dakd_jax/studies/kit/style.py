@@ -60,9 +60,9 @@ def score_dots(axis, rows: Sequence[tuple[str, str, Sequence[float], float]], si
     axis.invert_yaxis()
 
 
-def legend_below(figure: Figure, handles, labels) -> None:
-    """One legend under all axes, in as many columns as the width holds."""
-    columns = max(1, min(len(labels), int(figure.get_figwidth() / 1.1)))
+def legend_below(figure: Figure, handles, labels, width: float = 1.1) -> None:
+    """One legend under all axes, in as many columns as the width holds, of so many inches each."""
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / width)))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
