@@ -11,8 +11,9 @@ import pytest
 import torch
 from tiny_runs import PROJECT, environment, quick_compilation
 
-from benchmarks import steps
+from benchmarks import card_rivals, steps
 from benchmarks.torch_rival import drn, parts
+from dakd_jax.deploy.card import collecting, runtimes
 from dakd_jax.models import segmenter
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.training import train_state
@@ -84,6 +85,36 @@ def test_the_rivals_networks_are_ours(arch):
     for level in parts.LEVELS:
         np.testing.assert_allclose(heads[level], theirs[level].permute(0, 2, 3, 1).numpy(), atol=2e-5)
         assert np.ptp(theirs[level].numpy()) > 0.1
+
+
+def pytorch_rows(tmp_path, monkeypatch, network):
+    """Of a card: (subject, picture of a size that no stride divides, arguments of eager PyTorch and of its export)."""
+    monkeypatch.setitem(card_rivals.NETWORKS, network, (card_rivals.NETWORKS[network][0], (68, 44)))
+    subject = card_rivals._made_up(network, tmp_path)
+    rows, _ = card_rivals._in_pytorch(
+        subject, (68, 44), collecting.CardSettings(threads=(1,)), tmp_path, eager_only=True
+    )
+    picture = steps.made_up_batch(1, (68, 44), (32, 32))["source_image"]
+    return subject, picture, *(row.order.arguments for row in rows)
+
+
+def test_what_a_card_has_of_pytorch_says_what_ours_says(tmp_path, monkeypatch):
+    with one_thread(), quick_compilation():
+        subject, picture, eager, exported = pytorch_rows(tmp_path, monkeypatch, "tiny")
+        how = {"path": subject.path, "how": subject.how}
+        ours, labels = (runtimes.open_jax(**how, output=output)(picture) for output in ("logits", "labels"))
+        for opened, given in ((card_rivals.open_torch, eager), (runtimes.open_file, exported)):
+            np.testing.assert_allclose(opened(**given, output="logits")(picture).transpose(0, 2, 3, 1), ours, atol=1e-5)
+            assert np.mean(opened(**given, output="labels")(picture)[0] == labels) > 0.999
+    assert len(np.unique(labels)) > 2
+
+
+def test_pytorchs_export_of_a_lite_says_what_it_says(tmp_path, monkeypatch):
+    with one_thread():
+        _, picture, eager, exported = pytorch_rows(tmp_path, monkeypatch, "lite0")
+        logits = card_rivals.open_torch(**eager, output="logits")(picture)
+        found = runtimes.open_file(**exported, output="logits")(picture)
+    np.testing.assert_allclose(found, logits, atol=1e-4 * np.ptp(logits))
 
 
 def test_everything_for_a_gpu_runs_on_a_cpu(tmp_path):

@@ -87,15 +87,18 @@ class Segmenter(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
         how.on_device(self)
 
-    def forward(self, pictures, levels=parts.LEVELS):
+    def logits(self, pictures, levels):
+        """{level: (logits, their stride)}."""
         x = pictures.permute(0, 3, 1, 2).flip(1).to(self.mean.dtype) - self.mean
         with self.how.autocast():
             features = self.base(x.contiguous(memory_format=torch.channels_last))
             logits = {"auxiliary": self.seg2(features[self.model.auxiliary_tap])} if "auxiliary" in levels else {}
             logits["main"] = self.seg1(features[self.model.main_tap])
         strides = {"auxiliary": self._stride(self.model.auxiliary_tap), "main": self._stride(self.model.main_tap)}
-        size = pictures.shape[1:3]
-        return {of: F.log_softmax(parts.larger(x, strides[of], size), dim=1) for of, x in logits.items()}
+        return {of: (x, strides[of]) for of, x in logits.items()}
+
+    def forward(self, pictures, levels=parts.LEVELS):
+        return parts.log_probabilities(self.logits(pictures, levels), pictures.shape[1:3])
 
     @staticmethod
     def _stride(tap):

@@ -15,7 +15,7 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x):
         pads = []
-        for size in (x.shape[3], x.shape[2]):
+        for size in (int(x.shape[3]), int(x.shape[2])):  # numbers also where an export traces them
             reach = (self.kernel_size[0] - 1) * self.dilation[0] + 1
             total = max((-(-size // self.stride[0]) - 1) * self.stride[0] + reach - size, 0)
             pads += [total // 2, total - total // 2]
@@ -84,7 +84,8 @@ class Segmenter(nn.Module):
         plans = enumerate(efficientnet_lite.plan(self.model.arch, self.model.output_stride))
         return {f"block{i}": plan.output_stride for i, plan in plans}
 
-    def forward(self, pictures, levels=parts.LEVELS):
+    def logits(self, pictures, levels):
+        """{level: (logits, their stride)}."""
         x = ((pictures.to(self.seg1.weight.dtype) - 127) / 128).permute(0, 3, 1, 2)
         with self.how.autocast():
             features = self.base(x)
@@ -98,7 +99,10 @@ class Segmenter(nn.Module):
             if "auxiliary" in levels:
                 tap = self.model.auxiliary_tap
                 logits["auxiliary"] = (self.seg2(features[tap]), self.strides[tap])
-        return {of: F.log_softmax(parts.larger(x, *how, pictures.shape[1:3]), 1) for of, (x, *how) in logits.items()}
+        return logits
+
+    def forward(self, pictures, levels=parts.LEVELS):
+        return parts.log_probabilities(self.logits(pictures, levels), pictures.shape[1:3])
 
 
 class Rival(parts.Rival):

@@ -114,6 +114,11 @@ def larger(x: torch.Tensor, factor: int, size: tuple[int, int]) -> torch.Tensor:
     return x[:, :, : size[0], : size[1]]
 
 
+def log_probabilities(logits: Mapping[str, tuple], size: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """{level: [B, C, height, width]} of a segmenter's logits and their strides."""
+    return {of: F.log_softmax(larger(x, stride, size), dim=1) for of, (x, stride) in logits.items()}
+
+
 def state_bytes(*of: nn.Module | torch.optim.Optimizer) -> int:
     """Of weights, their gradients, and what optimisers keep."""
     tensors = []
