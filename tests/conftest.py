@@ -177,6 +177,21 @@ def run_py(tmp_path_factory):
     runner.close()
 
 
+@pytest.fixture(scope="session")
+def lively(tmp_path_factory):
+    """(path of weights, model, weights) of a tiny network that predicts several classes."""
+    from lively_networks import lively_variables
+
+    from dakd_jax.models.segmenter import Segmenter
+    from dakd_jax.stages import weights
+
+    model = Segmenter(arch="tiny", num_classes=19)
+    variables = lively_variables(model)
+    path = tmp_path_factory.mktemp("lively") / "lively.pth"
+    weights.save(path, variables, model)
+    return path, model, variables
+
+
 @pytest.fixture
 def workdir(tmp_path):
     """An empty one."""

@@ -33,8 +33,26 @@ def run(context: Context) -> None:
     if not isinstance(network, LoadedNetwork):
         raise UserError(f"{path} is an export; name the run or the weights that it was made of")
     context.say(f"{network} -> {output}")
-    for line in hub_folder.summary(hub_folder.pack(network, output, *run_pictures.candidates(context))):
+    candidates = run_pictures.candidates(context)
+    for line in hub_folder.summary(hub_folder.pack(network, output, *candidates, measured=_measured(network))):
         context.say(line)
+
+
+def _measured(network) -> str:
+    """The section of what dakd card has measured of this run, where this network is in it."""
+    from dakd_jax.stages import weights
+    from dakd_jax.studies.kit import more_pages, trade
+
+    stage = network.found.place.path.parent
+    if stage.parent.name != "stages":
+        return ""
+    run = stage.parents[1]
+    hashes = {folder.name: record["hash"] for folder, record in weights.finished(run)}
+    card = trade.read(run / more_pages.CARD / trade.FILE)
+    if card is None or not trade.of_stages(card, hashes):
+        return ""
+    here = any(one["stage"] == hashes.get(stage.name) for one in card["networks"])
+    return trade.markdown_section(card, 2) if here else ""
 
 
 FLAGS = (Flag("output", "", "the folder, which is not there yet"),)

@@ -1,5 +1,6 @@
 """The pictures that an export is calibrated on, compared on, and that its golden pair is chosen of."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,7 @@ from dakd_jax.commands import Context
 from dakd_jax.deploy.export import exporting
 from dakd_jax.deploy.loaded import LoadedNetwork
 from dakd_jax.deploy.predicting import inputs
+from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import weights
 
 CANDIDATES = 12  # pictures of the toy city that the golden pair is looked for in
@@ -55,11 +57,11 @@ class _RunData:
 
     def calibration(self, size: tuple[int, int]) -> list[np.ndarray]:
         """Training pictures of the target; none where the data cannot be opened."""
-        return self._at_hand("calibration", lambda feed: list(self._target(feed, size)))
+        return self._at_hand("calibration", functools.partial(self._target, size))
 
     def compared(self, size: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
         """The first pictures of target val, and their labels at that size."""
-        return self._at_hand("comparison", lambda feed: list(itertools.islice(_labelled(feed, size), MOST)))
+        return self._at_hand("comparison", functools.partial(_labelled, size))
 
     def _at_hand(self, purpose: str, read: Callable) -> list:
         if self._config is None:
@@ -71,11 +73,11 @@ class _RunData:
             self._context.say(f"no pictures of the run's data for {purpose}: {error}")
             return []
 
-    def _target(self, feed, size) -> Iterator[np.ndarray]:
-        for batch in feed.target_batches(count=MOST, batch_size=1):
-            yield self._network.network_input(Image.fromarray(batch["image"][0]), size)
+    def _target(self, size: tuple[int, int], feed: TrainingData) -> list[np.ndarray]:
+        batches = feed.target_batches(count=MOST, batch_size=1)
+        return [self._network.network_input(Image.fromarray(batch["image"][0]), size) for batch in batches]
 
 
-def _labelled(feed, size) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for batch in feed.eval_batches(image_size=size, label_size=size, resample="bicubic", batch_size=1):
-        yield batch["image"][0], batch["label"][0]
+def _labelled(size: tuple[int, int], feed: TrainingData) -> list[tuple[np.ndarray, np.ndarray]]:
+    batches = feed.eval_batches(image_size=size, label_size=size, resample="bicubic", batch_size=1)
+    return [(batch["image"][0], batch["label"][0]) for batch in itertools.islice(batches, MOST)]
