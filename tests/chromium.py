@@ -29,7 +29,11 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 
 def find() -> str | None:
-    """The program, None where there is none."""
+    """The program, None where there is none; waits where .ci/run has apt bring it."""
+    if comes := os.environ.get("DAKD_CHROMIUM_COMES"):
+        until = time.monotonic() + 300
+        while not pathlib.Path(comes, "done").exists() and time.monotonic() < until:
+            time.sleep(1)
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
