@@ -8,6 +8,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plug_tools
 import pytest
 import tiny_runs
 from flax import linen as nn
@@ -37,8 +38,9 @@ def plugin(tmp_path_factory):
     """Path of the example, which is imported."""
     file = tmp_path_factory.mktemp("plugin") / "plain.py"
     file.write_text(EXAMPLE)
-    plugs.load([str(file)])
-    return str(file)
+    with plug_tools.forgotten(BACKBONES, NORMALISERS):
+        plugs.load([str(file)])
+        yield str(file)
 
 
 @pytest.fixture(scope="module")
