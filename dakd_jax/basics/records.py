@@ -1,5 +1,6 @@
 """What a run leaves beside its results, so that its numbers can be had again: JSON files, hashes, versions."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -8,6 +9,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import jax
 import numpy as np
@@ -79,18 +81,21 @@ def hardware() -> dict:
     return {"platform": device.platform, "device": device.device_kind, "cores": os.cpu_count()}
 
 
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
 def environment() -> dict:
     """Versions, hardware, git commit and command of this process."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "command": " ".join(sys.argv),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": versions(PACKAGES),
         "hardware": hardware(),
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),

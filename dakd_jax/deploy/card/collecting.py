@@ -1,7 +1,6 @@
 """From networks to all that a card shows, as plain data: card.json."""
 
 import datetime
-import importlib.metadata
 import os
 import pathlib
 import platform
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from dakd_jax.basics import records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.progress import StageProgress
 from dakd_jax.deploy import export
@@ -273,19 +273,13 @@ def _left_out_line(one: Mapping) -> str:
 
 
 def _machine(load: float | None) -> dict:
-    versions = {}
-    for package in _VERSIONS:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "cpu": _cpu(),
         "cores": len(latency.usable_cores()),
         "system": f"{platform.system()} {platform.machine()}",
         "load": {"before": load, "after": _load()},
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": records.versions(_VERSIONS),
     }
 
 

@@ -1,7 +1,6 @@
 """From a network to a file that proves itself: converted, run in its own runtime, compared, and only then written."""
 
 import dataclasses
-import importlib.metadata
 import os
 import pathlib
 import secrets
@@ -161,20 +160,10 @@ def _record(network: LoadedNetwork, wanted: Wanted, outputs: Sequence[str], of_p
             "bit_depth": found.bit_depth,
             "licences": dict(network.licences),
             "network": found.identity(),
-            "made_with": {"dakd_jax": dakd_jax.__version__} | _versions(),
+            "made_with": {"dakd_jax": dakd_jax.__version__} | records.versions(_VERSIONS),
             **of_proof,
         }
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _publish(converted, record: dict, wanted: Wanted, output: pathlib.Path) -> None:

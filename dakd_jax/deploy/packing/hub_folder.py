@@ -3,7 +3,6 @@
 model.safetensors  config.json  README.md  golden/picture.png  golden/labels.png  golden/overlay.png
 """
 
-import io
 import os
 import pathlib
 from collections.abc import Callable, Iterable
@@ -16,7 +15,7 @@ import dakd_jax
 from dakd_jax.basics import atomic_files, records
 from dakd_jax.basics.errors import UserError
 from dakd_jax.deploy.export import proof
-from dakd_jax.deploy.export.artefact import Pair
+from dakd_jax.deploy.export.artefact import Pair, png
 from dakd_jax.deploy.finding import packed
 from dakd_jax.deploy.loaded import LoadedNetwork
 from dakd_jax.deploy.packing import model_card, provenance
@@ -63,7 +62,7 @@ def pack(
             weights.save(folder / packed.WEIGHTS, network.variables, network.model)
             pictures = {packed.PICTURE: pair.picture, packed.LABELS: pair.labels}
             for name, pixels in (pictures | {OVERLAY: network.overlay(pair.picture, pair.labels)}).items():
-                atomic_files.write_bytes(folder / name, _png(pixels))
+                atomic_files.write_bytes(folder / name, png(pixels))
             told = packed.sealed(told, folder)
             atomic_files.write_bytes(folder / CARD, model_card.text(told, output.name, measured).encode())
             records.write_json(folder / packed.CONFIG, told)
@@ -96,12 +95,6 @@ def _told(network: LoadedNetwork) -> dict:
         "origin": provenance.origin(found),
         "made_with": {"dakd_jax": dakd_jax.__version__, "jax": jax.__version__},
     }
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "png", optimize=True)
-    return content.getvalue()
 
 
 def summary(told: dict) -> list[str]:
