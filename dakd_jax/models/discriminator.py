@@ -3,6 +3,7 @@
 import jax
 from flax import linen as nn
 
+from dakd_jax.models import convolution
 from dakd_jax.models.precision import in_dtype_of_kernel
 
 CHANNELS = (64, 128, 256, 512)
@@ -40,5 +41,6 @@ class Discriminator(nn.Module):
             padding=(pad, pad),
             kernel_init=_torch_uniform,
             promote_dtype=in_dtype_of_kernel,
+            conv_general_dilated=convolution.conv_general_dilated,
             name=name,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 from flax import linen as nn
 
+from dakd_jax.models import convolution
 from dakd_jax.models.batch_norm import BatchNorm
 from dakd_jax.models.precision import in_dtype_of_kernel
 
@@ -31,6 +32,7 @@ def conv(features: int, kernel: int, *, stride: int = 1, dilation: int = 1, name
         use_bias=False,
         kernel_init=_he_normal,
         promote_dtype=in_dtype_of_kernel,
+        conv_general_dilated=convolution.conv_general_dilated,
         name=name,
     )
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dakd_jax.models import depthwise
+from dakd_jax.models.convolution import depthwise
 
 
 def _operands(size, kernel, dtype=np.float64, channels=5):

@@ -81,7 +81,8 @@ def folded(function: Callable, *, native: bool, dtype=None, kept: Collection[str
     a bias, and calls within are written out.
 
     Args:
-      native: of alternatives by platform the general one is taken, in place of all of them.
+      native: of alternatives by platform the general one is taken, in place of all of them; of those of convolutions
+        without groups always.
       dtype: what convolutions compute in, None for their own.
       kept: names of jitted functions whose calls stay calls.
     """
@@ -132,6 +133,9 @@ class _Run:
             return self._outputs(*(inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ()), inputs)
         if name == "platform_index" and self._native:
             return [np.int32(len(params["platforms"]) - 1)]
+        if name == "cond" and params["branches_platforms"] and _is_dense_convolution(params["branches"][-1]):
+            # The other forms hold no convolution that batch norm could be folded into, and are there for training.
+            return self._outputs(params["branches"][-1].jaxpr, params["branches"][-1].consts, inputs[1:])
         if name == "cond" and _is_known(inputs[0]):
             branch = params["branches"][int(inputs[0])]
             return self._outputs(branch.jaxpr, branch.consts, inputs[1:])
@@ -157,6 +161,12 @@ def _computed(equation, inputs: list) -> list:
         found = equation.primitive.bind(*inputs, **equation.params)
     found = found if equation.primitive.multiple_results else [found]
     return [np.asarray(one) for one in found] if known else found
+
+
+def _is_dense_convolution(branch: core.ClosedJaxpr) -> bool:
+    """Whether the general one of alternatives by platform is a convolution without groups."""
+    convolutions = [one.params for one in branch.jaxpr.eqns if one.primitive.name == "conv_general_dilated"]
+    return bool(convolutions) and all(params["feature_group_count"] == 1 for params in convolutions)
 
 
 def _is_known(value) -> bool:

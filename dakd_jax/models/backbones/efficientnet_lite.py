@@ -16,9 +16,9 @@ import jax
 from flax import linen as nn
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.models import depthwise
 from dakd_jax.models.backbones import BACKBONES, Backbone, Feature, Published
 from dakd_jax.models.batch_norm import BatchNorm
+from dakd_jax.models.convolution import depthwise
 from dakd_jax.models.precision import in_dtype_of_kernel
 
 STEM = 32  # channels

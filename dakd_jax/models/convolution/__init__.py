@@ -1,0 +1,146 @@
+"""Convolutions, with forms that a CPU or a GPU computes faster than XLA's own; which one runs is chosen when the
+program is compiled for a platform.
+
+A layer takes `conv_general_dilated` here in place of jax.lax's. Figures: docs/PERFORMANCE.md.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+
+from dakd_jax.models.convolution import gradients, winograd
+from dakd_jax.models.precision import widened
+
+_WINOGRAD_CHANNELS = 48  # with fewer, the sums that make its planes cost more than the products that it saves
+_ROWS_CHANNELS = 128  # up to so many; with more, XLA's gradient of the kernel is as good
+_LEAST_WORK = 2**27  # multiplications; below, XLA's own convolution, which compiles sooner
+
+
+@dataclasses.dataclass(frozen=True)
+class _Square:
+    """A square convolution, padded alike on all sides.
+
+    Attributes:
+      work: multiplications of its forward pass.
+    """
+
+    size: int
+    stride: int
+    dilation: int
+    padding: int
+    channels: tuple[int, int]
+    work: int
+
+    @property
+    def winograd(self) -> bool:
+        plain = self.size == 3 and self.stride == 1 and self.padding == self.dilation
+        return plain and min(self.channels) >= _WINOGRAD_CHANNELS and self.work >= _LEAST_WORK
+
+    @property
+    def rows(self) -> bool:
+        few = self.channels[0] <= _ROWS_CHANNELS
+        return self.size > 1 and self.dilation == 1 and few and self.work >= _LEAST_WORK
+
+    @property
+    def phases(self) -> bool:
+        return self.size > 1 and self.stride == 2 and self.dilation == 1 and self.work >= _LEAST_WORK
+
+    @property
+    def taps(self) -> bool:
+        return self.stride == 1 and (self.size == 1 or self.dilation > 1) and self.work >= _LEAST_WORK
+
+
+def conv_general_dilated(x: jax.Array, kernel: jax.Array, strides, padding, **how) -> jax.Array:
+    """jax.lax's, for flax.linen.Conv(conv_general_dilated=...); square convolutions in the forms of this room."""
+    found = _square(x, kernel, strides, padding, **how)
+    if found is None or not (found.winograd or found.rows or found.phases or found.taps):
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **how)
+    return _conv(x, kernel, found)
+
+
+def _square(x, kernel, strides, padding, *, dimension_numbers, lhs_dilation=None, rhs_dilation=None, **rest):
+    """What convolution this is, None where it is not a square one of known size."""
+    if isinstance(padding, str) or not all(isinstance(side, int) for side in x.shape) or x.ndim != 4:
+        return None
+    plain = dimension_numbers == jax.lax.conv_dimension_numbers(x.shape, kernel.shape, gradients.LAYOUT)
+    plain &= set(lhs_dilation or (1,)) == {1} and rest.get("feature_group_count", 1) == 1
+    plain &= rest.get("preferred_element_type") is None
+    sizes, edges, dilations = set(kernel.shape[:2]), {*padding[0], *padding[1]}, set(rhs_dilation or (1,))
+    if not plain or any(len(of) > 1 for of in (sizes, edges, dilations, set(strides))):
+        return None
+    (size,), (edge,), (dilation,), stride = sizes, edges, dilations, strides[0]
+    sides = [(side + 2 * edge - (size - 1) * dilation - 1) // stride + 1 for side in x.shape[1:3]]
+    return _Square(size, stride, dilation, edge, kernel.shape[2:], math.prod([x.shape[0], *sides, *kernel.shape]))
+
+
+def _native(x, kernel, *, of):
+    edges = ((of.padding, of.padding),) * 2
+    how = {"rhs_dilation": (of.dilation, of.dilation), "dimension_numbers": gradients.LAYOUT}
+    return jax.lax.conv_general_dilated(x, kernel, (of.stride, of.stride), edges, **how)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv(x, kernel, of):
+    native = functools.partial(_native, of=of)
+    if not of.winograd:
+        return native(x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=functools.partial(_winograd, of=of), default=native)
+
+
+def _winograd(x, kernel, *, of):
+    return winograd.forward(widened(x), widened(kernel), of.dilation).astype(x.dtype)
+
+
+def _forward(x, kernel, of):
+    return _conv(x, kernel, of), (x, kernel)
+
+
+def _backward(of, kept, gradient):
+    x, kernel = kept
+    return _of_input(gradient, kernel, x, of).astype(x.dtype), _of_kernel(x, kernel, gradient, of).astype(kernel.dtype)
+
+
+_conv.defvjp(_forward, _backward)
+
+
+def _of_input(gradient, kernel, x, of):
+    def native(gradient, kernel):
+        # Linear: where it is taken does not matter, and this asks for no picture.
+        return jax.linear_transpose(lambda x: _native(x, kernel, of=of), jax.ShapeDtypeStruct(x.shape, x.dtype))(
+            gradient
+        )[0]
+
+    def by_winograd(gradient, kernel):
+        turned = jnp.flip(widened(kernel), (0, 1)).swapaxes(2, 3)
+        return winograd.forward(widened(gradient), turned, of.dilation).astype(x.dtype)
+
+    def by_phases(gradient, kernel):
+        return gradients.of_input_by_phases(gradient, kernel, of.padding, x.shape)
+
+    own = by_winograd if of.winograd else by_phases if of.phases else native
+    return jax.lax.platform_dependent(gradient, kernel, cpu=own, default=native)
+
+
+def _of_kernel(x, kernel, gradient, of):
+    def native(x, gradient):
+        return jax.linear_transpose(
+            lambda kernel: _native(x, kernel, of=of), jax.ShapeDtypeStruct(kernel.shape, kernel.dtype)
+        )(gradient)[0]
+
+    def by_winograd(x, gradient):
+        return winograd.kernel_gradient(widened(x), widened(gradient), of.dilation).astype(kernel.dtype)
+
+    def by_rows(x, gradient):
+        return gradients.of_kernel_by_rows(x, gradient, of.size, of.stride, of.padding).astype(kernel.dtype)
+
+    def by_taps(x, gradient):
+        return gradients.of_kernel_by_taps(x, gradient, of.size, of.dilation, of.padding).astype(kernel.dtype)
+
+    on_cpu = by_winograd if of.winograd else by_rows if of.rows else by_taps if of.taps else native
+    # XLA makes the gradient of a dilated kernel a convolution with the whole picture as its window and the dilation as
+    # its stride, which cuDNN computes without tensor cores.
+    elsewhere = by_taps if of.taps and of.dilation > 1 else native
+    return jax.lax.platform_dependent(x, gradient, cpu=on_cpu, default=elsewhere)
