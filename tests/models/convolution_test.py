@@ -12,22 +12,12 @@ from dakd_jax.models import convolution
 from dakd_jax.models.convolution import gradients, winograd
 
 # (height, width), channels in and out, size, stride, dilation, padding. Odd sides, and sides smaller than the kernel.
-WINOGRAD = [
-    ((6, 8), 3, 4, 3, 1, 1, 1),
-    ((7, 5), 2, 3, 3, 1, 2, 2),
-    ((9, 6), 3, 2, 3, 1, 4, 4),
-    ((1, 3), 2, 2, 3, 1, 1, 1),
-]
+WINOGRAD = [((6, 8), 3, 4, 3, 1, 1, 1), ((9, 5), 2, 3, 3, 1, 4, 4), ((1, 3), 2, 2, 3, 1, 2, 2)]
 ROWS = [
-    ((6, 9), 3, 16, 7, 1, 1, 3), ((6, 9), 5, 64, 4, 2, 1, 2), ((7, 8), 3, 40, 3, 2, 1, 1), ((5, 21), 2, 200, 3, 1, 1, 1),
-    ((6, 8), 3, 30, 3, 1, 1, 0), ((9, 9), 2, 9, 2, 3, 1, 0),
+    ((6, 9), 3, 16, 7, 1, 1, 3), ((6, 9), 5, 64, 4, 2, 1, 2), ((7, 8), 3, 40, 3, 2, 1, 1),
+    ((5, 21), 2, 200, 3, 1, 1, 0), ((9, 9), 2, 9, 2, 3, 1, 0),
 ]  # fmt: skip
-PHASES = [
-    ((6, 9), 3, 5, 4, 2, 1, 2),
-    ((7, 8), 3, 4, 3, 2, 1, 1),
-    ((8, 8), 2, 3, 5, 2, 1, 2),
-    ((7, 6), 2, 3, 2, 2, 1, 0),
-]
+PHASES = [((6, 9), 3, 5, 4, 2, 1, 2), ((7, 8), 3, 4, 3, 2, 1, 1), ((7, 6), 2, 3, 5, 2, 1, 1)]
 TAPS = [((7, 9), 3, 4, 3, 1, 2, 2), ((9, 6), 2, 3, 5, 1, 3, 6)]
 
 
@@ -116,10 +106,9 @@ def test_an_export_holds_xlas_convolution_with_batch_norm_in_it():
     gain = np.linspace(1, 2, kernel.shape[-1], dtype=np.float32)
     layer = functools.partial(_layer, kernel=kernel, stride=1, dilation=2, padding=2)
     simpler = jax.make_jaxpr(folded(lambda x: layer(x) * gain, native=False))(x)
-    assert [equation.primitive.name for equation in simpler.eqns] == ["conv_general_dilated"]
-    np.testing.assert_allclose(
-        folded(lambda x: layer(x) * gain, native=False)(x), layer(x) * gain, rtol=1e-4, atol=1e-3
-    )
+    assert {equation.primitive.name for equation in simpler.eqns} - {"platform_index"} == {"conv_general_dilated"}
+    found, expected = jax.core.eval_jaxpr(simpler.jaxpr, simpler.consts, x)[0], layer(x) * gain
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def _layer(x, kernel, *, stride, dilation, padding):
