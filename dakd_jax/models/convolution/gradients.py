@@ -1,5 +1,7 @@
 """Gradients of convolutions as matrix products and plain convolutions, where XLA's own are slow on a CPU or a GPU."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -9,6 +11,7 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 _LEAST_COLUMNS = 128  # of a matrix product
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def of_kernel_by_rows(x: jax.Array, gradient: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
     """Of a kernel [size, size, C, D], without dilation: one matrix product for each of its rows.
 
@@ -39,10 +42,11 @@ def of_kernel_by_rows(x: jax.Array, gradient: jax.Array, size: int, stride: int,
             parts.append(part)
         return jnp.concatenate(parts, axis=-1).reshape(-1, reach * channels).T @ gradient
 
-    products = jax.lax.map(of_row, jnp.arange(size)).reshape(size, reach, channels, together, outputs)
+    products = jax.lax.map(of_row, jnp.arange(size, dtype=jnp.int32)).reshape(size, reach, channels, together, outputs)
     return sum(products[:, at * stride : at * stride + size, :, at] for at in range(together))
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def of_kernel_by_taps(x: jax.Array, gradient: jax.Array, size: int, dilation: int, padding: int) -> jax.Array:
     """Of a kernel [size, size, C, D] of stride 1: a matrix product for each tap, added in float32 at least."""
     batch, rows, columns, outputs = gradient.shape
@@ -56,6 +60,7 @@ def of_kernel_by_taps(x: jax.Array, gradient: jax.Array, size: int, dilation: in
     return jnp.stack(products).reshape(size, size, x.shape[-1], outputs)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def of_input_by_phases(gradient: jax.Array, kernel: jax.Array, padding: int, shape: tuple[int, ...]) -> jax.Array:
     """Of the input, of `shape` [B, H, W, C], of a convolution of stride 2 without dilation: one of stride 1.
 

@@ -9,18 +9,24 @@ Planes are made one after another, so that one alone is in memory, and XLA compi
 as many plain ones as its dilation squared, on pictures that are interleaved; tiles are cut from these as they lie.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 # Of the four values d of a tile's line: B^T d = d[FIRST] + SIGN d[SECOND].
-_FIRST, _SECOND, _SIGN = np.array([0, 1, 2, 1]), np.array([2, 2, 1, 3]), np.array([-1.0, 1.0, -1.0, -1.0])
+_FIRST, _SECOND = np.array([0, 1, 2, 1], np.int32), np.array([2, 2, 1, 3], np.int32)
+_SIGN = np.array([-1.0, 1.0, -1.0, -1.0])
+_PLANES = np.arange(16, dtype=np.int32)  # row by row
 _KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # G
 _OUTPUT = np.array([[1, 0], [1, 1], [1, -1], [0, -1]])  # A
 _CACHED = 2**22  # bytes of the planes that are at hand at once
 _BOTH_AXES = np.einsum("ai,bj->abij", _KERNEL, _KERNEL).reshape(16, 9)
 
 
+# Jitted: layers of one shape are traced once.
+@functools.partial(jax.jit, static_argnums=2)
 def forward(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     """[B, H, W, C] with a kernel [3, 3, C, D] to [B, H, W, D], zeros around the picture; of one dtype."""
     # Without the barrier XLA transforms a kernel once for both passes of a step, and keeps it from one to the other.
@@ -31,8 +37,8 @@ def forward(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     cells, lines = whole.cells(x, edge=1), 2 * strip.rows * dilation
 
     def of_strip(number, out):
-        given = jax.lax.dynamic_slice_in_dim(cells, number * 2 * strip.rows, 2 * (strip.rows + 1), axis=1)
-        products = jax.lax.map(lambda plane: strip.inputs(given, plane) @ kernels[plane], jnp.arange(16))
+        given = jax.lax.dynamic_slice_in_dim(cells, 2 * strip.rows * number, 2 * (strip.rows + 1), axis=1)
+        products = jax.lax.map(lambda plane: strip.inputs(given, plane) @ kernels[plane], jnp.asarray(_PLANES))
         found = strip.outputs(products.reshape(4, 4, *strip.shape, channels))
         return jax.lax.dynamic_update_slice_in_dim(out, found, number * lines, axis=1)
 
@@ -43,6 +49,7 @@ def forward(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     return out[:, : x.shape[1], : x.shape[2]]
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def kernel_gradient(x: jax.Array, gradient: jax.Array, dilation: int) -> jax.Array:
     """Of the kernel of forward(), [3, 3, C, D]; gradient: of its output, [B, H, W, D]."""
     tiles = _Tiles(x.shape, dilation)
@@ -51,7 +58,7 @@ def kernel_gradient(x: jax.Array, gradient: jax.Array, dilation: int) -> jax.Arr
     def product(plane):
         return tiles.inputs(cells, plane).T @ tiles.gradients(of_outputs, plane)
 
-    products = jax.lax.map(product, jnp.arange(16)).reshape(16, -1)
+    products = jax.lax.map(product, jnp.asarray(_PLANES)).reshape(16, -1)
     return jnp.dot(jnp.asarray(_BOTH_AXES.T, products.dtype), products).reshape(3, 3, x.shape[-1], gradient.shape[-1])
 
 
