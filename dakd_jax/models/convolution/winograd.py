@@ -110,7 +110,8 @@ class _Tiles:
         """The values at (row, column) of each tile of 4x4, where tiles overlap by two."""
         batch, _, d, _, _, channels = cells.shape
         size = (batch, 2 * self.rows - 1, d, 2 * self.columns - 1, d, channels)
-        return jax.lax.dynamic_slice(cells, (0, row, 0, column, 0, 0), size)[:, ::2, :, ::2]
+        start = np.int32(0)
+        return jax.lax.dynamic_slice(cells, (start, row, start, column, start, start), size)[:, ::2, :, ::2]
 
     def gradients(self, cells: jax.Array, plane: jax.Array) -> jax.Array:
         """[tiles, D]: a plane of A g A^T, of cells of the outputs' gradient."""
