@@ -11,18 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from dakd_jax.models import convolution as forms
+
 
 @contextlib.contextmanager
 def as_matrix_products():
-    """Within it Flax's convolutions are `convolution`."""
-    plain = lax.conv_general_dilated
-    lax.conv_general_dilated = _in_place_of_xlas
+    """Within it Flax's convolutions, and those in the forms of models/convolution, are `convolution`."""
+    plain, own = lax.conv_general_dilated, forms.conv_general_dilated
+    lax.conv_general_dilated = forms.conv_general_dilated = _in_place_of_xlas
     try:
         # Nothing to float64 on a CPU, but jit keeps what was compiled under it apart from what was not.
         with jax.default_matmul_precision("highest"):
             yield
     finally:
-        lax.conv_general_dilated = plain
+        lax.conv_general_dilated, forms.conv_general_dilated = plain, own
 
 
 def _in_place_of_xlas(x, kernel, strides, padding, *, lhs_dilation, rhs_dilation, dimension_numbers, **more):
