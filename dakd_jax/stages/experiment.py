@@ -22,6 +22,7 @@ from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, weights
+from dakd_jax.stages.teacher_answers import KeptAnswers, Taught, untaught
 from dakd_jax.training import checkpoint_files, step_setup
 from dakd_jax.training.loop import train
 from dakd_jax.training.stage_job import StageJob, StageSettings
@@ -132,6 +133,21 @@ class Experiment:
             )
         return table
 
+    @functools.cached_property
+    def answers(self) -> KeptAnswers:
+        """What is kept of the teacher's answers."""
+        distilled = {name: one for name, one in self.plan.items() if one.stage.distils and not one.replaced_by}
+        stages = {name: (one.stage, self._settings(one)) for name, one in distilled.items()}
+        return KeptAnswers(self.config, self.feed, self.workdir, stages)
+
+    def teacher_notes(self) -> list[str]:
+        """Lines for people: which of the teacher's answers the stages to come keep."""
+        if all(one.finished for one in self.plan.values() if one.stage.distils):
+            return []
+        planned = self.plan["teacher"]
+        record = records.read_json(planned.folder / "record.json") if planned.finished else None
+        return self.answers.notes((record or {}).get("content_hash", ""))
+
     def hints(self) -> list[str]:
         """Lines for people: what the stages to come could start from."""
         to_come = [one for one in self.plan.values() if not one.finished]
@@ -227,7 +243,9 @@ class Experiment:
 
     def _train(self, planned: PlannedStage) -> None:
         stage, chosen = planned.stage, self._settings(planned)
+        say = functools.partial(self._say, stage)
         teacher = self.variables("teacher") if stage.distils else None
+        taught = self._taught(planned, teacher, say) if teacher else untaught(chosen)
         record = records.environment() | {
             "status": "training",
             "stage": planned.name,
@@ -236,6 +254,7 @@ class Experiment:
             "config": records.plain(self.config),
             "seed": self.config.seed,
             "teacher_content_hash": weights.content_hash(teacher) if teacher else None,
+            **_told(planned, taught.told, say),
             "starts_from": stage.start or weights.start_text(self.config[stage.network]),
             "data_fingerprint": self.feed.fingerprint(stage.labelled, stage.adapt),
             "class_names": list(self.feed.class_names),
@@ -249,29 +268,30 @@ class Experiment:
             if stage.start
             else weights.start(chosen.models.segmenter, network, self.config.seed, stage.network)
         )
-        unreadable = self.feed.unreadable(
-            lambda line: self.console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
-        )
+        unreadable = self.feed.unreadable(say)
         job = StageJob(
             title=stage.title,
             stage=planned.name,
             folder=planned.folder,
-            settings=chosen,
+            settings=taught.settings,
             loop=settings.loop_settings(self.config),
             segmenter=start,
             seed=self.config.seed,
-            teacher=teacher,
-            batches=lambda step: self.feed.train_batches(
-                seed=self.config.seed,
-                start_step=step,
-                labelled=stage.labelled,
-                with_target=stage.adapt,
-                mix_classes=stage.distil_target,
-                extras=step_setup.data_wanted(chosen.options),
-                unreadable=unreadable,
-                network=stage.network,
-                taught_on=chosen.taught_on,
-                clean=chosen.clean,
+            teacher=taught.teacher,
+            batches=lambda step: taught.added(
+                self.feed.train_batches(
+                    seed=self.config.seed,
+                    start_step=step,
+                    labelled=stage.labelled,
+                    with_target=stage.adapt,
+                    mix_classes=stage.distil_target,
+                    extras=step_setup.data_wanted(chosen.options),
+                    unreadable=unreadable,
+                    network=stage.network,
+                    taught_on=chosen.taught_on,
+                    clean=chosen.clean,
+                    identified=taught.identified,
+                )
             ),
             eval_batches=self.evaluator.of(stage.network).batches if self.evaluator else None,
             selection=checkpoint_choice.from_rule(
@@ -299,6 +319,30 @@ class Experiment:
             **({"skipped_steps": trained.skipped} if trained.skipped else {}),
         }
         records.write_json(planned.folder / "record.json", record | finished)
+
+    def _say(self, stage: paradigms.Stage, line: str) -> None:
+        """Prints a line about a stage."""
+        self.console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
+
+    def _taught(self, planned: PlannedStage, teacher: dict, say: Callable[[str], None]) -> Taught:
+        num_classes = len(self.feed.class_names)
+        reserve = preflight.bytes_to_come(self.config, self.plan.values(), num_classes)
+        return self.answers.taught(planned.name, teacher, weights.content_hash(teacher), reserve=reserve, say=say)
+
+
+def _told(planned: PlannedStage, answers: dict[str, str], say: Callable[[str], None]) -> dict:
+    """What a record tells of the teacher's answers: how they come, and from which step on where that has changed.
+
+    A stage that was begun otherwise goes on, since the answers differ by rounding alone.
+    """
+    if not answers:
+        return {}
+    before = records.read_json(planned.folder / "record.json") or {}
+    changes, step = before.get("teacher_answers_changed", []), planned.steps_done
+    if step and before.get("teacher_answers") != answers:
+        changes = [*changes, {"at_step": step, "before": before.get("teacher_answers")}]
+        say(f"the teacher's answers come in another way from step {step} on: the last digits of what follows differ")
+    return {"teacher_answers": answers} | ({"teacher_answers_changed": changes} if changes else {})
 
 
 def _evaluator(config: ConfigDict, feed: TrainingData, console: Console) -> Evaluator | None:

@@ -34,6 +34,7 @@ ADDED_LATER: dict[str, object] = {
     "teacher.views.clean": False,
     "teacher.views.mirror": False,
     "teacher.views.scales": (1.0,),
+    "teacher.cache_dtype": "float32",
 }
 
 Stage = paradigms.Stage
@@ -107,6 +108,8 @@ EXEMPT = (
     Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
     Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
     Exempt(("teacher.batch_norm",), "how the teacher was trained", lambda c, s: s.network != "teacher"),
+    Exempt(("teacher.cache_gb",), "kept, asked for or computed inside the step: answers differ by rounding alone"),
+    Exempt(("teacher.cache_dtype",), "no answer is kept", lambda c, s: not (s.distils and c.teacher.get("cache_gb"))),
     Exempt(("teacher.statistics",), "how a frozen teacher is asked", lambda c, s: not s.distils),
     Exempt(("teacher.views.*",), "how a frozen teacher is asked", lambda c, s: not _distils(c, s)),
     Exempt(("data.source_size", "data.target_size"), "the teacher's own size counts", lambda c, s: _own_size(c, s)),
