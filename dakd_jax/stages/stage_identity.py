@@ -15,6 +15,7 @@ from dakd_jax.objectives import options, paradigms
 from dakd_jax.objectives.adaptation import METHODS
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.stages import older_configs, weights
+from dakd_jax.training.teaching import answer_folder
 
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1
@@ -66,6 +67,11 @@ def _own_size(config: ConfigDict, stage: Stage) -> bool:
     return stage.network == "teacher" and any(data.get("teacher_size", ())) and not scaled
 
 
+def _handed_in(config: ConfigDict, stage: Stage) -> bool:
+    """Whether answers of another program take the place of a stage's teacher."""
+    return stage.network != "teacher" and answer_folder.is_one(config.get("replace", {}).get("teacher", ""))
+
+
 def _own_methods(config: ConfigDict) -> bool:
     """Whether stages that are distilled adapt by other methods than the others."""
     return options.chosen(config, distils=True) != options.chosen(config, distils=False)
@@ -107,6 +113,7 @@ EXEMPT = (
     Exempt(("data.class_mix",), "only for pictures that are distilled on", lambda c, s: not s.distil_target),
     Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
     Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
+    Exempt(("teacher.*", "data.teacher_size"), "its answers were handed in", lambda c, s: _handed_in(c, s)),
     Exempt(("teacher.batch_norm",), "how the teacher was trained", lambda c, s: s.network != "teacher"),
     Exempt(("teacher.cache_gb",), "kept, asked for or computed inside the step: answers differ by rounding alone"),
     Exempt(("teacher.cache_dtype",), "no answer is kept", lambda c, s: not (s.distils and c.teacher.get("cache_gb"))),
@@ -178,7 +185,7 @@ def plugins(config: ConfigDict, stage: Stage) -> dict[str, str]:
     used += [(METHODS, name) for name in options.chosen(config, distils=stage.distils) if stage.adapt]
     found = {f"{registry.kind} {name}": registry.source_hash(name) for registry, name in used}
     groups = older_configs.modernise(records.plain(config))
-    for network in (stage.network, *["teacher"] * stage.distils):
+    for network in (stage.network, *["teacher"] * (stage.distils and not _handed_in(config, stage))):
         found |= weights.plugins(groups[network])
     return {name: digest for name, digest in found.items() if digest}
 

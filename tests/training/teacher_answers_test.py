@@ -199,7 +199,7 @@ def test_answers_are_what_the_network_says_inside_the_step(lively, size, views, 
         found = form.outputs(said, (32, 40)).log_probs
         expected = teaching.answers(once, pictures, (32, 40), views).log_probs
     for level in ("auxiliary", "main"):
-        np.testing.assert_allclose(found[level], expected[level], atol=2e-5 if dtype == "float32" else 5e-3)
+        np.testing.assert_allclose(found[level], expected[level], atol=2e-5 if dtype == "float32" else 2e-2)
         assert np.std(expected[level]) > 0.5
 
 

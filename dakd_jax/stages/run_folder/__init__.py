@@ -66,7 +66,7 @@ def _problems(folder: pathlib.Path) -> Iterator[str]:
     if not folder.name.endswith(record["hash"][:10]):
         yield f"the folder is named after another hash than {record['hash'][:10]}"
     for name, parent in record["identity"].get("parents", {}).items():
-        if not parent.startswith("file:") and not (folder.parent / f"{name}-{parent[:10]}").is_dir():
+        if not parent.startswith(("file:", "answers:")) and not (folder.parent / f"{name}-{parent[:10]}").is_dir():
             yield f"its parent {name}-{parent[:10]} is not here"
     yield from _bad_rows(folder, record)
     if record["status"] == "finished":

@@ -5,7 +5,7 @@ This file is what happens inside the step. Answers that come with the batch inst
 forms.py         what such an array holds, and the step's way from it to log-probabilities
 asking.py        from the network, one picture at a time, kept or not
 answer_files.py  where they are kept
-answer_folder.py from a folder that any program has made
+answer_folder.py from a folder that any program has made; its files: answer_arrays.py
 """
 
 import dataclasses

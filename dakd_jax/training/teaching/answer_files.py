@@ -31,6 +31,9 @@ class AnswerFile:
       capacity: slots from it on are not kept.
       reserve: bytes that are left free on the disk.
       say: told in one line, once, that no more can be kept.
+
+    Attributes:
+      full: whether no more can be kept.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class AnswerFile:
         self.path = folder / f"{name}-{key[:_DIGITS]}{_ENDING}"
         self.capacity, self._reserve, self._say = capacity, reserve, say
         self._layout = _Layout(bytes.fromhex(key), entries * np.dtype(dtype).itemsize)
-        self._dtype, self._file, self._full = np.dtype(dtype), None, False
+        self._dtype, self._file, self.full = np.dtype(dtype), None, False
 
     def __contains__(self, slot: int) -> bool:
         """Whether an answer lies there; `read` finds out whether it is whole."""
@@ -68,14 +71,14 @@ class AnswerFile:
 
     def write(self, slot: int, answer: np.ndarray) -> None:
         """Keeps an answer [entries] if there is room for it."""
-        if slot >= self.capacity or self._full:
+        if slot >= self.capacity or self.full:
             return
         try:
             disk_faults.require_space(self._existing_folder(), self._layout.record + self._reserve)
             self._open(create=True)
             self._layout.write(self._file, slot, np.ascontiguousarray(answer, self._dtype).tobytes())
         except OSError as error:
-            self._full = True
+            self.full = True
             self._say(f"no more answers of the teacher are kept in {self.path.parent} ({error.strerror}); it is asked")
 
     @property

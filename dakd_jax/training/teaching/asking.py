@@ -18,7 +18,7 @@ from dakd_jax.models.precision import widened
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.training.teaching import Views, pictures_of
 from dakd_jax.training.teaching.answer_files import AnswerFile
-from dakd_jax.training.teaching.forms import AnswerForm, Logits, NetworkAnswers, Shown, Size, entry
+from dakd_jax.training.teaching.forms import AnswerForm, Logits, NetworkAnswers, Size, ViewLogits, entry
 
 
 @functools.partial(jax.jit, static_argnames=("model", "views", "levels", "precision", "dtype"))
@@ -52,7 +52,7 @@ def form(
     views_of = jax.eval_shape(lambda picture: list(pictures_of(picture, views)), picture)
     heads = jax.eval_shape(lambda *of: _heads(*of, model, views, precision), variables, picture)
     shown = (
-        Shown(
+        ViewLogits(
             tuple(view.shape[1:3]),
             tuple(Logits(of, getattr(one, of).shape[1:], getattr(one, f"{of}_stride")) for of in levels),
         )

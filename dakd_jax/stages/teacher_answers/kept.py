@@ -1,18 +1,20 @@
-"""How the frozen teacher's answers come to a stage: kept from one epoch to the next, or asked for inside every step."""
+"""What is kept of the frozen teacher's answers from one epoch to the next, in the run's folder."""
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from dakd_jax.basics import records
+from dakd_jax.basics.progress import StageProgress
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import settings, weights
+from dakd_jax.stages.teacher_answers import Taught, why_not
 from dakd_jax.training import step_setup
 from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.teaching import asking
@@ -23,69 +25,6 @@ from dakd_jax.training.teaching.forms import NetworkAnswers
 KEPT = "kept"
 _FORMAT = 1  # of the files; raise it when the same key comes to mean other numbers
 _GB = 1e9
-
-
-def why_not_kept(config: ConfigDict, stage: paradigms.Stage, chosen: StageSettings) -> dict[str, str]:
-    """{domain that the teacher is asked about: why its answers are not kept, '' where they are}.
-
-    Args:
-      chosen: stage_settings of the stage.
-    """
-    if not chosen.models.teacher:
-        return {}
-    always = _why_never(config, stage, chosen)
-    redrawn = {} if always else step_setup.redraws(chosen)
-    found = {}
-    for domain in chosen.taught_on:
-        method = redrawn.get(domain)
-        pasted = domain == TARGET and stage.distil_target and config.data.class_mix > 0
-        found[domain] = (
-            always
-            or (f"adaptation method {method!r} shows other pictures every time" if method else "")
-            or ("data.class_mix pastes something else every time" if pasted else "")
-        )
-    return found
-
-
-def _why_never(config: ConfigDict, stage: paradigms.Stage, chosen: StageSettings) -> str:
-    """Why no answers are kept on whichever domain; '' where nothing is in the way."""
-    data = config.data
-    if not config.teacher.cache_gb:
-        return "teacher.cache_gb=0"
-    if stage.labelled != SOURCE:
-        return "it has the labels of another domain"
-    if chosen.options.teacher_statistics != "running":
-        return "with teacher.statistics='batch' an answer depends on the whole batch"
-    if term := step_setup.read_of_teacher(chosen).get(step_setup.FEATURES):
-        return f"loss term {term!r} compares features"
-    if tuple(data.scale) != (1.0, 1.0) or any(data.crop):
-        return "data.scale and data.crop show another part every time"
-    if (any(data.colour_jitter) or any(data.blur)) and not chosen.clean:
-        return "data.colour_jitter and data.blur show other colours every time; teacher.views.clean=True hides them"
-    return ""
-
-
-class Taught(NamedTuple):
-    """A stage's settings, and all that its answers need.
-
-    Attributes:
-      settings: with the forms of the answers that come with the batch.
-      teacher: what the step itself needs of it; None where all answers come with the batch.
-      identified: domains of which batches must tell the pictures.
-      added: to the batches of such answers.
-      told: {domain: KEPT, or why they are not}, for the record.
-    """
-
-    settings: StageSettings
-    teacher: dict | None
-    identified: tuple[str, ...]
-    added: Callable[[Iterator[dict]], Iterator[dict]]
-    told: dict[str, str]
-
-
-def untaught(chosen: StageSettings) -> Taught:
-    """A stage without a teacher."""
-    return Taught(chosen, None, (), lambda batches: batches, {})
 
 
 class KeptAnswers:
@@ -108,8 +47,19 @@ class KeptAnswers:
 
     @functools.cached_property
     def why_not(self) -> dict[str, dict[str, str]]:
-        """{stage: what why_not_kept says}."""
-        return {name: why_not_kept(self._config, *of) for name, of in self._stages.items()}
+        """{stage: {domain: why answers are not kept, '' where they are}}."""
+        return {name: self._why_not(*of) for name, of in self._stages.items()}
+
+    def _why_not(self, stage: paradigms.Stage, chosen: StageSettings) -> dict[str, str]:
+        config, data = self._config, self._config.data
+        always = ""
+        if not config.teacher.cache_gb:
+            always = "teacher.cache_gb=0"
+        elif chosen.options.teacher_statistics != "running":
+            always = "with teacher.statistics='batch' an answer depends on the whole batch"
+        elif (any(data.colour_jitter) or any(data.blur)) and not chosen.clean:
+            always = "data.colour_jitter and data.blur change the colours every time; teacher.views.clean=True hides it"
+        return dict.fromkeys(chosen.taught_on, always) if always else why_not(config, stage, chosen)
 
     @functools.cached_property
     def forms(self) -> dict[str, NetworkAnswers]:
@@ -203,6 +153,31 @@ class KeptAnswers:
         there = file.count() if content_hash else 0
         return line + f"; {there} there already" * bool(there)
 
+    def ask_all(self, teacher: dict, content_hash: str, console: Console, **how) -> None:
+        """Asks for all answers that there is room for and that are not kept yet; with progress.
+
+        Args:
+          how: reserve and say of an AnswerFile.
+        """
+        for domain in self.forms:
+            of = self.asked(domain, teacher, content_hash, **how)
+            count, slots = self.count(domain), min(of.file.capacity, self.count(domain) * self._variants)
+            missing = [slot for slot in range(slots) if of.file.read(slot) is None]
+            with StageProgress(console, f"Teacher on {domain}", slots, slots - len(missing), "answer") as progress:
+                self._ask(domain, of, [slot % count for slot in missing], [slot >= count for slot in missing], progress)
+
+    def _ask(self, domain: str, of: AskedTeacher, indices: list[int], mirrored: list[bool], progress) -> None:
+        images = self.feed.training_images(domain, indices, network="teacher")
+        try:
+            for index, flipped, image in zip(indices, mirrored, images, strict=True):
+                if of.file.full:
+                    return
+                if image is not None:
+                    of.ensure(index, flipped, image[:, ::-1] if flipped else image)
+                progress.advance(1)
+        finally:
+            of.close()
+
     def taught(self, name: str, teacher: dict, content_hash: str, **how) -> Taught:
         """How the stage `name` is taught.
 
@@ -215,7 +190,7 @@ class KeptAnswers:
         kept = tuple(domain for domain, reason in why.items() if not reason)
         told = {domain: reason or KEPT for domain, reason in why.items()}
         if not kept:
-            return Taught(chosen, teacher, (), lambda batches: batches, told)
+            return Taught(chosen, teacher, chosen.taught_on, (), lambda batches: batches, told)
         by_itself = len(kept) == len(why)  # the step has no teacher, and so none for what it does not distil on either
         seen = [domain for domain in (SOURCE, TARGET) if domain in chosen.options.passes]
         blank = {domain: self._blank(domain) for domain in seen if by_itself and domain not in kept}
@@ -227,7 +202,7 @@ class KeptAnswers:
             return asking.added(batches, answering, blank)
 
         chosen = dataclasses.replace(chosen, options=options)
-        return Taught(chosen, None if by_itself else teacher, kept, added, told)
+        return Taught(chosen, None if by_itself else teacher, chosen.taught_on, kept, added, told)
 
     def _blank(self, domain: str) -> NetworkAnswers:
         """The form of a domain that is not distilled on: that of stages which are, if there are such."""
