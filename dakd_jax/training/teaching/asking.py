@@ -109,8 +109,10 @@ class AskedTeacher:
     def of(self, which: np.ndarray, pictures: np.ndarray) -> np.ndarray | jax.Array:
         slots = [self.slot(*one) for one in which]
         before, self._asked = self._asked, {}
-        rows = [before[slot] if slot in before else self._row(slot, pictures[i]) for i, slot in enumerate(slots)]
-        self._write(before)
+        try:
+            rows = [before[slot] if slot in before else self._row(slot, pictures[i]) for i, slot in enumerate(slots)]
+        finally:  # whatever happens, what was answered is kept
+            self._write(before)
         if all(isinstance(row, np.ndarray) for row in rows):
             return np.concatenate(rows)
         return jnp.concatenate(rows)
@@ -118,8 +120,10 @@ class AskedTeacher:
     def ensure(self, index: int, mirrored: int, picture: np.ndarray) -> None:
         """Keeps the answer to a picture uint8 [h, w, 3] that is not kept yet; it goes to the file at the next one."""
         before, self._asked = self._asked, {}
-        self._row(self.slot(index, mirrored), picture)
-        self._write(before)
+        try:
+            self._row(self.slot(index, mirrored), picture)
+        finally:
+            self._write(before)
 
     def _row(self, slot: int, picture: np.ndarray) -> np.ndarray | jax.Array:
         if slot in self._asked:
