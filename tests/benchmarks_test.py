@@ -17,7 +17,7 @@ from dakd_jax.deploy.card import collecting, runtimes
 from dakd_jax.models import segmenter
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.training import train_state
-from dakd_jax.training.train_step import train_step
+from dakd_jax.training.train_step import losses_and_gradients, train_step
 
 # By curve, relative, float32 on both sides: 2.5e-6 was seen within three steps, and without weight decay 2e-5 in the
 # second and 5e-5 in the third. At rates this high two more steps would multiply what rounding does by a hundred.
@@ -59,6 +59,29 @@ def test_the_rival_of_case_c_does_the_same_work(case_c):
             ours = {curve: float(watched[curve]) for curve in watched if curve.startswith("loss/")}
             assert ours == pytest.approx(theirs, rel=SAME)
     assert watched["norm/gradient/segmenter"] > 0.01  # something was learnt
+
+
+def test_the_rival_that_is_given_the_teachers_answers_does_the_same_work(case_c):
+    arguments, fixed, batch = case_c
+    with quick_compilation(), one_thread():
+        (state, teacher, arrays, weights, rates), kept = steps.with_answers(arguments, fixed)
+        how, adam = parts.How(), fixed["options"].methods[0].optimizer
+        assert teacher is None and {"teacher_source_answers", "teacher_target_answers"} <= set(arrays)
+        given = {"optimizer": fixed["optimizer"], "adam": adam, "how": how}
+        told = {name: np.asarray(array) for name, array in arrays.items()}
+        rivals = [
+            drn.Rival(fixed["models"], state, of, weights, rates, answers=forms, **given)
+            for of, forms in ((arguments[1], {}), (None, dict(kept["options"].answers)))
+        ]
+        asked, found = (rival.step(how.batch(of)) for rival, of in zip(rivals, (batch, told), strict=True))
+        ours = jax.jit(lambda of: losses_and_gradients(*of, models=kept["models"], options=kept["options"]).losses)(
+            (state, teacher, arrays, weights)
+        )
+    for curve, value in asked.items():
+        assert float(found[curve]) == pytest.approx(float(value), rel=SAME)
+        if curve in ours:
+            assert float(ours[curve]) == pytest.approx(float(value), rel=SAME)
+    assert rivals[1].state_bytes() < rivals[0].state_bytes()
 
 
 def test_the_rival_computes_in_bfloat16(case_c):
