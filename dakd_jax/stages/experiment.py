@@ -21,8 +21,8 @@ from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.training_data import TrainingData
-from dakd_jax.stages import preflight, settings, stage_identity, weights
-from dakd_jax.stages.teacher_answers import Taught, untaught
+from dakd_jax.stages import preflight, settings, stage_identity, teacher_answers, weights
+from dakd_jax.stages.teacher_answers import Taught
 from dakd_jax.stages.teacher_answers.handed_in import HandedInAnswers
 from dakd_jax.stages.teacher_answers.kept import KeptAnswers
 from dakd_jax.training import checkpoint_files, step_setup
@@ -282,7 +282,7 @@ class Experiment:
         stage, chosen = planned.stage, self._settings(planned)
         say = functools.partial(self._say, stage)
         teacher = self.variables("teacher") if stage.distils and not self.handed_in else None
-        taught = self._taught(planned, teacher, say) if stage.distils else untaught(chosen)
+        taught = self._taught(planned, teacher, say) if stage.distils else teacher_answers.untaught(chosen)
         record = records.environment() | {
             "status": "training",
             "stage": planned.name,
@@ -291,7 +291,7 @@ class Experiment:
             "config": records.plain(self.config),
             "seed": self.config.seed,
             "teacher_content_hash": weights.content_hash(teacher) if teacher else None,
-            **_told(planned, taught.told, say),
+            **teacher_answers.told(planned.folder, planned.steps_done, taught.told, say),
             "starts_from": stage.start or weights.start_text(self.config[stage.network]),
             "data_fingerprint": self.feed.fingerprint(stage.labelled, stage.adapt),
             "class_names": list(self.feed.class_names),
@@ -376,21 +376,6 @@ class Experiment:
         """Of the data that a stage learns from, and of the answers that another program made."""
         own = {"the teacher's answers": self.handed_in.folder.licence} if self.handed_in and stage.distils else {}
         return self.feed.licences(stage.labelled, stage.adapt) | own
-
-
-def _told(planned: PlannedStage, answers: dict[str, str], say: Callable[[str], None]) -> dict:
-    """What a record tells of the teacher's answers: how they come, and from which step on where that has changed.
-
-    A stage that was begun otherwise goes on, since the answers differ by rounding alone.
-    """
-    if not answers:
-        return {}
-    before = records.read_json(planned.folder / "record.json") or {}
-    changes, step = before.get("teacher_answers_changed", []), planned.steps_done
-    if step and before.get("teacher_answers") != answers:
-        changes = [*changes, {"at_step": step, "before": before.get("teacher_answers")}]
-        say(f"the teacher's answers come in another way from step {step} on: the last digits of what follows differ")
-    return {"teacher_answers": answers} | ({"teacher_answers_changed": changes} if changes else {})
 
 
 def _evaluator(config: ConfigDict, feed: TrainingData, console: Console) -> Evaluator | None:

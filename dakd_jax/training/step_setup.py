@@ -15,7 +15,7 @@ from dakd_jax.objectives.terms import TERMS
 from dakd_jax.training import train_state
 from dakd_jax.training.teaching import forms
 from dakd_jax.training.train_state import TrainState, named_leaves
-from dakd_jax.training.train_step import StepModels, StepOptions, outputs_of, train_step
+from dakd_jax.training.train_step import StepModels, StepOptions, outputs_of, parts_of, train_step
 
 FEATURES = "features"
 
@@ -94,10 +94,10 @@ def _read(terms, models: StepModels, size: tuple[int, int]) -> dict[str, str]:
             context = LossContext(
                 SOURCE, picture, label, batch, jnp.zeros((), jnp.int32), student, teacher, 1.0, dict(values), params
             )
-            return {curve: part.weighted for curve, part in term.fn(context).items()}
+            parts = parts_of(TERMS, term.name, functools.partial(term.fn, context), term.curves)
+            return {curve: part.weighted for curve, part in parts.items()}
 
-        with TERMS.blamed(term.name):
-            traced = jax.make_jaxpr(value)(own["teacher"], shapes, params, picture, label).jaxpr
+        traced = jax.make_jaxpr(value)(own["teacher"], shapes, params, picture, label).jaxpr
         read = {id(one) for equation in traced.eqns for one in equation.invars} | set(map(id, traced.outvars))
         names = named_leaves(own["teacher"])  # the arguments that come first, in this order
         for name, one in zip(names, traced.invars, strict=False):

@@ -170,7 +170,7 @@ class _Sum:
             self.add(value, {curve: part.value for curve, part in parts.items()})
 
 
-def _parts(registry: Registry, name: str, give: Callable, curves: tuple[str, ...] = ()) -> Mapping[str, Part]:
+def parts_of(registry: Registry, name: str, give: Callable, curves: tuple[str, ...] = ()) -> Mapping[str, Part]:
     """What a term or method gives, if it is {curve: Part}; `curves` are those that it may give, () = any."""
     with registry.blamed(name):
         parts = give()
@@ -188,7 +188,7 @@ def _add_terms(found: _Sum, group: str, context: LossContext, term_params, weigh
     for term, values in options.terms:
         if term.group == group:
             mine = dataclasses.replace(context, options=dict(values), params=term_params.get(term.name, {}))
-            parts = _parts(TERMS, term.name, functools.partial(term.fn, mine), term.curves)
+            parts = parts_of(TERMS, term.name, functools.partial(term.fn, mine), term.curves)
             found.add_parts(parts, weights.terms[term.name])
 
 
@@ -212,7 +212,7 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     for method in options.methods:
         if domain in method.PASSES:
             given = (adaptation[method.NAME], context, weights.methods.get(method.NAME, {}))
-            found.add_parts(_parts(METHODS, method.NAME, functools.partial(method.terms, *given)))
+            found.add_parts(parts_of(METHODS, method.NAME, functools.partial(method.terms, *given)))
     if (models.teacher is not None and domain in (SOURCE, TARGET)) or domain in dict(options.answers):
         weight, how = getattr(weights, f"distil_{domain}"), {"model": models.teacher, "options": options}
         guide = _teacher_outputs(teacher, batch, domain, weight, weights, **how)

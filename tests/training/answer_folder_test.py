@@ -217,3 +217,17 @@ def test_labels_are_of_the_runs_classes(toy_city, made, tmp_path):
     Image.fromarray(np.full((8, 16), 255, np.uint8)).save(next((made / "source").rglob("*.png")))
     with pytest.raises(UserError, match="class 255 at some pixel"):
         experiment_of(toy_city, made, tmp_path / "run").check()
+
+
+def test_the_example_of_the_docs_teaches(toy_city, tmp_path, monkeypatch):
+    text = (tiny_runs.PROJECT / "docs" / "any_teacher.md").read_text()
+    example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    chosen = tiny_runs.config(toy_city)
+    monkeypatch.setattr("configs.demo.get_config", lambda: chosen)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/any_teacher.md", "exec"), {})
+    experiment = experiment_of(toy_city, "my_answers", tmp_path / "run", goal=("case_b",))
+    experiment.check()
+    assert experiment.teacher_notes() == [
+        "teacher on target pictures: probabilities, 16x8, in my_answers/target (made by: the colour blue)"
+    ]

@@ -18,7 +18,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.models import segmenter
 from dakd_jax.objectives import adaptation
 from dakd_jax.objectives.context import Outputs
-from dakd_jax.stages import run_folder
+from dakd_jax.stages import run_folder, teacher_answers
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.training import teaching
 from dakd_jax.training.teaching import Views, answer_files, asking
@@ -237,6 +237,23 @@ def test_heads_that_no_term_reads_are_left_out(toy_city, tmp_path):
     experiment = Experiment(chosen, Feed(chosen.data), tmp_path, Console(file=io.StringIO()))
     (shown,) = experiment.answers.forms["source"].shown
     assert [logits.level for logits in shown.logits] == ["main"]
+
+
+def test_a_stage_that_goes_on_in_another_way_says_so(tmp_path):
+    said, kept, asked = [], {"source": "kept"}, {"source": "teacher.cache_gb=0"}
+    assert teacher_answers.told(tmp_path, 0, kept, said.append) == {"teacher_answers": kept}
+    for before, now, changed in (({}, kept, None), ({"teacher_answers": kept}, asked, kept), (None, kept, asked)):
+        record = tmp_path / "record.json"
+        if before is not None:
+            record.write_text(json.dumps(before))
+        told = teacher_answers.told(tmp_path, 4, now, said.append)
+        assert told["teacher_answers"] == now and told["teacher_answers_changed"][-1] == {
+            "at_step": 4,
+            "before": changed,
+        }
+        record.write_text(json.dumps(told))
+    assert len(told["teacher_answers_changed"]) == 2 and len(said) == 3
+    assert teacher_answers.told(tmp_path, 5, kept, said.append) == told and len(said) == 3
 
 
 # The file

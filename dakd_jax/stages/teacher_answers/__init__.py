@@ -4,15 +4,19 @@ kept.py      asked once, and kept from one epoch to the next
 handed_in.py made by another program
 """
 
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from dakd_jax.basics import records
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.training import step_setup
 from dakd_jax.training.stage_job import StageSettings
+
+HANDED_IN = "handed in: "  # begins what a record tells of answers that another program made
 
 
 def why_not(config: ConfigDict, stage: paradigms.Stage, chosen: StageSettings) -> dict[str, str]:
@@ -70,3 +74,18 @@ class Taught(NamedTuple):
 def untaught(chosen: StageSettings) -> Taught:
     """A stage without a teacher."""
     return Taught(chosen, None, (), (), lambda batches: batches, {})
+
+
+def told(folder: pathlib.Path, step: int, answers: dict[str, str], say: Callable[[str], None]) -> dict:
+    """What a record tells of the teacher's answers: how they come, and from which step on where that has changed.
+
+    A stage that was begun otherwise goes on, since the answers differ by rounding alone.
+    """
+    if not answers:
+        return {}
+    before = records.read_json(folder / "record.json") or {}
+    changes = before.get("teacher_answers_changed", [])
+    if step and before.get("teacher_answers") != answers:
+        changes = [*changes, {"at_step": step, "before": before.get("teacher_answers")}]
+        say(f"the teacher's answers come in another way from step {step} on: the last digits of what follows differ")
+    return {"teacher_answers": answers} | ({"teacher_answers_changed": changes} if changes else {})

@@ -10,7 +10,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.objectives.training_data import TrainingData
-from dakd_jax.stages.teacher_answers import Taught, why_not
+from dakd_jax.stages.teacher_answers import HANDED_IN, Taught, why_not
 from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.teaching import answer_folder, asking
 from dakd_jax.training.teaching.answer_folder import AnswerFolder, HandedInTeacher
@@ -90,5 +90,5 @@ class HandedInAnswers:
         def added(batches: Iterator[dict]) -> Iterator[dict]:
             return asking.added(batches, teachers)
 
-        told = dict.fromkeys(chosen.taught_on, f"handed in: {self.folder.made_by or self.folder.path}")
+        told = dict.fromkeys(chosen.taught_on, HANDED_IN + (self.folder.made_by or self.folder.path.name))
         return Taught(settings, None, (), chosen.taught_on, added, told)
