@@ -242,14 +242,14 @@ def test_heads_that_no_term_reads_are_left_out(toy_city, tmp_path):
 def test_a_stage_that_goes_on_in_another_way_says_so(tmp_path):
     said, kept, asked = [], {"source": "kept"}, {"source": "teacher.cache_gb=0"}
     assert teacher_answers.told(tmp_path, 0, kept, said.append) == {"teacher_answers": kept}
-    for before, now, changed in (({}, kept, None), ({"teacher_answers": kept}, asked, kept), (None, kept, asked)):
+    for before, now, other in (({}, kept, None), ({"teacher_answers": kept}, asked, kept), (None, kept, asked)):
         record = tmp_path / "record.json"
         if before is not None:
             record.write_text(json.dumps(before))
         told = teacher_answers.told(tmp_path, 4, now, said.append)
         assert told["teacher_answers"] == now and told["teacher_answers_changed"][-1] == {
             "at_step": 4,
-            "before": changed,
+            "before": other,
         }
         record.write_text(json.dumps(told))
     assert len(told["teacher_answers_changed"]) == 2 and len(said) == 3
