@@ -15,9 +15,11 @@ between steps, and `peak`: on a GPU the most that the framework had allocated (o
 on a CPU, where both share a process, the state and what the process grew by within one step (null where the system
 does not tell).
 
+With --answers=kept both are given what the teacher says of the pictures, as logits at its stride, and have no teacher.
+
 Flags: --network, --arch, --pretrained, --size=WIDTHxHEIGHT and --target_size, --batch_size, --rounds of 3 steps each,
---precision of ours; of the rival --bfloat16, --compile, --compile_backend, --threads. XLA uses all cores that the
-process may: bind both with taskset.
+--answers, --precision of ours; of the rival --bfloat16, --compile, --compile_backend, --threads. XLA uses all cores
+that the process may: bind both with taskset.
 """
 
 import json
@@ -49,6 +51,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("batch_size", 2, "Pictures of each domain.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("rounds", 10, "Turns of each.", lower_bound=1, flag_values=values)
     flags.DEFINE_enum("precision", "float32", ("float32", "bfloat16"), "Ours.", flag_values=values)
+    flags.DEFINE_enum("answers", "asked", ("asked", "kept"), "Of the teacher, not of lite0.", flag_values=values)
     flags.DEFINE_integer("threads", 0, "Of the rival; 0: as many as cores.", lower_bound=0, flag_values=values)
     flags.DEFINE_boolean("bfloat16", False, "The rival by autocast.", flag_values=values)
     flags.DEFINE_boolean("compile", False, "The rival by torch.compile.", flag_values=values)
@@ -102,6 +105,7 @@ def measured(values: flags.FlagValues) -> dict:
         **{name: "x".join(map(str, size)) for name, size in (("source", source), ("target", target))},
         "batch_size": values.batch_size,
         "precision": values.precision,
+        **({"answers": values.answers} if values.network != "lite0" else {}),
         "seconds": seconds,
         "ratio": {of: round(seconds[of] / seconds[f"rival_{of}"], 3) for of in ("step", "forward")},
         **_by_the_second(seconds, pictures, ours.tflop, peaks),
@@ -132,6 +136,8 @@ def _by_the_second(seconds: dict, pictures: int, tflop: float | None, peaks: dic
 
 
 def _ours(values, batch: dict):
+    import numpy as np
+
     from benchmarks import steps
     from configs import base
 
@@ -139,7 +145,13 @@ def _ours(values, batch: dict):
         if values.network != "lite0":
             config = steps.NETWORKS["full" if values.network == "drn" else values.network]()
             config.train.precision = values.precision
-            return Ours(*steps.prepared(config, "case_c", batch), batch)
+            prepared = steps.prepared(config, "case_c", batch)
+            if values.answers == "kept":
+                prepared = steps.with_answers(*prepared)
+                batch = {name: np.asarray(array) for name, array in prepared[0][2].items()}
+            return Ours(*prepared, batch)
+        if values.answers == "kept":
+            raise DataError("--answers=kept: lite0 has no teacher; choose --network=drn")
         config = base.get_config()
         config.student.arch, config.student.pretrained = values.arch, values.pretrained
         config.optim.head_learning_rate_factor = 10.0
@@ -228,7 +240,8 @@ class _Rival:
             self.of = lite.Rival(fixed["models"], state, weights, rates, **given)
         else:
             adam = fixed["options"].methods[0].optimizer
-            self.of = drn.Rival(fixed["models"], state, teacher, weights, rates, adam=adam, **given)
+            answers = dict(fixed["options"].answers)
+            self.of = drn.Rival(fixed["models"], state, teacher, weights, rates, adam=adam, answers=answers, **given)
         self.batch, self.first_seconds = self.how.batch(ours.arrays), 0.0
 
     def step(self):

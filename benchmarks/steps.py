@@ -1,5 +1,6 @@
 """Training steps on made-up pictures, for benchmarks of what surrounds them."""
 
+import dataclasses
 import platform
 import time
 import zlib
@@ -13,8 +14,10 @@ from ml_collections import ConfigDict
 from configs import base, demo_drn
 from dakd_jax.models import segmenter
 from dakd_jax.objectives import paradigms
+from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET
 from dakd_jax.stages import settings, weights
 from dakd_jax.training import step_setup, train_state
+from dakd_jax.training.teaching import Views, asking, forms
 from dakd_jax.training.train_step import train_step
 
 NUM_CLASSES = 19
@@ -70,6 +73,21 @@ def prepared(config: ConfigDict, stage: str, batch: dict, rates: dict = RATES) -
     rates = {name: np.float32(rate) for name, rate in rates.items()}
     fixed = {"models": chosen.models, "options": chosen.options, "optimizer": chosen.optimizer}
     return (*jax.device_put((state, teacher, batch)), chosen.weights, rates), fixed
+
+
+def with_answers(arguments: tuple, fixed: dict) -> tuple[tuple, dict]:
+    """The same step without a teacher: what it says of the batch's pictures is a part of the batch."""
+    state, teacher, batch, *others = arguments
+    models, options, forms_of = fixed["models"], fixed["options"], {}
+    batch = dict(batch)
+    for domain in (SOURCE, TARGET):
+        pictures = batch[f"{domain}_image"]
+        how = {"views": Views(), "levels": LEVELS, "precision": options.precision, "dtype": "float32"}
+        forms_of[domain] = asking.form(models.teacher, pictures.shape[1:3], **how)
+        rows = [asking.said(teacher, picture[None], model=models.teacher, **how) for picture in pictures]
+        batch[forms.entry(domain)] = jnp.concatenate(rows)
+    options = dataclasses.replace(options, answers=tuple(forms_of.items()))
+    return (state, None, batch, *others), fixed | {"options": options}
 
 
 def made_up(path: tuple, leaf) -> np.ndarray:

@@ -28,6 +28,9 @@ def get_config(preset: str = "") -> ConfigDict:
     # What it is shown of a picture when it teaches: its answer is the mean of all views; `clean`: the picture as it is
     # before data.colour_jitter and data.blur, which only the student sees then.
     config.teacher.views = ConfigDict({"mirror": False, "scales": (1.0,), "clean": False})
+    # Where it is shown the same pictures again and again its answers are kept on disk, docs/any_teacher.md.
+    config.teacher.cache_gb = 4.0  # at most so much; what does not fit is asked for every time; 0 = inside every step
+    config.teacher.cache_dtype = "float32"  # or 'float16': half the space, and answers that are rounded to it
 
     # The weights and options of loss terms (objectives/terms) and adaptation methods (objectives/adaptation) stand in
     # their files: loss.kl, loss.kl_reduction, loss.adversarial_main, ...; see also `python run.py --help`.

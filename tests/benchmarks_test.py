@@ -61,6 +61,26 @@ def test_the_rival_of_case_c_does_the_same_work(case_c):
     assert watched["norm/gradient/segmenter"] > 0.01  # something was learnt
 
 
+def test_the_rival_that_is_given_the_teachers_answers_has_the_same_losses(case_c):
+    arguments, fixed, batch = case_c
+    with quick_compilation(), one_thread():
+        (state, teacher, arrays, weights, rates), kept = steps.with_answers(arguments, fixed)
+        assert teacher is None
+        how, adam = parts.How(), fixed["options"].methods[0].optimizer
+        given = {"optimizer": fixed["optimizer"], "adam": adam, "how": how}
+        found = []
+        for of, forms, seen in ((arguments[1], {}, batch), (None, dict(kept["options"].answers), arrays)):
+            rival = drn.Rival(fixed["models"], state, of, weights, rates, answers=forms, **given)
+            seen = how.batch({name: np.asarray(array) for name, array in seen.items()})
+            answers = [seen.get(f"teacher_{domain}_answers") for domain in ("source", "target")]
+            source = rival._source_loss(seen["source_image"], seen["source_label"], answers[0])[1]
+            losses = source | rival._target_loss(seen["target_image"], answers[1])[1]
+            found.append({curve: float(value) for curve, value in losses.items()})
+            assert (rival.teacher is None) == (of is None)
+    assert found[1] == pytest.approx(found[0], rel=SAME)
+    assert min(value for curve, value in found[0].items() if "kl" in curve or "mse" in curve) > 1e-5
+
+
 def test_the_rival_computes_in_bfloat16(case_c):
     (state, teacher, _, weights, rates), fixed, batch = case_c
     given = {"optimizer": fixed["optimizer"], "adam": fixed["options"].methods[0].optimizer}

@@ -33,7 +33,7 @@ FAST = {"goal": "source_only", "train.eval_every": 0}
         (["--config=configs/nope.py"], ["configs/nope.py: no such file", "demo.py"]),
         (["--config=nowhere/nope.py"], ["nowhere/nope.py: no such file"]),
         (["--config=configs/base.py:fast"], ["preset 'fast' is unknown", "released_code"]),
-        (["--mode=fly"], ["--mode=fly", "train.plan.predict.show.export.check.pack.card.evaluate"]),
+        (["--mode=fly"], ["--mode=fly", "train.plan.teach.predict.show.export.check.pack.card.evaluate"]),
         (["--mode"], ["[Mm]issing value for flag --mode"]),
         (["--config.seed", "--mode=plan"], ["config.seed"]),
         (["--speed=3"], ["[Uu]nknown command line flag .speed"]),
@@ -90,7 +90,7 @@ def test_a_mistake_in_the_command_is_told_at_once_and_without_jax():
     assert ended.returncode == 2 and "| jax\n" not in ended.stderr
     last = ended.stderr.splitlines()[-1]
     known = (
-        "train|plan|predict|show|export|check|pack|card|evaluate|protocols|attribution|figures|submit|verify|compare|"
+        "train|plan|teach|predict|show|export|check|pack|card|evaluate|protocols|attribution|figures|submit|verify|compare|"
         "replay|doctor|prepare"
     )
     assert last.startswith(f"error: command line: flag --mode=fly: value should be one of <{known}>, ")

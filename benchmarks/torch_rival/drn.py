@@ -11,6 +11,7 @@ from benchmarks.torch_rival import parts
 from dakd_jax.models import discriminator
 from dakd_jax.models.backbones import drn
 from dakd_jax.models.preprocessing import BGR_MEAN
+from dakd_jax.training.teaching import forms
 
 SOURCE, TARGET = 0.0, 1.0  # labels of the domains
 
@@ -135,13 +136,16 @@ class Rival(parts.Rival):
       weights: a train_step.LossWeights.
       rates: {'segmenter', 'discriminator'}.
       optimizer: an optimizers.SegmenterOptimizer; the discriminators have the adversarial method's own Adam.
+      answers: {domain: a teaching.forms.NetworkAnswers} of what batches hold in place of a teacher.
     """
 
-    def __init__(self, models, state, teacher, weights, rates, *, optimizer, adam, how: parts.How):
+    def __init__(self, models, state, teacher, weights, rates, *, optimizer, adam, how: parts.How, answers=()):
         student = Segmenter(models.segmenter, {"params": state.params, "batch_stats": state.batch_stats}, how)
         super().__init__(student, how)
         self.weights = weights
-        self.teacher = Segmenter(models.teacher, teacher, how).eval().requires_grad_(False)
+        self.answers, self.teacher = dict(answers), None
+        if not answers:
+            self.teacher = Segmenter(models.teacher, teacher, how).eval().requires_grad_(False)
         opponents = state.adaptation["adversarial"]["discriminators"]
         self.discriminators = nn.ModuleDict({of: Discriminator(opponents[of], how) for of in parts.LEVELS})
         self.optimizer = parts.sgd(self.student, optimizer, float(rates["segmenter"]))
@@ -155,10 +159,11 @@ class Rival(parts.Rival):
         """One iteration. {curve, named as ours: scalar, not fetched}."""
         self.optimizer.zero_grad(set_to_none=True)
         self.adam.zero_grad(set_to_none=True)
-        loss, found, source = self._source(batch["source_image"], batch["source_label"])
+        answers = [batch.get(forms.entry(domain)) for domain in ("source", "target")]
+        loss, found, source = self._source(batch["source_image"], batch["source_label"], answers[0])
         loss.backward()
         self.discriminators.requires_grad_(False)  # they judge, and learn from what follows alone
-        loss, more, target = self._target(batch["target_image"])
+        loss, more, target = self._target(batch["target_image"], answers[1])
         loss.backward()
         self.discriminators.requires_grad_(True)
         loss, last = self._opponents(source, target)
@@ -168,30 +173,31 @@ class Rival(parts.Rival):
         return found | more | last
 
     def state_bytes(self) -> int:
-        return parts.state_bytes(self.student, self.teacher, self.discriminators, self.optimizer, self.adam)
+        modules = [self.student, *[self.teacher] * (self.teacher is not None), self.discriminators]
+        return parts.state_bytes(*modules, self.optimizer, self.adam)
 
-    def _source_loss(self, pictures, labels):
+    def _source_loss(self, pictures, labels, answers):
         seen = self.student(pictures)
         main, auxiliary = (F.nll_loss(seen[of], labels, ignore_index=255) for of in ("main", "auxiliary"))
         weights = self.weights
         loss = weights.terms["segmentation"] * (main + weights.seg_auxiliary * auxiliary)
-        distilled, found = self._distillation(pictures, seen)
+        distilled, found = self._distillation("source", pictures, answers, seen)
         loss = loss + weights.distil_source * distilled
         return loss, _told("source", loss, {"seg_main": main, "seg_auxiliary": auxiliary} | found), _detached(seen)
 
-    def _target_loss(self, pictures):
+    def _target_loss(self, pictures, answers):
         seen = self.student(pictures)
         found = {f"adversarial_{of}": _judged(self.discriminators[of](seen[of]), SOURCE) for of in parts.LEVELS}
         lambdas = self.weights.methods["adversarial"]
         loss = sum(lambdas[of] * found[f"adversarial_{of}"] for of in parts.LEVELS)
-        distilled, more = self._distillation(pictures, seen)
+        distilled, more = self._distillation("target", pictures, answers, seen)
         loss = loss + self.weights.distil_target * distilled
         return loss, _told("target", loss, found | more), _detached(seen)
 
-    def _distillation(self, pictures, seen):
+    def _distillation(self, domain, pictures, answers, seen):
         """(the weighted loss, {curve: value})."""
         with torch.no_grad():
-            guide = self.teacher(pictures)
+            guide = self.teacher(pictures) if answers is None else self._told(domain, answers)
         kl = {of: F.kl_div(seen[of], guide[of], log_target=True, reduction="none").mean() for of in parts.LEVELS}
         mse = F.mse_loss(seen["auxiliary"], guide["auxiliary"])
         ce = F.nll_loss(seen["main"], guide["main"].argmax(1))
@@ -200,6 +206,15 @@ class Rival(parts.Rival):
         loss = loss + weights.terms["mse"] * mse + weights.terms["ce"] * ce
         told = {"kl_main": kl["main"], "kl_auxiliary": kl["auxiliary"], "mse_auxiliary": mse, "quasi_ce_main": ce}
         return loss, told
+
+    def _told(self, domain, answers):
+        """Log-probabilities by level, of answers [B, entries]."""
+        (shown,), first, logits = self.answers[domain].shown, 0, {}
+        for of in shown.logits:
+            part = answers[:, first : first + of.entries].reshape(-1, *of.shape).contiguous().permute(0, 3, 1, 2)
+            logits[of.level] = (part, of.stride)
+            first += of.entries
+        return parts.log_probabilities(logits, shown.size)
 
     def _discriminator_loss(self, source, target):
         found = {

@@ -4,6 +4,7 @@ FOLDER is a blackbox-* of a stage: the run that met a NaN says which (docs/relia
 same. Exit code 3 if something is not finite again.
 """
 
+import dataclasses
 import math
 
 from ml_collections import ConfigDict
@@ -58,14 +59,16 @@ def _run_again(bundle, chosen) -> tuple[dict[str, float], list[str]]:
     """(losses and norms by name, places that are not finite in their order) of a bundle's step under its settings."""
     from dakd_jax.models import segmenter
     from dakd_jax.training import step_setup, train_step
+    from dakd_jax.training.teaching import forms
     from dakd_jax.training.watch import black_box, diagnosis
 
+    options = dataclasses.replace(chosen.options, answers=forms.of_told(bundle.about.get("answers", {})))
     state = black_box.fill(step_setup.blank(chosen), bundle.state)
     teacher = None
     if bundle.teacher:
         teacher = black_box.fill(segmenter.blank_segmenter(chosen.models.teacher), bundle.teacher)
     inputs = (state, teacher, bundle.batch, chosen.weights)
-    statics = {"models": chosen.models, "options": chosen.options}
+    statics = {"models": chosen.models, "options": options}
     found = diagnosis.first_nonfinite(*inputs, **statics)
     _, losses = train_step.train_step(*inputs, bundle.rates, **statics, optimizer=chosen.optimizer)
     return {term: float(value) for term, value in losses.items() if term != train_step.FINITE}, found

@@ -103,6 +103,7 @@ class TrainingData(Protocol):
         network: str = "student",
         taught_on: tuple[str, ...] = (),
         clean: bool = False,
+        identified: tuple[str, ...] = (),
     ) -> Iterator[dict]:
         """An endless iterator of batches, each a pure function of seed and step.
 
@@ -114,12 +115,24 @@ class TrainingData(Protocol):
           network: who is trained; the 'teacher' sees config.data.teacher_size, where that is set.
           taught_on: of 'source' and 'target', those whose pictures a teacher is asked about.
           clean: whether it sees them without colour jitter and blur.
+          identified: of taught_on, the domains of which batches tell which pictures the teacher sees.
 
         Returns:
           dicts of `source_image` [B, H, W, 3], `source_label` [B, H, W]; with_target also `target_image`
           [B, H', W', 3] and, with class-mix, `target_label` [B, H', W'], 255 where nothing was pasted; with mixtures
           `mixed_image` and `mixed_label` of the target's size; with taught_on, where the teacher sees others than the
-          student, `teacher_source_image`, `teacher_target_image`, augmented and pasted as the student's.
+          student, `teacher_source_image`, `teacher_target_image`, augmented and pasted as the student's. For each of
+          `identified` `source_picture`, `target_picture` int64 [B, 2]: a picture's index in training_pictures(), and 1
+          where it is mirrored, else 0.
+        """
+
+    def training_pictures(self, domain: str) -> Pictures:
+        """Those of 'source' or 'target', each with a name of its own."""
+
+    def training_images(self, domain: str, indices: Sequence[int], *, network: str) -> Iterator[np.ndarray | None]:
+        """Training pictures of these indices [h, w, 3] as a network sees them, before any augmentation.
+
+        None in the place of one that cannot be read.
         """
 
     def unreadable(self, report: Callable[[str], None]) -> UnreadablePictures:

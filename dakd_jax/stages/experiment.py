@@ -21,10 +21,14 @@ from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.training_data import TrainingData
-from dakd_jax.stages import preflight, settings, stage_identity, weights
+from dakd_jax.stages import preflight, settings, stage_identity, teacher_answers, weights
+from dakd_jax.stages.teacher_answers import Taught
+from dakd_jax.stages.teacher_answers.handed_in import HandedInAnswers
+from dakd_jax.stages.teacher_answers.kept import KeptAnswers
 from dakd_jax.training import checkpoint_files, step_setup
 from dakd_jax.training.loop import train
 from dakd_jax.training.stage_job import StageJob, StageSettings
+from dakd_jax.training.teaching import answer_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Experiment:
     def __init__(self, config: ConfigDict, feed: TrainingData, workdir: pathlib.Path, console: Console):
         settings.check(config)
         self.config, self.feed, self.workdir, self.console = config, feed, workdir, console
+        # In place of the stage 'teacher', which the plan has not then.
+        self.handed_in = HandedInAnswers(config, feed) if answer_folder.is_one(config.replace.teacher) else None
         self.plan = self._make_plan()
         self.evaluator = _evaluator(config, feed, console)  # None when there is nothing to evaluate on
         self._loaded: dict[str, dict] = {}
@@ -90,12 +96,17 @@ class Experiment:
         init_from, replaced = self.config.student.init_from, self.config.replace
         for name in paradigms.needed(self.config.goal, init_from, replaced):
             stage = paradigms.stage(name, init_from)
+            if name == "teacher" and self.handed_in:
+                continue
             if replaced.get(name):
                 of = weights.file_identity(replaced[name], stage.network, self.config[stage.network])
                 folder = self.workdir / "stages" / weights.folder_name(name, of)
                 planned[name] = PlannedStage(name, stage, {}, of, folder, replaced[name])
                 continue
-            parents = {needed: planned[needed].hash for needed in paradigms.needs(name, init_from)}
+            hashes = {needed: one.hash for needed, one in planned.items()}
+            if self.handed_in and stage.distils:
+                hashes["teacher"] = self.handed_in.hash
+            parents = {needed: hashes[needed] for needed in paradigms.needs(name, init_from)}
             steps = self.config.train.teacher_steps if stage.network == "teacher" else self.config.train.steps
             identity = stage_identity.identity(
                 self.config,
@@ -131,6 +142,45 @@ class Experiment:
                 planned.hash.removeprefix("file:")[:8],
             )
         return table
+
+    @functools.cached_property
+    def _distilled(self) -> dict[str, tuple[paradigms.Stage, StageSettings]]:
+        distilled = {name: one for name, one in self.plan.items() if one.stage.distils and not one.replaced_by}
+        return {name: (one.stage, self._settings(one)) for name, one in distilled.items()}
+
+    @functools.cached_property
+    def answers(self) -> KeptAnswers:
+        """What is kept of the answers of a teacher that is a network."""
+        return KeptAnswers(self.config, self.feed, self.workdir, self._distilled)
+
+    def teacher_notes(self) -> list[str]:
+        """Lines for people: how the teacher's answers come to the stages to come."""
+        if all(self.plan[name].finished for name in self._distilled):
+            return []
+        if self.handed_in:
+            return self.handed_in.notes()
+        planned = self.plan["teacher"]
+        record = records.read_json(planned.folder / "record.json") if planned.finished else None
+        return self.answers.notes((record or {}).get("content_hash", ""))
+
+    def ask_teacher(self) -> None:
+        """Asks for all answers that are kept, ahead of the stages.
+
+        Raises:
+          UserError: the teacher is not finished, or none of its answers are kept.
+        """
+        if self.handed_in or "teacher" not in self.plan:
+            raise UserError(f"the stages of {', '.join(self.config.goal)} ask no teacher that is a network")
+        if not self.plan["teacher"].finished:
+            raise UserError(
+                f"{self.workdir} holds no finished teacher of this config; train it first with the same config and "
+                "--workdir, and --config.goal=teacher"
+            )
+        if not self.answers.forms:
+            raise UserError(f"none of the teacher's answers would be kept; {'; '.join(self.teacher_notes())}")
+        teacher = self.variables("teacher")
+        say = functools.partial(self.console.print, highlight=False, soft_wrap=True)
+        self.answers.ask_all(teacher, weights.content_hash(teacher), self.console, reserve=self._reserve, say=say)
 
     def hints(self) -> list[str]:
         """Lines for people: what the stages to come could start from."""
@@ -168,6 +218,9 @@ class Experiment:
         """
         num_classes, planned = len(self.feed.class_names), self.plan.values()
         preflight.check_files(self.config, planned, num_classes)
+        if self.handed_in:
+            to_come = {name: of for name, of in self._distilled.items() if not self.plan[name].finished}
+            self.handed_in.check(to_come)
         preflight.check_plugins(self.config, planned, num_classes)
         preflight.check_disk(self.config, planned, self.workdir, num_classes)
         durations = preflight.Durations(self.workdir)
@@ -227,7 +280,9 @@ class Experiment:
 
     def _train(self, planned: PlannedStage) -> None:
         stage, chosen = planned.stage, self._settings(planned)
-        teacher = self.variables("teacher") if stage.distils else None
+        say = functools.partial(self._say, stage)
+        teacher = self.variables("teacher") if stage.distils and not self.handed_in else None
+        taught = self._taught(planned, teacher, say) if stage.distils else teacher_answers.untaught(chosen)
         record = records.environment() | {
             "status": "training",
             "stage": planned.name,
@@ -236,11 +291,12 @@ class Experiment:
             "config": records.plain(self.config),
             "seed": self.config.seed,
             "teacher_content_hash": weights.content_hash(teacher) if teacher else None,
+            **teacher_answers.told(planned.folder, planned.steps_done, taught.told, say),
             "starts_from": stage.start or weights.start_text(self.config[stage.network]),
             "data_fingerprint": self.feed.fingerprint(stage.labelled, stage.adapt),
             "class_names": list(self.feed.class_names),
             "palette": np.asarray(self.feed.palette).tolist(),
-            "licences": self.feed.licences(stage.labelled, stage.adapt),
+            "licences": self._licences(stage),
         }
         records.write_json(planned.folder / "record.json", record)
         network = self.config[stage.network]
@@ -249,29 +305,30 @@ class Experiment:
             if stage.start
             else weights.start(chosen.models.segmenter, network, self.config.seed, stage.network)
         )
-        unreadable = self.feed.unreadable(
-            lambda line: self.console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
-        )
+        unreadable = self.feed.unreadable(say)
         job = StageJob(
             title=stage.title,
             stage=planned.name,
             folder=planned.folder,
-            settings=chosen,
+            settings=taught.settings,
             loop=settings.loop_settings(self.config),
             segmenter=start,
             seed=self.config.seed,
-            teacher=teacher,
-            batches=lambda step: self.feed.train_batches(
-                seed=self.config.seed,
-                start_step=step,
-                labelled=stage.labelled,
-                with_target=stage.adapt,
-                mix_classes=stage.distil_target,
-                extras=step_setup.data_wanted(chosen.options),
-                unreadable=unreadable,
-                network=stage.network,
-                taught_on=chosen.taught_on,
-                clean=chosen.clean,
+            teacher=taught.teacher,
+            batches=lambda step: taught.added(
+                self.feed.train_batches(
+                    seed=self.config.seed,
+                    start_step=step,
+                    labelled=stage.labelled,
+                    with_target=stage.adapt,
+                    mix_classes=stage.distil_target,
+                    extras=step_setup.data_wanted(chosen.options),
+                    unreadable=unreadable,
+                    network=stage.network,
+                    taught_on=taught.shown,
+                    clean=chosen.clean,
+                    identified=taught.identified,
+                )
             ),
             eval_batches=self.evaluator.of(stage.network).batches if self.evaluator else None,
             selection=checkpoint_choice.from_rule(
@@ -299,6 +356,26 @@ class Experiment:
             **({"skipped_steps": trained.skipped} if trained.skipped else {}),
         }
         records.write_json(planned.folder / "record.json", record | finished)
+
+    def _say(self, stage: paradigms.Stage, line: str) -> None:
+        """Prints a line about a stage."""
+        self.console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
+
+    @property
+    def _reserve(self) -> int:
+        """Bytes that answers leave free on the disk."""
+        return preflight.bytes_to_come(self.config, self.plan.values(), len(self.feed.class_names))
+
+    def _taught(self, planned: PlannedStage, teacher: dict | None, say: Callable[[str], None]) -> Taught:
+        if self.handed_in:
+            return self.handed_in.taught(self._settings(planned))
+        content_hash = weights.content_hash(teacher)
+        return self.answers.taught(planned.name, teacher, content_hash, reserve=self._reserve, say=say)
+
+    def _licences(self, stage: paradigms.Stage) -> dict[str, str | None]:
+        """Of the data that a stage learns from, and of the answers that another program made."""
+        own = {"the teacher's answers": self.handed_in.folder.licence} if self.handed_in and stage.distils else {}
+        return self.feed.licences(stage.labelled, stage.adapt) | own
 
 
 def _evaluator(config: ConfigDict, feed: TrainingData, console: Console) -> Evaluator | None:

@@ -58,6 +58,8 @@ ADDED: dict[str, Any] = {
     "data.teacher_size": (0, 0),
     "teacher.views": {"mirror": False, "scales": (1.0,)},
     "teacher.views.clean": False,
+    "teacher.cache_gb": 0.0,
+    "teacher.cache_dtype": "float32",
     "optim.optimizer": "sgd",
     "optim.clip_norm": 0.0,
     "optim.head_learning_rate_factor": 1.0,

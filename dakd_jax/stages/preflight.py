@@ -71,7 +71,7 @@ def check_disk(config: ConfigDict, planned: Iterable, workdir: pathlib.Path, num
     there = next(folder for folder in (workdir.absolute(), *workdir.absolute().parents) if os.path.exists(folder))
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {there}; allow writing, or choose another --workdir")
-    needed = sum(_bytes_to_come(config, one, num_classes) for one in planned if not one.finished)
+    needed = bytes_to_come(config, planned, num_classes)
     free = shutil.disk_usage(there).free
     if needed > free:
         raise UserError(
@@ -79,6 +79,11 @@ def check_disk(config: ConfigDict, planned: Iterable, workdir: pathlib.Path, num
             f"{free / GB:,.1f} GB free; make room, choose another --workdir, or lower --config.train.keep_checkpoints "
             "(or raise --config.train.keep_every)"
         )
+
+
+def bytes_to_come(config: ConfigDict, planned: Iterable, num_classes: int) -> int:
+    """What the checkpoints and weights of the stages to come will take."""
+    return sum(_bytes_to_come(config, one, num_classes) for one in planned if not one.finished)
 
 
 def _bytes_to_come(config: ConfigDict, one, num_classes: int) -> int:

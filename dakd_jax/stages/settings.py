@@ -38,6 +38,7 @@ NOT_NEGATIVE = {
     "optim": ("decay_steps", "warmup_steps", "momentum", "weight_decay", "clip_norm"),
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "target"),
+    "teacher": ("cache_gb",),
 }
 
 
@@ -120,6 +121,7 @@ def _check_networks(config: ConfigDict) -> None:
     _check_views(config)
     _choose("student.init_from", config.student.init_from, ("", "student"))
     _choose("teacher.statistics", config.teacher.statistics, ("running", "batch"))
+    _choose("teacher.cache_dtype", config.teacher.cache_dtype, ("float32", "float16"))
 
 
 def _check_views(config: ConfigDict) -> None:

@@ -15,6 +15,7 @@ from dakd_jax.objectives import options, paradigms
 from dakd_jax.objectives.adaptation import METHODS
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.stages import older_configs, weights
+from dakd_jax.training.teaching import answer_folder
 
 # Raise it when the code changes the numbers of an unchanged config: finished stages are then trained anew.
 NUMERICS_VERSION = 1
@@ -34,6 +35,7 @@ ADDED_LATER: dict[str, object] = {
     "teacher.views.clean": False,
     "teacher.views.mirror": False,
     "teacher.views.scales": (1.0,),
+    "teacher.cache_dtype": "float32",
 }
 
 Stage = paradigms.Stage
@@ -63,6 +65,11 @@ def _own_size(config: ConfigDict, stage: Stage) -> bool:
     data = config.data
     scaled = any(data.crop) or any(data.blur)
     return stage.network == "teacher" and any(data.get("teacher_size", ())) and not scaled
+
+
+def _handed_in(config: ConfigDict, stage: Stage) -> bool:
+    """Whether answers of another program take the place of a stage's teacher."""
+    return stage.network != "teacher" and answer_folder.is_one(config.get("replace", {}).get("teacher", ""))
 
 
 def _own_methods(config: ConfigDict) -> bool:
@@ -106,7 +113,10 @@ EXEMPT = (
     Exempt(("data.class_mix",), "only for pictures that are distilled on", lambda c, s: not s.distil_target),
     Exempt(("student.*",), "the teacher is another network", lambda c, s: s.network == "teacher"),
     Exempt(("teacher.*",), "no teacher is asked", lambda c, s: s.network != "teacher" and not s.distils),
+    Exempt(("teacher.*", "data.teacher_size"), "its answers were handed in", lambda c, s: _handed_in(c, s)),
     Exempt(("teacher.batch_norm",), "how the teacher was trained", lambda c, s: s.network != "teacher"),
+    Exempt(("teacher.cache_gb",), "kept, asked for or computed inside the step: answers differ by rounding alone"),
+    Exempt(("teacher.cache_dtype",), "no answer is kept", lambda c, s: not (s.distils and c.teacher.get("cache_gb"))),
     Exempt(("teacher.statistics",), "how a frozen teacher is asked", lambda c, s: not s.distils),
     Exempt(("teacher.views.*",), "how a frozen teacher is asked", lambda c, s: not _distils(c, s)),
     Exempt(("data.source_size", "data.target_size"), "the teacher's own size counts", lambda c, s: _own_size(c, s)),
@@ -175,7 +185,7 @@ def plugins(config: ConfigDict, stage: Stage) -> dict[str, str]:
     used += [(METHODS, name) for name in options.chosen(config, distils=stage.distils) if stage.adapt]
     found = {f"{registry.kind} {name}": registry.source_hash(name) for registry, name in used}
     groups = older_configs.modernise(records.plain(config))
-    for network in (stage.network, *["teacher"] * stage.distils):
+    for network in (stage.network, *["teacher"] * (stage.distils and not _handed_in(config, stage))):
         found |= weights.plugins(groups[network])
     return {name: digest for name, digest in found.items() if digest}
 

@@ -8,9 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from dakd_jax.models import segmenter
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives.adaptation import METHODS, Method, Tools
+from dakd_jax.objectives.context import SOURCE, LossContext, Outputs
+from dakd_jax.objectives.terms import TERMS
 from dakd_jax.training import train_state
-from dakd_jax.training.train_state import TrainState
-from dakd_jax.training.train_step import StepModels, StepOptions, outputs_of, train_step
+from dakd_jax.training.teaching import forms
+from dakd_jax.training.train_state import TrainState, named_leaves
+from dakd_jax.training.train_step import StepModels, StepOptions, outputs_of, parts_of, train_step
+
+FEATURES = "features"
 
 
 def data_wanted(options: StepOptions) -> dict:
@@ -44,14 +51,87 @@ def _init_terms(options: StepOptions, models: StepModels, key: Callable, size: t
     wanted = [term for term, _ in options.terms if term.init]
     if not wanted:
         return {}
+    networks = {"student": models.segmenter, "teacher": models.teacher}
+    shapes = {name: _shapes(model, size) for name, model in networks.items() if model}
+    if options.answers and not models.teacher:
+        (_, form), *_ = options.answers
+        blank = jax.ShapeDtypeStruct((1, form.entries), form.dtype)
+        shapes["teacher"] = jax.eval_shape(functools.partial(form.outputs, size=size), blank)
+    return {term.name: term.init(key(f"term/{term.name}"), shapes) for term in wanted}
 
-    def outputs(model):
-        variables = segmenter.init_variables(model, key("shapes"))
+
+@functools.cache
+def _shapes(model: Segmenter, size: tuple[int, int]) -> Outputs:
+    """Of a network's outputs on a picture of (height, width)."""
+
+    def outputs():
+        variables = segmenter.init_variables(model, jax.random.key(0))
         return outputs_of(model, variables, jnp.zeros((1, *size, 3), jnp.uint8), "running")[0]
 
-    networks = {"student": models.segmenter, "teacher": models.teacher}
-    shapes = {name: jax.eval_shape(functools.partial(outputs, model)) for name, model in networks.items() if model}
-    return {term.name: term.init(key(f"term/{term.name}"), shapes) for term in wanted}
+    return jax.eval_shape(outputs)
+
+
+def read_of_teacher(chosen) -> dict[str, str]:
+    """What terms of distillation look at in the teacher's outputs: {of LEVELS and FEATURES: name of the first term}.
+
+    Args:
+      chosen: stage_job.StageSettings with a teacher.
+    """
+    terms = tuple(active for active in chosen.options.terms if active.term.group == "distillation")
+    return _read(terms, chosen.models, chosen.size)
+
+
+@functools.cache
+def _read(terms, models: StepModels, size: tuple[int, int]) -> dict[str, str]:
+    shapes, found = _shapes(models.segmenter, size), {}
+    picture, label = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8), jax.ShapeDtypeStruct((1, *size), jnp.uint8)
+    own = {"student": shapes, "teacher": _shapes(models.teacher, size)}
+    for term, values in terms:
+        params = jax.eval_shape(lambda term=term: term.init(jax.random.key(0), own)) if term.init else {}
+
+        def value(teacher, student, params, picture, label, term=term, values=values):
+            batch = {"source_image": picture, "source_label": label, "target_image": picture}
+            context = LossContext(
+                SOURCE, picture, label, batch, jnp.zeros((), jnp.int32), student, teacher, 1.0, dict(values), params
+            )
+            parts = parts_of(TERMS, term.name, functools.partial(term.fn, context), term.curves)
+            return {curve: part.weighted for curve, part in parts.items()}
+
+        traced = jax.make_jaxpr(value)(own["teacher"], shapes, params, picture, label).jaxpr
+        read = {id(one) for equation in traced.eqns for one in equation.invars} | set(map(id, traced.outvars))
+        names = named_leaves(own["teacher"])  # the arguments that come first, in this order
+        for name, one in zip(names, traced.invars, strict=False):
+            if id(one) in read:
+                kind, _, level = name.partition(".")
+                found.setdefault(FEATURES if kind == FEATURES else level, term.name)
+    return found
+
+
+def redraws(chosen) -> dict[str, str]:
+    """{domain: name of the first adaptation method that puts other pictures in the place of those the teacher sees}.
+
+    Args:
+      chosen: stage_job.StageSettings.
+    """
+    found: dict[str, str] = {}
+    batch, state = _blank_batch(chosen), blank(chosen)
+    student = {"params": state.params, "batch_stats": state.batch_stats}
+    for method in chosen.options.methods:
+        if type(method).prepare is Method.prepare:
+            continue
+
+        def prepare(own, batch, student, method=method):
+            forward = functools.partial(outputs_of, chosen.models.segmenter, precision=chosen.options.precision)
+            tools = Tools(jnp.zeros((), jnp.int32), student, forward, {}, chosen.options.precision)
+            with METHODS.blamed(method.NAME):
+                prepared = method.prepare(own, batch, tools)
+            for domain in chosen.taught_on:
+                name = f"teacher_{domain}_image" if f"teacher_{domain}_image" in batch else f"{domain}_image"
+                if prepared.get(name) is not batch[name]:
+                    found.setdefault(domain, method.NAME)
+
+        jax.eval_shape(prepare, state.adaptation[method.NAME], batch, student)
+    return found
 
 
 def blank(chosen) -> TrainState:
@@ -66,19 +146,28 @@ def trace(chosen) -> None:
     Raises:
       UserError: a plugin's term or method does not keep to its contract.
     """
-    models, options, (height, width) = chosen.models, chosen.options, chosen.size
+    models, options = chosen.models, chosen.options
+    teacher = segmenter.blank_segmenter(models.teacher) if models.teacher else None
+    step = functools.partial(train_step, models=models, options=options, optimizer=chosen.optimizer)
+    jax.eval_shape(step, blank(chosen), teacher, _blank_batch(chosen), chosen.weights, learning_rates(options, 1.0))
+
+
+def _blank_batch(chosen) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a batch of two pictures."""
+    height, width = chosen.size
     picture = jax.ShapeDtypeStruct((2, height, width, 3), jnp.uint8)
     label = jax.ShapeDtypeStruct((2, height, width), jnp.uint8)
     batch = {"source_image": picture, "source_label": label, "target_image": picture}
-    for name in data_wanted(options):
+    for name in data_wanted(chosen.options):
         batch |= {f"{name}_image": picture, f"{name}_label": label}
     if any(chosen.teacher_size):
         width, height = chosen.teacher_size
         seen = jax.ShapeDtypeStruct((2, height, width, 3), jnp.uint8)
         batch |= {f"teacher_{domain}_image": seen for domain in chosen.taught_on}
-    teacher = segmenter.blank_segmenter(models.teacher) if models.teacher else None
-    step = functools.partial(train_step, models=models, options=options, optimizer=chosen.optimizer)
-    jax.eval_shape(step, blank(chosen), teacher, batch, chosen.weights, learning_rates(options, 1.0))
+    answers = {domain: (form.entries, form.dtype) for domain, form in chosen.options.answers}
+    return batch | {
+        forms.entry(domain): jax.ShapeDtypeStruct((2, entries), dtype) for domain, (entries, dtype) in answers.items()
+    }
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from dakd_jax.objectives.context import SOURCE, TARGET, LossContext, Outputs, Pa
 from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
 from dakd_jax.objectives.terms import TERMS, LossTerm
 from dakd_jax.training import teaching
-from dakd_jax.training.teaching import Views
+from dakd_jax.training.teaching import Views, forms
 from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
@@ -67,6 +67,7 @@ class StepOptions:
       sees_target: whether the student is run on target pictures.
       teacher_statistics: 'running', or those of the 'batch'.
       teacher_views: what the teacher is shown of a picture.
+      answers: {domain: form} as pairs, of the domains on which its answers come with the batch; there it is not run.
       student_statistics: the same of the network that is trained; with 'running' they stay as they are.
       skip_nonfinite: leave the state as it was where anything that is watched is not finite.
       precision: what all networks compute in, a key of models.precision.PRECISIONS.
@@ -77,6 +78,7 @@ class StepOptions:
     sees_target: bool = True
     teacher_statistics: str = "running"
     teacher_views: Views = Views()
+    answers: tuple[tuple[str, forms.AnswerForm], ...] = ()
     student_statistics: str = "batch"
     skip_nonfinite: bool = False
     precision: str = "float32"
@@ -90,7 +92,7 @@ class StepOptions:
 
 @dataclasses.dataclass(frozen=True)
 class StepModels:
-    """The networks of a step; teacher is None without distillation."""
+    """The networks of a step; teacher is None without distillation, and where another program's answers are given."""
 
     segmenter: Segmenter
     teacher: Segmenter | None = None
@@ -128,22 +130,27 @@ def compiled_forward(model: Segmenter, precision: str) -> Callable:
     )
 
 
-def _teacher_outputs(teacher, images, size, weight, weights, *, model, options) -> Outputs:
-    """The teacher's outputs without gradient; zeros where this domain does not distil."""
+def _teacher_outputs(teacher, batch, domain, weight, weights, *, model, options) -> Outputs:
+    """The teacher's outputs without gradient, from the batch if it brings them; zeros where nothing is distilled."""
+    images = batch[f"{domain}_image"]
+    form, size = dict(options.answers).get(domain), images.shape[1:3]
+    seen = batch.get(f"teacher_{domain}_image", images) if form is None else batch[forms.entry(domain)]
 
     def once(images):
         return outputs_of(model, teacher, images, options.teacher_statistics, options.precision)[0]
 
-    def run(images):
-        return teaching.answers(once, images, size, options.teacher_views)
+    def run(seen):
+        if form is not None:
+            return form.outputs(seen, size)
+        return teaching.answers(once, seen, size, options.teacher_views)
 
-    shapes = jax.eval_shape(run, images)
+    shapes = jax.eval_shape(run, seen)
 
-    def skip(images):
+    def skip(seen):
         return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
     active = (weight != 0) | weights.watch_inactive
-    return jax.lax.stop_gradient(jax.lax.cond(active, run, skip, images))
+    return jax.lax.stop_gradient(jax.lax.cond(active, run, skip, seen))
 
 
 class _Sum:
@@ -163,7 +170,7 @@ class _Sum:
             self.add(value, {curve: part.value for curve, part in parts.items()})
 
 
-def _parts(registry: Registry, name: str, give: Callable, curves: tuple[str, ...] = ()) -> Mapping[str, Part]:
+def parts_of(registry: Registry, name: str, give: Callable, curves: tuple[str, ...] = ()) -> Mapping[str, Part]:
     """What a term or method gives, if it is {curve: Part}; `curves` are those that it may give, () = any."""
     with registry.blamed(name):
         parts = give()
@@ -181,7 +188,7 @@ def _add_terms(found: _Sum, group: str, context: LossContext, term_params, weigh
     for term, values in options.terms:
         if term.group == group:
             mine = dataclasses.replace(context, options=dict(values), params=term_params.get(term.name, {}))
-            parts = _parts(TERMS, term.name, functools.partial(term.fn, mine), term.curves)
+            parts = parts_of(TERMS, term.name, functools.partial(term.fn, mine), term.curves)
             found.add_parts(parts, weights.terms[term.name])
 
 
@@ -205,11 +212,10 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     for method in options.methods:
         if domain in method.PASSES:
             given = (adaptation[method.NAME], context, weights.methods.get(method.NAME, {}))
-            found.add_parts(_parts(METHODS, method.NAME, functools.partial(method.terms, *given)))
-    if models.teacher is not None and domain in (SOURCE, TARGET):
-        weight = getattr(weights, f"distil_{domain}")
-        seen, how = batch.get(f"teacher_{domain}_image", images), {"model": models.teacher, "options": options}
-        guide = _teacher_outputs(teacher, seen, images.shape[1:3], weight, weights, **how)
+            found.add_parts(parts_of(METHODS, method.NAME, functools.partial(method.terms, *given)))
+    if (models.teacher is not None and domain in (SOURCE, TARGET)) or domain in dict(options.answers):
+        weight, how = getattr(weights, f"distil_{domain}"), {"model": models.teacher, "options": options}
+        guide = _teacher_outputs(teacher, batch, domain, weight, weights, **how)
         distilled, context = _Sum(), dataclasses.replace(context, teacher=guide)
         _add_terms(distilled, "distillation", context, trained["terms"], weights, options)
         if distilled.value is not None:
@@ -265,11 +271,13 @@ def train_step(
 
     Args:
       state: donated; do not use it afterwards.
-      teacher: {'params', 'batch_stats'}, constant; None without distillation.
+      teacher: {'params', 'batch_stats'}, constant; None without distillation, and where all answers are in the batch.
       batch: source_image uint8 [B, H, W, 3], source_label uint8 [B, H, W] (255 = ignore) and, where the target is seen,
         target_image uint8 [B, H', W', 3]. With class-mix also target_label uint8 [B, H', W']: the train ids of
         target_image where they are known, 255 elsewhere; only the quasi-teacher cross entropy looks at it. With a size
-        of the teacher's own teacher_source_image, teacher_target_image uint8 [B, h, w, 3]. And what methods ask for.
+        of the teacher's own teacher_source_image, teacher_target_image uint8 [B, h, w, 3]. For each domain of
+        options.answers teacher_source_answers, teacher_target_answers [B, entries], see teaching/forms.py. And what
+        methods ask for.
       rates: {name: learning rate of this step}: 'segmenter', and those of the methods' optimisers.
 
     Returns:

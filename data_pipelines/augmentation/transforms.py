@@ -64,7 +64,7 @@ def augment(
     Returns:
       image and label, of the crop's size if there is one, else of the same size as before.
     """
-    if augmentation.mirror and rng.random() < 0.5:
+    if mirrors(augmentation, rng):
         image, label = mirror(image), None if label is None else mirror(label)
     if augmentation.scale != (1.0, 1.0) or augmentation.crop != NO_SIZE:
         factor, where = rng.uniform(*augmentation.scale), rng.random(2)
@@ -76,6 +76,11 @@ def augment(
     if any(augmentation.blur):
         image = photometric.gaussian_blur(image, rng.uniform(*augmentation.blur))
     return image, label
+
+
+def mirrors(augmentation: Augmentation, rng: np.random.Generator) -> bool:
+    """Whether `augment` mirrors with these random numbers, of which it is the first to draw."""
+    return augmentation.mirror and bool(rng.random() < 0.5)
 
 
 def mirror(array: np.ndarray) -> np.ndarray:

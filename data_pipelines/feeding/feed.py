@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
+
+import numpy as np
 
 from data_pipelines.basics.errors import DataError
 from data_pipelines.doctor import quick
@@ -116,6 +118,7 @@ class Feed:
         network: str = "student",
         taught_on: tuple[str, ...] = (),
         clean: bool = False,
+        identified: tuple[str, ...] = (),
     ) -> Iterator[dict]:
         """See input_pipeline.train_batches."""
         return input_pipeline.train_batches(
@@ -131,6 +134,18 @@ class Feed:
             network=network,
             taught_on=taught_on,
             clean=clean,
+            identified=identified,
+        )
+
+    def training_pictures(self, domain: str) -> Split:
+        """The training pictures of 'source' or 'target', in the order of the indices that train_batches tells."""
+        return self.domains.source_train if domain == "source" else self.domains.target_train
+
+    def training_images(self, domain: str, indices: Sequence[int], *, network: str) -> Iterator[np.ndarray | None]:
+        """Those training pictures as a network sees them, before any augmentation, see input_pipeline.images."""
+        size = training_size(self.config, domain, network)
+        return input_pipeline.images(
+            self.training_pictures(domain), size, indices, threads=self.config.num_parallel_calls
         )
 
     def unreadable(self, report: Callable[[str], None]) -> Unreadable:

@@ -1,7 +1,7 @@
 """Streams of training batches and padded evaluation batches, as dicts of numpy arrays."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from data_pipelines.augmentation import class_mix, transforms
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
-from data_pipelines.basics.errors import DataError
+from data_pipelines.basics.errors import DataError, UnreadableFile
 from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, teacher_size, training_size
 from data_pipelines.feeding import loaders
 from data_pipelines.feeding.streams import PictureCache, Stream
@@ -38,6 +38,7 @@ def train_batches(
     network: str = "student",
     taught_on: tuple[str, ...] = (),
     clean: bool = False,
+    identified: tuple[str, ...] = (),
 ) -> Iterator[dict[str, np.ndarray]]:
     """An endless iterator of training batches, from `start_step` on.
 
@@ -61,13 +62,16 @@ def train_batches(
       taught_on: of 'source' and 'target', those whose pictures a teacher is asked about; where data.teacher_size is
         set they come once more at that size, with the same augmentation.
       clean: whether they come once more, and without colour jitter and blur.
+      identified: of taught_on, the domains whose batches tell which pictures the teacher sees.
 
     Returns:
       dicts of `source_image` uint8 [B, H, W, 3] RGB, `source_label` uint8 [B, H, W] train ids with 255 =
       ignore, with_target `target_image` uint8 [B, H', W', 3], and with class-mix `target_label` uint8 [B, H', W']:
       train ids where source classes were pasted, 255 elsewhere. B is data.batch_size / hosts. With mixtures also
       `mixed_image` uint8 [B, H', W', 3] and `mixed_label` uint8 [B, H', W'], as target_label; target_image stays clean.
-      With taught_on and a size of the teacher's own also `teacher_source_image`, `teacher_target_image`.
+      With taught_on and a size of the teacher's own also `teacher_source_image`, `teacher_target_image`. For each
+      domain of `identified` `source_picture` or `target_picture`, int64 [B, 2]: index of a picture in its split, and
+      1 where it is mirrored, else 0.
 
     Raises:
       DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a wrong label, or
@@ -90,6 +94,7 @@ def train_batches(
             "--config.data.class_mix=0"
         )
 
+    identified = tuple(domain for domain in identified if domain == "source" or with_target)
     # The labels tell where the source was pasted.
     taught_on = taught_on if (any(teacher_size(data_config)) or clean) and network != "teacher" else ()
     sizes = {domain: training_size(data_config, domain, "teacher") for domain in ("source", "target")}
@@ -98,10 +103,12 @@ def train_batches(
         larger["target"] = target.seen_otherwise(sizes["target"], clean, _OF_TEACHER)
 
     def make_arrays(step: int) -> list[np.ndarray]:
-        sources = [labelled.load(position) for position in positions(step)]
+        drawn = {"source": [labelled.load(position) for position in positions(step)]}
+        sources = [one.pair for one in drawn["source"]]
         columns = [*zip(*sources, strict=True)]
         if target:
-            pictures = [target.load(position)[0] for position in positions(step)]
+            drawn["target"] = [target.load(position) for position in positions(step)]
+            pictures = [one.image for one in drawn["target"]]
             columns.append(pictures)
         if mixes:
             rngs = [target.order.mixing_rng(position) for position in positions(step)]
@@ -111,19 +118,22 @@ def train_batches(
             pairs = zip(sources, pictures, rngs, strict=True)
             columns += zip(*(class_mix.strongly_mixed(*s, p, r, **mixed) for s, p, r in pairs), strict=True)
         if taught_on:
-            columns += teachers_columns(positions(step), columns[3] if mixes else None)
+            columns += teachers_columns(positions(step), columns[3] if mixes else None, drawn)
+        columns += ([np.array(one[2:], np.int64) for one in drawn[domain]] for domain in identified)
         return [np.stack(column) for column in columns]
 
-    def teachers_columns(where, pasted) -> list[list[np.ndarray]]:
+    def teachers_columns(where, pasted, drawn) -> list[list[np.ndarray]]:
+        """Of each domain of taught_on; what is drawn for it takes the place of the student's in `drawn`."""
         found = {}
         if "source" in taught_on or pasted is not None:
-            sources = [larger["source"].load(position) for position in where]
-            found["source"] = [picture for picture, _ in sources]
+            drawn["source"] = [larger["source"].load(position) for position in where]
+            found["source"] = [one.image for one in drawn["source"]]
         if "target" in taught_on:
-            found["target"] = [larger["target"].load(position)[0] for position in where]
+            drawn["target"] = [larger["target"].load(position) for position in where]
+            found["target"] = [one.image for one in drawn["target"]]
             if pasted is not None:
-                parts = zip(sources, found["target"], pasted, strict=True)
-                found["target"] = [class_mix.mix_alike(*of, picture, label) for of, picture, label in parts]
+                parts = zip(drawn["source"], found["target"], pasted, strict=True)
+                found["target"] = [class_mix.mix_alike(*of.pair, picture, label) for of, picture, label in parts]
         return [found[domain] for domain in taught_on]
 
     def mix(source: tuple[np.ndarray, np.ndarray], picture: np.ndarray, rng: np.random.Generator) -> tuple:
@@ -134,6 +144,7 @@ def train_batches(
     keys = ("source_image", "source_label", *["target_image"] * bool(target), *["target_label"] * bool(mixes))
     keys += ("mixed_image", "mixed_label") * bool(mixed)
     keys += tuple(f"teacher_{domain}_image" for domain in taught_on)
+    keys += tuple(f"{domain}{loaders.WHICH}" for domain in identified)
     run = loaders.LOADERS[data_config.loader]
     calls, prefetch = data_config.num_parallel_calls, data_config.prefetch
     return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=prefetch)
@@ -175,6 +186,23 @@ def _stream(
         order = ExampleOrder(len(split), seed=seed, stream=number)
     reader = Reader(split, size, size, labelled=labelled)
     return Stream(reader, order, augmentation_of(data).at(size, own), cache, number, unreadable)
+
+
+def images(split: Split, size: tuple[int, int], indices: Sequence[int], *, threads: int) -> Iterator[np.ndarray | None]:
+    """Pictures of a split, uint8 [h, w, 3] RGB at a (width, height), as train_batches reads them, in that order.
+
+    None in the place of one that cannot be read; some are read ahead. Raises DataError for an unusable split.
+    """
+    reader = Reader(usable(split, labelled=False), tuple(size), tuple(size), labelled=False)
+    reader.require()
+
+    def load(index: int) -> np.ndarray | None:
+        try:
+            return reader.load(index).image
+        except UnreadableFile:
+            return None
+
+    return loaders.map_ahead(load, indices, num_threads=threads, ahead=2 * threads)
 
 
 def eval_batches(

@@ -13,6 +13,7 @@ import numpy as np
 from data_pipelines.basics.errors import DataError
 
 Batch = dict[str, np.ndarray]
+WHICH = "_picture"  # ends the names of arrays that tell which pictures a batch holds: int64; all others are uint8
 MakeArrays = Callable[[int], list[np.ndarray]]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,7 +58,7 @@ def numpy_batches(
 def tf_batches(
     make_arrays: MakeArrays, keys: Sequence[str], start_step: int, *, num_parallel_calls: int, prefetch: int
 ) -> Iterator[Batch]:
-    """The same batches from a tf.data pipeline; arguments as above, all arrays must be uint8.
+    """The same batches from a tf.data pipeline; arguments as above, dtypes as WHICH says.
 
     Raises:
       DataError: tensorflow is not installed; while iterating, what make_arrays raises.
@@ -72,8 +73,10 @@ def tf_batches(
             failures.append(error)
             raise
 
+    dtypes = [tf.int64 if key.endswith(WHICH) else tf.uint8 for key in keys]
+
     def make_batch(step):
-        return dict(zip(keys, tf.numpy_function(call, [step], [tf.uint8] * len(keys)), strict=True))
+        return dict(zip(keys, tf.numpy_function(call, [step], dtypes), strict=True))
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
     dataset = steps.map(make_batch, num_parallel_calls=num_parallel_calls, deterministic=True).prefetch(prefetch)

@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,27 @@ from data_pipelines.reading.unreadable import Unreadable
 
 # From a position whose example cannot be read to that of its replacement: beyond the end of any training.
 FAR = 2**40
+
+
+class Drawn(NamedTuple):
+    """What a stream holds at a position.
+
+    Attributes:
+      image: uint8 [H, W, 3].
+      label: uint8 [H, W], None for an unlabelled stream.
+      index: of the example in its split: of the replacement where one had to be found.
+      mirrored: whether it is the mirror image.
+    """
+
+    image: np.ndarray
+    label: np.ndarray | None
+    index: int
+    mirrored: bool
+
+    @property
+    def pair(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Picture and label."""
+        return self.image, self.label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +70,8 @@ class Stream:
             augmentation = augmentation.geometric
         return dataclasses.replace(self, reader=reader, augmentation=augmentation, number=self.number + number)
 
-    def load(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Picture uint8 [H, W, 3] and label uint8 [H, W] (None for an unlabelled stream) at a position.
+    def load(self, position: int) -> Drawn:
+        """The example at a position.
 
         Where the example of the position cannot be read, there is another one of the split, with the augmentation of
         the position: that of position + FAR, or of those after it, in the split's order, the first that can be read.
@@ -58,18 +79,19 @@ class Stream:
         Raises:
           DataError: a wrong label, more examples that cannot be read than data.max_unreadable, or none that can.
         """
-        loaded = self._first_readable(position)
+        index, loaded = self._first_readable(position)
         if not self.augmentation.active:
-            return loaded.image, loaded.label
+            return Drawn(loaded.image, loaded.label, index, False)
+        mirrored = transforms.mirrors(self.augmentation, self.order.augmentation_rng(position))
         rng = self.order.augmentation_rng(position)
-        return transforms.augment(loaded.image, loaded.label, self.augmentation, rng)
+        return Drawn(*transforms.augment(loaded.image, loaded.label, self.augmentation, rng), index, mirrored)
 
-    def _first_readable(self, position: int) -> LoadedExample:
+    def _first_readable(self, position: int) -> tuple[int, LoadedExample]:
         reader = self.reader
         for index in self._candidates(position):
             try:
                 # Records lie in the page cache of the system already.
-                return reader.load(index) if reader.from_records(index) else self._cached(index)
+                return index, reader.load(index) if reader.from_records(index) else self._cached(index)
             except UnreadableFile as error:
                 split = reader.split
                 self.unreadable.leave_out(f"{split.dataset}/{split.split}/{split.examples[index].name}", error)

@@ -12,7 +12,7 @@ import tiny_datasets as tiny
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import open_domains
-from data_pipelines.feeding.input_pipeline import eval_batches, train_batches
+from data_pipelines.feeding.input_pipeline import eval_batches, images, train_batches
 from data_pipelines.feeding.streams import PictureCache
 from data_pipelines.reading import loading
 from data_pipelines.reading.loading import LoadedExample
@@ -205,6 +205,41 @@ def test_a_teacher_may_be_shown_what_the_colours_were_before(root):
     (batch,) = take(larger, 1, taught_on=("source",), clean=True)
     (clean,) = take(tiny.data_config(root, source_size=(40, 24)), 1)
     np.testing.assert_array_equal(batch["teacher_source_image"], clean["source_image"])
+
+
+@pytest.mark.parametrize("loader", ["numpy", "tf"])
+@pytest.mark.parametrize("changes", [{}, {"teacher_size": (40, 24), "class_mix": 1.0}], ids=["plain", "own-size"])
+def test_batches_tell_which_pictures_the_teacher_sees(root, loader, changes):
+    """Pictures of these numbers, mirrored where it says so; nothing else of the batches changes."""
+    config = tiny.data_config(root, mirror=True, loader=loader, **changes)
+    domains, both = open_domains(config), ("source", "target")
+    plain, told = take(config, 6, taught_on=both), take(config, 6, taught_on=both, identified=both)
+    seen = set()
+    for before, batch in zip(plain, told, strict=True):
+        which = {domain: batch.pop(f"{domain}_picture") for domain in both}
+        assert_equal([before], [batch])
+        for domain in both if not changes else ("source",):
+            size = {"source": (20, 12), "target": (16, 8)}[domain] if not changes else (40, 24)
+            pictures = batch.get(f"teacher_{domain}_image", batch[f"{domain}_image"])
+            split = getattr(domains, f"{domain}_train")
+            indices = which[domain][:, 0].tolist()
+            for picture, mirrored, image in zip(
+                pictures, which[domain][:, 1], images(split, size, indices, threads=2), strict=True
+            ):
+                np.testing.assert_array_equal(picture, image[:, ::-1] if mirrored else image)
+            seen |= set(which[domain][:, 1].tolist())
+    assert seen == {0, 1}
+
+
+def test_a_replaced_picture_is_told_by_the_number_of_its_replacement(root):
+    config = tiny.data_config(root, max_unreadable=1)
+    domains = open_domains(config)
+    damaged = domains.target_train.examples[1].image
+    damaged.write_bytes(b"no picture")
+    batches = take(config, 6, domains=domains, identified=("target",))
+    numbers = [number for batch in batches for number, _ in batch["target_picture"]]
+    assert len(numbers) == 12 and set(numbers) == {0, 2}
+    assert list(images(domains.target_train, (16, 8), [1], threads=1)) == [None]
 
 
 def test_the_teacher_is_trained_at_its_size(root):

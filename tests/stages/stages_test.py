@@ -104,7 +104,8 @@ def test_where_the_stages_start_and_the_teacher_stays(chain, toy_city, tmp_path,
     jobs = spied_training(monkeypatch)
     goal = ("student", "case_a", "case_b", "case_d")
     monkeypatch.setattr("dakd_jax.studies.experiment.page.write_report", lambda found, folder: folder / "index.html")
-    tiny_runs.run(tiny_runs.config(toy_city, goal=goal, seed=5, **{"train.eval_every": 0}), tmp_path)
+    inside = {"teacher.cache_gb": 0.0}  # a teacher that is asked inside the step
+    tiny_runs.run(tiny_runs.config(toy_city, goal=goal, seed=5, **{"train.eval_every": 0, **inside}), tmp_path)
     by_name = {name: jobs[stage.title] for name, stage in paradigms.STAGES.items() if stage.title in jobs}
     assert list(by_name) == ["student", "teacher", "case_a", "case_b", "case_c", "case_d"]
 

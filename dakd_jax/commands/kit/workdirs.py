@@ -78,7 +78,7 @@ def planned(context: Context) -> "Experiment":
 
 def check(context: Context, experiment: "Experiment") -> None:
     """Before any work: what cannot work ends here; what it could start from and how long it should take is said."""
-    for hint in experiment.hints():
+    for hint in (*experiment.teacher_notes(), *experiment.hints()):
         context.console.print(hint, highlight=False, soft_wrap=True)
     if line := experiment.check():
         context.console.print(line, highlight=False, soft_wrap=True)

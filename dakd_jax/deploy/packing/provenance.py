@@ -10,6 +10,7 @@ from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import weights
+from dakd_jax.stages.teacher_answers import HANDED_IN
 
 _SCORES = ("miou", "miou_present", "pixel_accuracy", "mean_class_accuracy", "iou")
 _OF_RECORD = ("stage", "hash", "seed", "weights_of_step", "content_hash", "data_fingerprint", "git_commit", "versions")
@@ -33,12 +34,20 @@ def origin(found: Found) -> dict:
         "title": stage.title,
         "data": _data(config.get("data") or {}),
         "adaptation": list((config.get("adaptation") or {}).get("methods", ())) if stage.adapt else [],
-        "teacher": {field: config["teacher"].get(field) for field in ("arch", "width")} if stage.distils else None,
+        "teacher": _teacher(record) if stage.distils else None,
         "starts_from": _without_folder(str(record.get("starts_from") or "")),
         "chosen_by": (config.get("train") or {}).get("select"),
         "scores": list(_scores(file.parent, record.get("hash"))),
     }
     return records.plain({name: value for name, value in known.items() if value not in (None, "", [])})
+
+
+def _teacher(record: dict) -> dict:
+    """The network of a distilled stage; of answers that were handed in what is known of them, as 'arch'."""
+    given = [how for how in (record.get("teacher_answers") or {}).values() if how.startswith(HANDED_IN)]
+    if given:
+        return {"arch": given[0].removeprefix(HANDED_IN)}
+    return {field: record["config"]["teacher"].get(field) for field in ("arch", "width")}
 
 
 def _data(data: Mapping) -> str:

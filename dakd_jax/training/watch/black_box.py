@@ -93,7 +93,7 @@ class Bundle(NamedTuple):
     Attributes:
       about: 'step', 'stage', 'config', 'rates', 'num_classes'; 'values' that were not finite when it happened, as text,
         'first_met_at_step' of them, and 'came_again': whether anything was not finite when the steps were repeated (an
-        earlier version tells none of the three).
+        earlier version tells none of the three), and 'answers', of the teacher in the batch, see teaching/forms.py.
       state: arrays by name, see `fill`.
       batch: arrays by name.
       teacher: arrays by name, {} for none.

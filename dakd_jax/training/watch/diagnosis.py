@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from dakd_jax.models import segmenter
 from dakd_jax.objectives.context import SOURCE, TARGET, Outputs
 from dakd_jax.training import teaching
+from dakd_jax.training.teaching import forms
 from dakd_jax.training.train_state import TrainState, named_leaves
 from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
@@ -63,7 +64,9 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
             for name, module, variables, inputs in layers:
                 finite = _layers(variables, inputs, module=module)
                 yield from (f"{name} on {domain}: {layer}" for layer in _bad_layers(finite))
-        if models.teacher is not None and domain in (SOURCE, TARGET):
+        if (answers := batch.get(forms.entry(domain))) is not None:
+            yield from [f"the teacher's answers on {domain}"] * _bad(jnp.asarray(answers))
+        elif models.teacher is not None and domain in (SOURCE, TARGET):
             how |= {"model": models.teacher, "statistics": options.teacher_statistics}
             seen = jnp.asarray(batch.get(f"teacher_{domain}_image", images))
             for view in teaching.pictures_of(seen, options.teacher_views):

@@ -17,6 +17,7 @@ from dakd_jax.basics.progress import StageProgress
 from dakd_jax.training.runtime.device_prefetch import prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import StageJob
+from dakd_jax.training.teaching import forms
 from dakd_jax.training.train_state import TrainState, copied
 from dakd_jax.training.train_step import FINITE
 from dakd_jax.training.watch import black_box
@@ -102,6 +103,7 @@ def _keep(bad, found, job, steps, before, batch) -> pathlib.Path:
         "values": {name: str(value) for name, value in bad.values.items()},
         "first_met_at_step": bad.step,
         "came_again": found is not None,
+        "answers": forms.told(job.settings.options.answers),
     }
     folder = job.folder / f"blackbox-{number + 1:07d}"
     black_box.save(folder, about, steps.rate(number), before, batch, job.teacher)

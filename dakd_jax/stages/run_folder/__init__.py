@@ -13,13 +13,15 @@ from dakd_jax.evaluation.logs import METRICS, read_row
 from dakd_jax.models.backbones import BACKBONES, Published
 from dakd_jax.models.weight_files import pretrained
 from dakd_jax.objectives import paradigms
-from dakd_jax.stages import comparison, older_configs, weights
-from dakd_jax.stages.comparison import Difference
+from dakd_jax.stages import older_configs, weights
+from dakd_jax.stages.run_folder import comparison
+from dakd_jax.stages.run_folder.comparison import Difference
 from dakd_jax.stages.weights import RECORD
 from dakd_jax.training import checkpoint_files
+from dakd_jax.training.teaching import answer_files
 
 # Told since some release: the absence in an older record is no difference.
-_ADDED = ("class_names", "palette", "licences", "weight_files")
+_ADDED = ("class_names", "palette", "licences", "weight_files", "teacher_answers")
 # Differ between any two runs of the same thing.
 _PASSING = ("timing", "command", "status")
 
@@ -38,6 +40,9 @@ def verify(workdir: pathlib.Path, console: Console) -> bool:
         console.print(
             f"{folder.name}: {'; '.join(problems) or f'as recorded ({status})'}", highlight=False, soft_wrap=True
         )
+    for name, told, whole in answer_files.verified(workdir):
+        sound &= whole
+        console.print(f"{answer_files.FOLDER}/{name}: {told}", highlight=False, soft_wrap=True)
     return sound
 
 
@@ -61,7 +66,7 @@ def _problems(folder: pathlib.Path) -> Iterator[str]:
     if not folder.name.endswith(record["hash"][:10]):
         yield f"the folder is named after another hash than {record['hash'][:10]}"
     for name, parent in record["identity"].get("parents", {}).items():
-        if not parent.startswith("file:") and not (folder.parent / f"{name}-{parent[:10]}").is_dir():
+        if not parent.startswith(("file:", "answers:")) and not (folder.parent / f"{name}-{parent[:10]}").is_dir():
             yield f"its parent {name}-{parent[:10]} is not here"
     yield from _bad_rows(folder, record)
     if record["status"] == "finished":

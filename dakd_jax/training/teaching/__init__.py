@@ -1,7 +1,15 @@
-"""What the frozen teacher says of a pass's pictures: at a size of its own, and as the mean of several views."""
+"""What the frozen teacher says of a pass's pictures: at a size of its own, and as the mean of several views.
+
+This file is what happens inside the step. Answers that come with the batch instead, as arrays:
+
+forms.py         what such an array holds, and the step's way from it to log-probabilities
+asking.py        from the network, one picture at a time, kept or not
+answer_files.py  where they are kept
+answer_folder.py from a folder that any program has made; its files: answer_arrays.py
+"""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -42,15 +50,19 @@ def answers(run: Callable[[jax.Array], Outputs], pictures: jax.Array, size: tupl
     """
     if views.plain and pictures.shape[1:3] == tuple(size):
         return run(pictures)
-    found, said = [], []
-    for number, view in enumerate(pictures_of(pictures, views)):
-        found.append(run(view))
-        probabilities = jax.tree.map(jnp.exp, found[-1].log_probs)
+    return combined([run(view) for view in pictures_of(pictures, views)], size, views)
+
+
+def combined(found: Sequence[Outputs], size: tuple[int, int], views: Views) -> Outputs:
+    """What `answers` makes of the outputs on each of `pictures_of`, in that order, where one pass is not all."""
+    said = []
+    for number, outputs in enumerate(found):
+        probabilities = jax.tree.map(jnp.exp, outputs.log_probs)
         if views.mirror and number % 2:
             probabilities = jax.tree.map(lambda of: of[:, :, ::-1], probabilities)
-        said.append(jax.tree.map(lambda of: _resized(of, size), probabilities))
+        said.append(jax.tree.map(lambda of: resized(of, size), probabilities))
     mean = jax.tree.map(lambda *of: sum(of) / len(of), *said)
-    return found[0].replace(log_probs=jax.tree.map(_logarithm, mean))
+    return found[0].replace(log_probs=jax.tree.map(logarithm, mean))
 
 
 def pictures_of(pictures: jax.Array, views: Views) -> Iterator[jax.Array]:
@@ -72,11 +84,13 @@ def _scaled(pictures: jax.Array, scale: float) -> jax.Array:
     return jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
 
 
-def _resized(probabilities: jax.Array, size: tuple[int, int]) -> jax.Array:
+def resized(probabilities: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """[B, h, w, C] at another (height, width), bilinear with half-pixel centres, antialiased where it is smaller."""
     if probabilities.shape[1:3] == tuple(size):
         return probabilities
     return jax.image.resize(probabilities, (len(probabilities), *size, probabilities.shape[3]), "linear")
 
 
-def _logarithm(probabilities: jax.Array) -> jax.Array:
+def logarithm(probabilities: jax.Array) -> jax.Array:
+    """The natural logarithm of what is >= 0; of 0 that of the smallest normal number."""
     return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).tiny))
