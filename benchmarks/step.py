@@ -231,7 +231,7 @@ class _Rival:
     def __init__(self, values, ours: Ours, device: str):
         from benchmarks.torch_rival import drn, lite, parts
 
-        parts.set_up(values.threads)
+        parts.set_up(values.threads, few_channels=values.network == "tiny")
         backend = values.compile_backend if values.compile else ""
         self.how = parts.How(device, values.bfloat16, backend)
         (state, teacher, _, weights, rates), fixed = ours.start, ours.fixed

@@ -51,10 +51,15 @@ class How:
             torch.cuda.synchronize()
 
 
-def set_up(threads: int) -> None:
-    """Of this process: threads of the CPU (0: as many as cores); on a GPU TF32 and measured kernels, as with XLA."""
+def set_up(threads: int, few_channels: bool = False) -> None:
+    """Of this process: threads of the CPU (0: as many as cores); on a GPU TF32 and measured kernels, as with XLA.
+
+    few_channels: leaves oneDNN out, whose 3.12 crashes in gradients of such convolutions on CPUs without AVX-512.
+    """
     if threads:
         torch.set_num_threads(threads)
+    if few_channels:
+        torch._C._set_mkldnn_enabled(False)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
