@@ -79,6 +79,7 @@ WALK = {
     "data.teacher_size": ((96, 64), OF_TEACHER),
     "teacher.views.clean": (True, DISTILLED),
     "teacher.views.mirror": (True, DISTILLED), "teacher.views.scales": ((1.0, 1.5), DISTILLED),
+    "train.devices": (1, NONE), "train.batch_statistics": ("2", EVERYTHING),
     "data.batch_size": (3, EVERYTHING), "data.mirror": (True, EVERYTHING), "data.scale": ((0.5, 1.0), EVERYTHING),
     "data.crop": ((64, 32), EVERYTHING), "data.colour_jitter": ((0.5, 0.0, 0.0, 0.0), EVERYTHING),
     "data.blur": ((0.0, 1.0), EVERYTHING), "data.class_mix": (0.5, ON_TARGET),
