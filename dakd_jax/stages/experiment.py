@@ -194,11 +194,13 @@ class Experiment:
         if self.evaluator:
             for evaluator in {self.evaluator.of(planned.stage.network) for planned in self.plan.values()}:
                 evaluator.batches()  # finds out before any work whether they can be had
+        processes.tell({"do": "begin"})
         worked = False
         for name in self.plan:
             if self.ensure(name):
                 worked = True
                 after(name)
+        processes.tell({"do": "end"})
         return worked
 
     def ensure(self, name: str, wait_seconds: float = 0) -> bool:

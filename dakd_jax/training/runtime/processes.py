@@ -17,6 +17,7 @@ from dakd_jax.basics.errors import UserError
 
 HEARTBEAT_SECONDS = 20  # a process that says nothing for so long is lost, and ends all
 _START_SECONDS = 300  # within which all have to be there
+_END_SECONDS = 24 * 3600  # that the others wait for the first one, which writes the report
 _PART = 2**20  # bytes of a value: gRPC takes 4 MiB
 _ONE_WAIT = 1000  # milliseconds; between two of them Python sees signals
 _numbers, _told = itertools.count(), itertools.count()
@@ -45,6 +46,7 @@ def join(coordinator: str, index: int = -1, count: int = 0) -> None:
             **detects,
             initialization_timeout=_START_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_END_SECONDS,
         )
     except Exception as error:
         said = " ".join(str(error).split())[:200]
