@@ -40,6 +40,7 @@ def join(coordinator: str, index: int = -1, count: int = 0) -> None:
     found = {} if coordinator == "auto" else {"coordinator_address": coordinator}
     found |= {"num_processes": count, "process_id": index} if count else {}
     detects = {} if coordinator == "auto" else {"cluster_detection_method": "deactivate"}
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     try:
         jax.distributed.initialize(
             **found,
