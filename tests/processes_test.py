@@ -18,63 +18,93 @@ from dakd_jax.stages.experiment import Experiment
 from dakd_jax.training.runtime import supervision
 from data_pipelines.feeding.feed import Feed
 
-STEPS = 40
+STEPS = 12
 CHANGES = {
-    "goal": ("source_only",), "train.steps": STEPS, "train.eval_every": 0, "train.checkpoint_every": 3,
+    "goal": ("source_only",), "train.steps": STEPS, "train.eval_every": 0, "train.checkpoint_every": 2,
     "eval.batch_size": 2, "eval.pictures": 2,
 }  # fmt: skip
-# run.py without the report, whose figures take as long as all else.
+# Forks two processes of a run for each line that it reads, without the report, whose figures take as long as all else.
 PROGRAM = """
-import sys
-import dakd_jax.studies.experiment.page as page
-page.write_report = lambda found, folder: folder / "index.html"
+import json, os, sys
+import jax, orbax.checkpoint
+import dakd_jax.commands.train as train
+import dakd_jax.stages.experiment
+import data_pipelines.feeding.feed
 import run
-sys.exit(run.main(sys.argv[1:]))
+from dakd_jax.commands.kit import workdirs
+train._once = lambda context, name: workdirs.planned(context).run()
+for line in sys.stdin:
+    pids = []
+    for arguments, files in json.loads(line):
+        if not (pid := os.fork()):
+            for name, number in zip(files, (1, 2)):
+                os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            sys.exit(run.main(arguments))
+        pids.append(pid)
+    print(json.dumps(pids), flush=True)
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]), flush=True)
 """
 
 
-@pytest.fixture(scope="module")
-def pair(toy_city, tmp_path_factory):
-    """Starts two processes of a run; those that are left are killed at the end."""
-    started, workdir = [], tmp_path_factory.mktemp("pair")
+class Pair:
+    """Two processes of a run in one workdir, again and again."""
 
-    def start():
+    def __init__(self, root, folder):
+        self.workdir, self.out = folder / "workdir", [(folder / f"out{i}", folder / f"error{i}") for i in range(2)]
+        self._arguments = tiny_runs.arguments(root, self.workdir, **CHANGES)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], cwd=tiny_runs.PROJECT, env=tiny_runs.environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def start(self) -> list[int]:
+        """Their process ids."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        common = [*tiny_runs.arguments(toy_city, workdir, **CHANGES), f"--coordinator=127.0.0.1:{port}"]
-        found = [
-            subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, *common, "--processes=2", f"--process={index}"],
-                cwd=tiny_runs.PROJECT, env=tiny_runs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True,
-            )
-            for index in range(2)
-        ]  # fmt: skip
-        started.extend(found)
-        return found
+            where = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
+        both = [
+            ([*self._arguments, where, "--processes=2", f"--process={i}"], list(map(str, self.out[i])))
+            for i in range(2)
+        ]
+        self._process.stdin.write(json.dumps(both) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
-    yield workdir, start
-    for process in started:
-        process.kill()
+    def ended(self) -> list[tuple[int, str, str]]:
+        """(exit code, stdout, stderr) of each."""
+        codes = json.loads(self._process.stdout.readline())
+        return [(code, *(file.read_text() for file in files)) for code, files in zip(codes, self.out, strict=True)]
+
+    def close(self):
+        self._process.kill()
+
+
+@pytest.fixture
+def pair(toy_city, tmp_path):
+    made = Pair(toy_city, tmp_path)
+    yield made
+    made.close()
 
 
 def test_one_is_killed_the_other_ends_and_the_same_command_goes_on(pair, toy_city):
-    workdir, start = pair
-    first, second = start()
+    workdir, (_, second) = pair.workdir, pair.start()
     deadline = time.monotonic() + 180
     while not any(path.name.isdecimal() for path in workdir.glob("stages/*/checkpoints/*")):
-        assert first.poll() is None and time.monotonic() < deadline, first.communicate()
-        time.sleep(0.02)
-    os.kill(second.pid, signal.SIGKILL)
-    out, error = first.communicate(timeout=60)
-    assert (first.returncode, error) == (supervision.LOST, supervision.LINE + "\n"), out
-    assert second.wait() == -signal.SIGKILL
+        assert time.monotonic() < deadline, pair.out
+        time.sleep(0.01)
+    os.kill(second, signal.SIGKILL)
+    began = time.monotonic()
+    (code, out, error), (killed, *_) = pair.ended()
+    assert (code, error, killed) == (supervision.LOST, supervision.LINE + "\n", -signal.SIGKILL), out
+    assert time.monotonic() - began < 60
 
-    ended = [(*process.communicate(timeout=300), process.returncode) for process in start()]
-    assert [code for *_, code in ended] == [0, 0], ended
-    assert "on 2 devices of 2 processes" in ended[0][0] and "goes on at step" in ended[0][0]
-    assert not [error for _, error, _ in ended if error]
+    pair.start()
+    first, second = pair.ended()
+    assert [first[0], second[0], first[2], second[2]] == [0, 0, "", ""], (first, second)
+    assert (
+        "Each step on 2 devices of 2 processes, 1 of a batch's pictures on each." in first[1]
+        and "goes on at step" in first[1]
+    )
 
     # Every row once, by one process; and each picture counted once: the matrix is that of this process alone.
     folder = tiny_runs.stage_folder(workdir, "source_only")

@@ -120,8 +120,7 @@ class Experiment:
 
     def plan_table(self) -> rich.table.Table:
         """The plan for people."""
-        where = f"Plan, in {self.workdir}" + (f", on {self.devices}" if str(self.devices) else "")
-        table = rich.table.Table(title=where, title_justify="left", box=rich.box.SIMPLE_HEAD)
+        table = rich.table.Table(title=f"Plan, in {self.workdir}", title_justify="left", box=rich.box.SIMPLE_HEAD)
         for column in ("stage", "network", "starts from", "teacher", "steps", "what happens", "hash"):
             table.add_column(column, overflow="fold", no_wrap=column not in ("starts from", "what happens"))
         for name, planned in self.plan.items():

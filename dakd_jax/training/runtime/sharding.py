@@ -33,11 +33,13 @@ class Devices:
       devices: of all processes, those of a process together; as many of each.
       processes: how many there are.
       index: of this one.
+      share: pictures of a batch on each device.
     """
 
     devices: tuple[jax.Device, ...]
     processes: int = 1
     index: int = 0
+    share: int = 0
 
     @property
     def alone(self) -> bool:
@@ -139,7 +141,8 @@ def choose(batch_size: int, wanted: int = 0) -> Devices:
         )
     own = (wanted or fitting[-1]) // count
     chosen = [[device for device in everyone if device.process_index == process][:own] for process in range(count)]
-    return Devices(tuple(device for of in chosen for device in of), count, jax.process_index())
+    together = tuple(device for of in chosen for device in of)
+    return Devices(together, count, jax.process_index(), batch_size // len(together))
 
 
 class Votes:
