@@ -130,7 +130,8 @@ def test_a_supervisor_passes_on_what_is_said_and_what_it_is_told(tmp_path):
         "print('said', file=sys.stderr, flush=True)\n"
         "if what == 'lost': os.write(2, b'F1128 10:00:00 client.h:80] JAX distributed service\\npage\\n'); os.abort()\n"
         "if what == 'abort': os.write(2, b'Fatal: memory\\n'); os.abort()\n"
-        "if what == 'exchange': raise ValueError('UNKNOWN: Gloo all-reduce failed: Connection closed by peer')\n"
+        "if what == 'both': os.write(2, b'F1128 10:00:00 client.h:80] JAX distributed service\\n')\n"
+        "if what in ('exchange', 'both'): raise ValueError('UNKNOWN: Gloo all-reduce failed: Connection closed by peer')\n"
         "if what == 'other': raise ValueError('wrong')\n"
         "with interruption.StopRequest() as stop:\n"
         "    print('ready', flush=True)\n"
@@ -143,12 +144,12 @@ def test_a_supervisor_passes_on_what_is_said_and_what_it_is_told(tmp_path):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=tiny_runs.PROJECT, env=tiny_runs.environment(), text=True, **pipes)
 
-    processes = {what: started(what) for what in ("lost", "abort", "exchange", "other", "stop")}
+    processes = {what: started(what) for what in ("lost", "abort", "exchange", "both", "other", "stop")}
     assert processes["stop"].stdout.readline() == "ready\n"
     processes["stop"].terminate()
     found = {what: (process.communicate()[1], process.returncode) for what, process in processes.items()}
     line = f"said\n{supervision.LINE}\n"
-    assert found["lost"] == found["exchange"] == (line, supervision.LOST)
+    assert found["lost"] == found["exchange"] == found["both"] == (line, supervision.LOST)
     assert found["abort"] == ("said\nFatal: memory\n", 128 + signal.SIGABRT)
     assert found["other"][1] == 1 and found["other"][0].endswith("ValueError: wrong\n")
     assert found["stop"] == ("said\n", 128 + signal.SIGTERM)

@@ -17,8 +17,11 @@ LINE = (
     "error: another process of this run was lost; give all processes the same command again: it goes on from the last "
     "checkpoint"
 )
-# How jax's coordination service, gRPC, Gloo and NCCL begin to say that another process is gone.
-_OF_SERVICE = re.compile(rb"^[EF]\d{4} .*(coordination|distributed service|PollForError|[Hh]eartbeat)")
+# How jax's coordination service, and a process itself, begin to say that another one is gone.
+_BEGINS = re.compile(
+    rb"error: another process|[EF]\d{4} .*(coordination|distributed service|PollForError|[Hh]eartbeat)"
+)
+# How an exchange by Gloo, NCCL or gRPC says it.
 _OF_EXCHANGE = re.compile(
     r"Gloo|NCCL|nccl|Connection (closed|reset)|coordination|heartbeat|UNAVAILABLE|Socket closed|peer", re.ASCII
 )
@@ -88,7 +91,7 @@ def _wait(pid: int, read: int) -> int:
             signal.signal(number, lambda number, frame: os.kill(pid, number))
     held = _passed_on(read)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if held and code == -signal.SIGABRT:
+    if held and code in (-signal.SIGABRT, LOST):  # both may say it at once
         print(LINE, file=sys.stderr)
         return LOST
     sys.stderr.buffer.write(held)
@@ -103,7 +106,7 @@ def _passed_on(read: int) -> bytes:
         while piece := pipe.read(2**16):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                if held or _OF_SERVICE.match(line):
+                if held or _BEGINS.match(line):
                     held += line + b"\n"
                 else:
                     sys.stderr.buffer.write(line + b"\n")
