@@ -4,8 +4,9 @@ Without --mode it trains: python run.py --config=configs/bdd_case_d.py prints th
 evaluates, writes the report. A command of your own is one file, named by --config.plugins (docs/EXTENDING.md).
 
 Exit codes: 0 done; 1 verify or compare found a difference, or predict could not read every picture; 2 a mistake in the
-command, config or files; 3 a loss became NaN or infinite; 4 stages of a table failed; 130 stopped by Ctrl-C, 143 by
-SIGTERM, 129 by SIGHUP (a closed terminal; ignored under nohup), all after saving: the same command goes on.
+command, config or files; 3 a loss became NaN or infinite; 4 stages of a table failed; 5 another process of the run was
+lost; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal; ignored under nohup), all after saving:
+the same command goes on.
 """
 
 import logging
@@ -22,7 +23,7 @@ from dakd_jax.basics import installation, progress
 from dakd_jax.basics.errors import NonFiniteLoss, UserError
 from dakd_jax.commands import COMMANDS, DIVERGED, DONE, INTERRUPTED, USER_MISTAKE, Context, Program, register_programs
 from dakd_jax.commands.kit import command_line, help_pages, lasting_output
-from dakd_jax.training.runtime import deterministic, interruption
+from dakd_jax.training.runtime import deterministic, interruption, supervision
 from data_pipelines.basics.errors import DataError
 
 register_programs(data_pipelines)
@@ -61,7 +62,10 @@ def run(arguments: Sequence[str], typed: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str], typed: Sequence[str] | None = None) -> int:
     """Exit code of a command line; mistakes end as one line on stderr."""
-    typed = arguments if typed is None else typed
+    return supervision.ended(_code(arguments, arguments if typed is None else typed))
+
+
+def _code(arguments: Sequence[str], typed: Sequence[str]) -> int:
     try:
         return run(arguments, typed)
     except (UserError, DataError, NonFiniteLoss) as error:

@@ -66,6 +66,10 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.checkpoint_every = 1_000
     config.train.keep_checkpoints = 2  # the newest ones
     config.train.precision = "float32"  # of the networks' computing; or 'bfloat16': less memory; speed: docs/GPU.md
+    config.train.devices = 0  # that share a step (docs/SCALE.md); 0 = as many as there are and divide data.batch_size
+    # Batch norm's, of the whole batch, whatever devices share it; 'device': of each device's part, as DataParallel;
+    # a number: of each of so many equal parts, on any devices.
+    config.train.batch_statistics = "synchronised"
     config.train.deterministic = False  # the same bits from run to run on a GPU too, for a price; a CPU has them anyway
     config.train.on_nonfinite = "stop"  # or 'skip': leave a step out that gives a value that is not finite
     config.train.max_skipped = 10  # so many at most, and never all of a stage: the next one ends the run (exit code 3)

@@ -23,7 +23,7 @@ from dakd_jax.basics.plugs import Registry
 from dakd_jax.objectives.training_data import TrainingData
 
 # Exit codes, besides those of stops by a signal: 128 + its number.
-DONE, DIFFERENT, USER_MISTAKE, DIVERGED, STAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, DIFFERENT, USER_MISTAKE, DIVERGED, STAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130  # 5: supervision.LOST
 LEFT_OUT = DIFFERENT  # predict could not read every picture
 
 # Headings of `dakd --help`, in this order; what is of none of them comes last, and '' is not listed.

@@ -60,6 +60,11 @@ def _settle(context: Context) -> None:
 
 def _planned(context: Context):
     """The plan of a table, printed; what is planned touches no GPU, which the jobs need for themselves."""
+    if context.config.train.batch_statistics == "device":
+        raise UserError(
+            "config.train.batch_statistics='device': the stages of a table may run where there are other devices than "
+            "here; give the number of parts of a batch, as --config.train.batch_statistics=2"
+        )
     import jax
 
     from dakd_jax.studies.paper_tables import planning, rows

@@ -6,16 +6,31 @@ mean, spread and interval.
 
 With a table of the paper (--config=configs/table1.py or configs/main_tables.py, see docs/tables.md) every row is a
 stage and a process of its own: --jobs=N at a time, --rows="KL 0.4,vi" for a part of them.
+
+Several processes, on one machine or several, make one run where each gets the same command and --coordinator=auto
+(Slurm, Open MPI, Kubernetes), or --coordinator=HOST:PORT --processes=N --process=0 to N-1 (docs/SCALE.md).
 """
 
-from dakd_jax.commands import COMMANDS, TRAIN, Command, Context, table
+import re
+
+from dakd_jax.basics.errors import UserError
+from dakd_jax.commands import COMMANDS, DONE, TRAIN, Command, Context, Flag, Invocation, table
 from dakd_jax.commands.kit import workdirs
+
+AUTO = "auto"
+COORDINATOR = Flag(
+    "coordinator", "", "HOST:PORT of the first of several processes of one run; auto: of the cluster's job"
+)
+PROCESSES = Flag("processes", 0, "of the run, all in all", minimum=0)
+PROCESS = Flag("process", -1, "number of this one, from 0")
 
 
 def run(context: Context) -> int | None:
     """Trains an experiment, once or with several seeds, or a table."""
     if table.is_named(context.config):
         return table.fill(context)
+    if context.flags["coordinator"] and (code := _together(context)) is not None:
+        return code
     workdirs.settle(context)
     with workdirs.working_in(context.workdir):
         if context.flags["seeds"]:
@@ -23,6 +38,46 @@ def run(context: Context) -> int | None:
         else:
             _once(context, context.name)
     return None
+
+
+def _check(invocation: Invocation) -> None:
+    """Raises a UserError for flags that do not go together."""
+    table.refuse_without(invocation)
+    coordinator, count, index = (invocation.flags[flag.name] for flag in (COORDINATOR, PROCESSES, PROCESS))
+    if not coordinator:
+        if count or index != PROCESS.default:
+            raise UserError("--processes and --process go with --coordinator=HOST:PORT of the first process")
+        return
+    if table.is_named(invocation.config):
+        raise UserError("--coordinator: the stages of a table are jobs of their own, see docs/tables.md; leave it out")
+    if coordinator != AUTO and not re.fullmatch(r"\S+:\d+", coordinator):
+        raise UserError(f"--coordinator={coordinator}: expected HOST:PORT of the first process, or auto")
+    if (count or index >= 0 or coordinator != AUTO) and not 0 <= index < count:
+        raise UserError(
+            f"--processes={count} --process={index}: expected how many there are, and the number of this one, from 0; "
+            "with --coordinator=auto neither"
+        )
+
+
+def _together(context: Context) -> int | None:
+    """The exit code where this process only waits for the one that works, or does its part of the first one's run."""
+    from dakd_jax.training.runtime import processes, supervision
+
+    if (code := supervision.split()) is not None:
+        return code
+    processes.join(*(context.flags[flag.name] for flag in (COORDINATOR, PROCESS, PROCESSES)))
+    if processes.is_first():
+        return None
+    from dakd_jax.stages.experiment import Experiment
+    from dakd_jax.training.runtime import compilation_cache
+
+    workdirs.settle(context)
+    compilation_cache.enable(context.workdir)
+    for seed in context.flags["seeds"] or (context.config.seed,):
+        context.config.seed = seed
+        processes.hear()  # the first one has made what its data need
+        Experiment(context.config, context.feed, context.workdir, context.console).follow()
+    return DONE
 
 
 def _with_seeds(context: Context) -> None:
@@ -89,8 +144,8 @@ COMMANDS.register(
         run,
         TRAIN,
         place=0,
-        flags=table.FLAGS,
+        flags=(*table.FLAGS, COORDINATOR, PROCESSES, PROCESS),
         fields=("goal", "seed", "train.steps", "train.select", "replace.teacher", "student.pretrained"),
-        check=table.refuse_without,
+        check=_check,
     ),
 )

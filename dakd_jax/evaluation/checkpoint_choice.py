@@ -58,12 +58,14 @@ class Selection:
       model: the stage's network.
       source_batches: () -> one pass over labelled source pictures (image, label, mask, names).
       target_batches: () -> one pass over unlabelled target pictures (image, mask); None where only the source counts.
+      among: who looks at the pictures; the batches are those of this process.
     """
 
     by: str
     model: Segmenter
     source_batches: Callable[[], Iterable[dict]]
     target_batches: Callable[[], Iterable[dict]] | None
+    among: predict.Alone = predict.ALONE
 
     def score(self, variables: dict, on_batch: Callable[[int], None] = lambda pictures: None) -> dict[str, float]:
         """What is logged of a candidate: 'source_miou', SCORE and, with a target, 'target_<criterion>' of all; 0 to 1.
@@ -72,12 +74,12 @@ class Selection:
           on_batch: told the number of pictures of each batch; what it raises ends the scoring.
         """
         confusion, _ = predict.evaluate(
-            self.model, variables, self.source_batches(), predict.Protocol(), on_batch=on_batch
+            self.model, variables, self.source_batches(), predict.Protocol(), among=self.among, on_batch=on_batch
         )
         source = metrics.scores(confusion).miou_present
         if not self.target_batches:
             return {"source_miou": source, SCORE: source}
-        found = criteria(self.model, variables, self.target_batches(), on_batch)
+        found = criteria(self.model, variables, self.target_batches(), on_batch, self.among)
         values = {"source_miou": source} | {f"target_{name}": value for name, value in found.items()}
         return values | {SCORE: (source + found[self.by]) / 2}
 
@@ -104,16 +106,19 @@ def rule(chosen: ChoiceSettings, stage: paradigms.Stage, steps: int, feed: Train
     }
 
 
-def from_rule(found: dict | None, model: Segmenter, feed: TrainingData, network: str) -> Selection | None:
+def from_rule(
+    found: dict | None, model: Segmenter, feed: TrainingData, network: str, among: predict.Alone = predict.ALONE
+) -> Selection | None:
     """The Selection of a rule() for a stage that trains `network`, 'student' or 'teacher'; None for None."""
     if found is None:
         return None
-    kw = {"count": found["pictures"], "batch_size": found["batch_size"], "network": network}
+    kw = {"count": found["pictures"], "batch_size": found["batch_size"], "network": network, "host": among.host}
     return Selection(
         by=found["by"],
         model=model,
         source_batches=lambda: feed.source_batches(**kw),
         target_batches=(lambda: feed.target_batches(**kw)) if found["by"] in CRITERIA else None,
+        among=among,
     )
 
 
@@ -134,28 +139,34 @@ def criteria(
     variables: dict,
     batches: Iterable[dict],
     on_batch: Callable[[int], None] = lambda pictures: None,
+    among: predict.Alone = predict.ALONE,
 ) -> dict[str, float]:
     """Every one of CRITERIA on unlabelled pictures, each 0 to 1, the higher the better.
 
     Args:
       batches: dicts of `image` uint8 [B, H, W, 3] and `mask` bool [B].
       on_batch: told the number of pictures of each batch; what it raises ends the pass.
+      among: who makes the pass; `batches` are those of this process.
     """
-    pictures, certainty, density = 0, 0.0, 0.0
-    agreement = np.zeros((model.num_classes, model.num_classes), np.int64)
-    for batch in batches:
-        mask = np.asarray(batch["mask"])
-        found = jax.device_get(_look(variables, batch["image"], mask, model=model))
-        pictures += int(mask.sum())
-        certainty += float(found["certainty"][mask].sum(dtype=np.float64))
-        density += float(found["density"][mask].sum(dtype=np.float64))
-        agreement += found["agreement"]
-        on_batch(int(mask.sum()))
-    return {
-        "consistency": metrics.scores(agreement).miou,
-        "entropy": certainty / pictures,
-        "neighbourhood": density / pictures,
-    }
+    variables, batches = among.place(variables, batches)
+
+    def count() -> dict[str, np.ndarray]:
+        pictures, certainty, density = 0, 0.0, 0.0
+        agreement = np.zeros((model.num_classes, model.num_classes), np.int64)
+        for batch in batches:
+            mask = np.asarray(batch["mask"])
+            found = jax.device_get(_look(variables, batch["image"], mask, model=model))
+            pictures += int(mask.sum())
+            certainty += float(found["certainty"][mask].sum(dtype=np.float64))
+            density += float(found["density"][mask].sum(dtype=np.float64))
+            agreement += found["agreement"]
+            on_batch(int(mask.sum()))
+        return {"pictures": pictures, "entropy": certainty, "neighbourhood": density, "agreement": agreement}
+
+    parts = predict.gathered_by(among, count)
+    total = {name: sum(part[name] for part in parts) for name in parts[0]}
+    means = {name: float(total[name]) / int(total["pictures"]) for name in ("entropy", "neighbourhood")}
+    return {"consistency": metrics.scores(total["agreement"]).miou} | means
 
 
 @functools.partial(jax.jit, static_argnames=("model",))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from rich.console import Console
@@ -44,6 +45,7 @@ class Evaluator:
       settings: how.
       feed: the data.
       teacher_size: training_size of the teacher, where that is another; see `of`.
+      among: () -> who makes a pass over the pictures, see predict.Alone.
     """
 
     def __init__(
@@ -52,13 +54,15 @@ class Evaluator:
         feed: TrainingData,
         console: Console,
         teacher_size: tuple[int, int] | None = None,
+        among: Callable[[], predict.Alone] = lambda: predict.ALONE,
     ):
         self.rules = predict.protocol(settings.protocol)
-        self.settings, self._feed, self._console = settings, feed, console
+        self.settings, self._feed, self._console, self._among = settings, feed, console, among
         self._read: dict[tuple, np.ndarray] = {}
         self._of_teacher = self
         if teacher_size not in (None, settings.training_size):
-            self._of_teacher = Evaluator(dataclasses.replace(settings, training_size=teacher_size), feed, console)
+            of_teacher = dataclasses.replace(settings, training_size=teacher_size)
+            self._of_teacher = Evaluator(of_teacher, feed, console, among=among)
 
     def of(self, network: str) -> "Evaluator":
         """The one of 'student', which this is, or of 'teacher', which may see pictures at a size of its own."""
@@ -70,12 +74,13 @@ class Evaluator:
         return tuple(self.rules.image_size or self.settings.training_size)
 
     def batches(self):
-        """One pass over target val."""
+        """One pass over target val, this process's part of it."""
         return self._feed.eval_batches(
             image_size=self.image_size,
             label_size=self.rules.label_size,
             resample=self.rules.resample,
             batch_size=self.settings.batch_size,
+            host=self._among().host,
         )
 
     def picture_names(self) -> tuple[str, ...]:
@@ -86,9 +91,11 @@ class Evaluator:
 
     def score(self, title: str, model, variables: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(confusion int64 [C, C], predictions of picture_names()) of a network, with a progress bar."""
-        total, keep = len(self._feed.evaluation_names()), frozenset(self.picture_names())
+        among, keep = self._among(), frozenset(self.picture_names())
+        total = -(-len(self._feed.evaluation_names()) // among.host[1])
         with StageProgress(self._console, f"{title}: evaluation", total, unit="picture") as progress:
-            return predict.evaluate(model, variables, self.batches(), self.rules, keep=keep, on_batch=progress.advance)
+            how = {"among": among, "keep": keep, "on_batch": progress.advance}
+            return predict.evaluate(model, variables, self.batches(), self.rules, **how)
 
     @functools.cached_property
     def identity(self) -> dict:

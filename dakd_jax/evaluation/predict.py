@@ -21,6 +21,8 @@ Networks = Mapping[str, tuple[Segmenter, dict]]  # name to the network and its w
 # all that is kept of evaluations is then made anew.
 NUMERICS_VERSION = 1
 
+_COUNTED = ""  # no picture's name
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -117,6 +119,37 @@ def _count_each(labels, predictions, *, num_classes):
     return jax.vmap(count)(labels, predictions)
 
 
+class Alone:
+    """Who makes one pass over pictures: this process, on one device. training/runtime/sharding.py: Devices is another.
+
+    Attributes:
+      host: (index, number) of this process, of those that share the pictures.
+    """
+
+    host = (0, 1)
+
+    def place(self, variables: dict, batches: Iterable[dict]) -> tuple[dict, Iterable[dict]]:
+        """The weights and batches as the devices take them."""
+        return variables, batches
+
+    def gathered(self, arrays: dict[str, np.ndarray] | None) -> list[dict[str, np.ndarray]]:
+        """The arrays of every process, in their order; called with None by one that gives up."""
+        return [arrays]
+
+
+ALONE = Alone()
+
+
+def gathered_by(among: Alone, count: Callable[[], dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """What `count` gives in every process, in their order; what it raises lets the others know."""
+    try:
+        found = count()
+    except BaseException:
+        among.gathered(None)
+        raise
+    return among.gathered(found)
+
+
 class PictureCounts(NamedTuple):
     """What one pass counted of N pictures.
 
@@ -164,11 +197,25 @@ def count_pictures(
     return PictureCounts(tuple(names), confusions, kept)
 
 
-def evaluate(model: Segmenter, variables: dict, batches, rules: Protocol, **how) -> tuple[np.ndarray, dict]:
+def evaluate(
+    model: Segmenter, variables: dict, batches, rules: Protocol, *, among: Alone = ALONE, **how
+) -> tuple[np.ndarray, dict]:
     """One pass over `batches` with one network; arguments as `count_pictures`.
 
+    Args:
+      among: who makes it; `batches` are those of this process.
+
     Returns:
-      (confusion int64 [C, C] indexed [label, prediction], {name: uint8 [H, W]} of the pictures to keep).
+      (confusion int64 [C, C] indexed [label, prediction], {name: uint8 [H, W]} of the pictures to keep), of all.
     """
-    found = count_pictures({"": (model, variables)}, batches, rules, **how)
-    return found.confusions[""].sum(axis=0), {name: maps[""] for name, maps in found.kept.items()}
+    # Under 'picture' the pictures of a batch come one after the other: several devices would wait for each other.
+    if rules.statistics != "picture":
+        variables, batches = among.place(variables, batches)
+
+    def count() -> dict[str, np.ndarray]:
+        found = count_pictures({"": (model, variables)}, batches, rules, **how)
+        return {_COUNTED: found.confusions[""].sum(axis=0)} | {name: maps[""] for name, maps in found.kept.items()}
+
+    parts = gathered_by(among, count)
+    confusion = sum(part.pop(_COUNTED) for part in parts)
+    return confusion, {name: kept for part in parts for name, kept in part.items()}

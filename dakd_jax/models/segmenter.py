@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from dakd_jax.models import resizing
+from dakd_jax.models import batch_norm, resizing
 from dakd_jax.models.backbones import BACKBONES, SKIP, Backbone
 from dakd_jax.models.precision import computing_params, in_dtype_of_kernel, widened
 from dakd_jax.models.preprocessing import NORMALISERS
@@ -123,6 +123,7 @@ def forward(
     statistics: str = "running",
     precision: str = "float32",
     normaliser: str = "",
+    groups: int = 1,
 ) -> tuple[Heads, dict]:
     """(Heads, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3] RGB.
 
@@ -131,27 +132,32 @@ def forward(
       statistics: of batch norm: the 'running' ones, or those of this 'batch'; with 'running' they stay as they are.
       precision: what the network computes in, a key of precision.PRECISIONS.
       normaliser: takes the place of the network's own; '' for that.
+      groups: equal parts of the batch, each with statistics of its own where they are those of the 'batch'.
     """
-    heads, updates = apply(model, variables, images, statistics=statistics, precision=precision, normaliser=normaliser)
+    how = {"statistics": statistics, "precision": precision, "normaliser": normaliser, "groups": groups}
+    heads, updates = apply(model, variables, images, **how)
     return heads, updates.get("batch_stats", variables.get("batch_stats", {}))
 
 
-def apply(model, variables, images, *, statistics, precision="float32", normaliser="", collections=(), **more):
+def apply(
+    model, variables, images, *, statistics, precision="float32", normaliser="", collections=(), groups=1, **more
+):
     """As forward, with further collections and arguments of flax.linen.Module.apply; gives all changed collections."""
     if statistics not in STATISTICS:
         raise ValueError(f"statistics={statistics!r}: expected one of {', '.join(STATISTICS)}")
     params = variables.get("params", {})
     # The reference subtracts the mean in the network's dtype; without any parameter there is none to follow.
     dtype = next((leaf.dtype for leaf in jax.tree.leaves(params)), jnp.float32)
-    return model.apply(
-        variables | {"params": computing_params(params, precision)},
-        images,
-        train=statistics == "batch",
-        normaliser=normaliser,
-        dtype=dtype,
-        mutable=["batch_stats", *collections],
-        **more,
-    )
+    with batch_norm.in_groups(groups):
+        return model.apply(
+            variables | {"params": computing_params(params, precision)},
+            images,
+            train=statistics == "batch",
+            normaliser=normaliser,
+            dtype=dtype,
+            mutable=["batch_stats", *collections],
+            **more,
+        )
 
 
 def log_probabilities(logits: jax.Array, size: tuple[int, int], stride: int) -> jax.Array:

@@ -104,6 +104,7 @@ class TrainingData(Protocol):
         taught_on: tuple[str, ...] = (),
         clean: bool = False,
         identified: tuple[str, ...] = (),
+        host: tuple[int, int] = (0, 1),
     ) -> Iterator[dict]:
         """An endless iterator of batches, each a pure function of seed and step.
 
@@ -116,6 +117,7 @@ class TrainingData(Protocol):
           taught_on: of 'source' and 'target', those whose pictures a teacher is asked about.
           clean: whether it sees them without colour jitter and blur.
           identified: of taught_on, the domains of which batches tell which pictures the teacher sees.
+          host: (index, count): of `count` processes this one gets its own part of every step's batch.
 
         Returns:
           dicts of `source_image` [B, H, W, 3], `source_label` [B, H, W]; with_target also `target_image`
@@ -144,10 +146,14 @@ class TrainingData(Protocol):
     def source_split(self) -> str:
         """'val'; 'train' where the source has no labelled validation pictures."""
 
-    def source_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
+    def source_batches(
+        self, *, count: int, batch_size: int, network: str = "student", host: tuple[int, int] = (0, 1)
+    ) -> Iterator[dict]:
         """One pass over at most `count` labelled source pictures: batches as of eval_batches, at the training size."""
 
-    def target_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
+    def target_batches(
+        self, *, count: int, batch_size: int, network: str = "student", host: tuple[int, int] = (0, 1)
+    ) -> Iterator[dict]:
         """One pass over at most `count` target pictures: `image` [B, h, w, 3], `mask` bool [B], False for padding."""
 
     def selection_fingerprint(self, count: int) -> str:
@@ -168,9 +174,15 @@ class TrainingData(Protocol):
         """Of its files."""
 
     def eval_batches(
-        self, *, image_size: Size, label_size: Size | None, resample: str, batch_size: int
+        self,
+        *,
+        image_size: Size,
+        label_size: Size | None,
+        resample: str,
+        batch_size: int,
+        host: tuple[int, int] = (0, 1),
     ) -> Iterator[dict]:
-        """One pass in batches of constant size.
+        """One pass in batches of constant size; of `count` processes each, (index, count), gets its own batches.
 
         Returns:
           dicts of `image` [B, h, w, 3], `label` [B, H, W] (native size where label_size is None), `mask` bool [B],

@@ -19,6 +19,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.evaluation import checkpoint_choice
 from dakd_jax.evaluation.evaluation_store import Evaluator
 from dakd_jax.models.backbones import BACKBONES
+from dakd_jax.models.segmenter import blank_segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import preflight, settings, stage_identity, teacher_answers, weights
@@ -27,6 +28,7 @@ from dakd_jax.stages.teacher_answers.handed_in import HandedInAnswers
 from dakd_jax.stages.teacher_answers.kept import KeptAnswers
 from dakd_jax.training import checkpoint_files, step_setup
 from dakd_jax.training.loop import train
+from dakd_jax.training.runtime import processes, sharding
 from dakd_jax.training.stage_job import StageJob, StageSettings
 from dakd_jax.training.teaching import answer_folder
 
@@ -88,8 +90,14 @@ class Experiment:
         # In place of the stage 'teacher', which the plan has not then.
         self.handed_in = HandedInAnswers(config, feed) if answer_folder.is_one(config.replace.teacher) else None
         self.plan = self._make_plan()
-        self.evaluator = _evaluator(config, feed, console)  # None when there is nothing to evaluate on
+        # None when there is nothing to evaluate on.
+        self.evaluator = _evaluator(config, feed, console, lambda: self.devices)
         self._loaded: dict[str, dict] = {}
+
+    @functools.cached_property
+    def devices(self) -> sharding.Devices:
+        """Those that share a step, of all processes. Raises a UserError where the batch does not divide among them."""
+        return sharding.choose(self.config.data.batch_size, self.config.train.devices)
 
     def _make_plan(self) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}
@@ -238,11 +246,13 @@ class Experiment:
         if self.evaluator:
             for evaluator in {self.evaluator.of(planned.stage.network) for planned in self.plan.values()}:
                 evaluator.batches()  # finds out before any work whether they can be had
+        processes.tell({"do": "begin"})
         worked = False
         for name in self.plan:
             if self.ensure(name):
                 worked = True
                 after(name)
+        processes.tell({"do": "end"})
         return worked
 
     def ensure(self, name: str, wait_seconds: float = 0) -> bool:
@@ -264,8 +274,39 @@ class Experiment:
             worked = True
         if self.evaluator:
             model = self._settings(planned).models.segmenter
-            worked |= self.evaluator.ensure(planned, model, lambda: self.variables(name))
+            worked |= self.evaluator.ensure(planned, model, lambda: self._shared(planned, self.variables(name)))
         return worked
+
+    def _shared(self, planned: PlannedStage, variables: dict) -> dict:
+        """Weights to evaluate; the other processes are told of it and get them."""
+        processes.tell({"do": "evaluate", "stage": planned.name, "hash": planned.hash})
+        return self.devices.local(self.devices.replicated(variables))
+
+    def follow(self) -> None:
+        """Does its part of what the first process tells to do, to the end; writes nothing.
+
+        Raises:
+          UserError: the stages are others than the first process's.
+        """
+        quiet = Console(quiet=True)
+        while (told := processes.hear())["do"] != "end":
+            planned = self.plan[told["stage"]]
+            if planned.hash != told["hash"]:
+                raise UserError(
+                    f"process {self.devices.index}: the stage {planned.name} is {planned.hash[:10]} here and "
+                    f"{told['hash'][:10]} in the first process: give all the same command, the same data and weights"
+                )
+            models = self._settings(planned).models
+            student = blank_segmenter(models.segmenter)
+            if told["do"] == "train":
+                teacher = blank_segmenter(models.teacher) if models.teacher else None
+                chosen = self._settings(planned)
+                # Among several processes the teacher is asked inside every step.
+                taught = teacher_answers.untaught(chosen)._replace(teacher=teacher, shown=chosen.taught_on)
+                train(self._job(planned, student, taught, quiet), quiet)
+            else:
+                variables = self.devices.local(self.devices.replicated(student))
+                self.evaluator.of(planned.stage.network).score(planned.stage.title, models.segmenter, variables)
 
     def variables(self, name: str) -> dict:
         """Weights and batch statistics of a finished stage."""
@@ -277,6 +318,48 @@ class Experiment:
 
     def _settings(self, planned) -> StageSettings:
         return settings.stage_settings(self.config, planned.stage, len(self.feed.class_names))
+
+    def _job(self, planned: PlannedStage, student: dict, taught: Taught, console: Console) -> StageJob:
+        """A stage to train from weights of a student, or of shapes alone where this is not the first process."""
+        stage, chosen = planned.stage, self._settings(planned)
+        unreadable = self.feed.unreadable(
+            lambda line: console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
+        )
+        return StageJob(
+            title=stage.title,
+            stage=planned.name,
+            folder=planned.folder,
+            settings=taught.settings,
+            loop=settings.loop_settings(self.config),
+            segmenter=student,
+            seed=self.config.seed,
+            teacher=taught.teacher,
+            batches=lambda step, whole=False: taught.added(
+                self.feed.train_batches(
+                    seed=self.config.seed,
+                    start_step=step,
+                    labelled=stage.labelled,
+                    with_target=stage.adapt,
+                    mix_classes=stage.distil_target,
+                    extras=step_setup.data_wanted(chosen.options),
+                    unreadable=unreadable,
+                    network=stage.network,
+                    taught_on=taught.shown,
+                    clean=chosen.clean,
+                    identified=taught.identified,
+                    host=(0, 1) if whole else self.devices.host,
+                )
+            ),
+            eval_batches=self.evaluator.of(stage.network).batches if self.evaluator else None,
+            selection=checkpoint_choice.from_rule(
+                planned.identity.get("selection"), chosen.models.segmenter, self.feed, stage.network, self.devices
+            ),
+            show=self.evaluator.picture_names()[:4] if self.evaluator else (),
+            config=records.plain(self.config),
+            identity=planned.identity,
+            palette=self.feed.palette,
+            unreadable=unreadable,
+        )
 
     def _train(self, planned: PlannedStage) -> None:
         stage, chosen = planned.stage, self._settings(planned)
@@ -305,41 +388,8 @@ class Experiment:
             if stage.start
             else weights.start(chosen.models.segmenter, network, self.config.seed, stage.network)
         )
-        unreadable = self.feed.unreadable(say)
-        job = StageJob(
-            title=stage.title,
-            stage=planned.name,
-            folder=planned.folder,
-            settings=taught.settings,
-            loop=settings.loop_settings(self.config),
-            segmenter=start,
-            seed=self.config.seed,
-            teacher=taught.teacher,
-            batches=lambda step: taught.added(
-                self.feed.train_batches(
-                    seed=self.config.seed,
-                    start_step=step,
-                    labelled=stage.labelled,
-                    with_target=stage.adapt,
-                    mix_classes=stage.distil_target,
-                    extras=step_setup.data_wanted(chosen.options),
-                    unreadable=unreadable,
-                    network=stage.network,
-                    taught_on=taught.shown,
-                    clean=chosen.clean,
-                    identified=taught.identified,
-                )
-            ),
-            eval_batches=self.evaluator.of(stage.network).batches if self.evaluator else None,
-            selection=checkpoint_choice.from_rule(
-                planned.identity.get("selection"), chosen.models.segmenter, self.feed, stage.network
-            ),
-            show=self.evaluator.picture_names()[:4] if self.evaluator else (),
-            config=records.plain(self.config),
-            identity=planned.identity,
-            palette=self.feed.palette,
-            unreadable=unreadable,
-        )
+        processes.tell({"do": "train", "stage": planned.name, "hash": planned.hash})
+        job = self._job(planned, start, taught, self.console)
         began = time.monotonic()
         trained = train(job, self.console)
         process_minutes = round((time.monotonic() - began) / 60, 4)
@@ -352,7 +402,7 @@ class Experiment:
             "weights_of_step": trained.step,
             # With evaluations and compilation: what preflight.Durations expects of such stages.
             "timing": trained.timing | {"process_minutes": process_minutes},
-            **({"unreadable_examples": unreadable.reasons} if unreadable else {}),
+            **({"unreadable_examples": job.unreadable.reasons} if job.unreadable else {}),
             **({"skipped_steps": trained.skipped} if trained.skipped else {}),
         }
         records.write_json(planned.folder / "record.json", record | finished)
@@ -378,7 +428,9 @@ class Experiment:
         return self.feed.licences(stage.labelled, stage.adapt) | own
 
 
-def _evaluator(config: ConfigDict, feed: TrainingData, console: Console) -> Evaluator | None:
+def _evaluator(
+    config: ConfigDict, feed: TrainingData, console: Console, among: Callable[[], sharding.Devices]
+) -> Evaluator | None:
     """None for a target without any labels, such as a folder of the user's own pictures; else a must."""
     problem = feed.evaluation_problem()
     if problem and not feed.target_lacks_labels():
@@ -386,7 +438,7 @@ def _evaluator(config: ConfigDict, feed: TrainingData, console: Console) -> Eval
     if problem:
         return None
     teacher = settings.training_size(config, "teacher")
-    return Evaluator(settings.evaluation_settings(config), feed, console, teacher_size=teacher)
+    return Evaluator(settings.evaluation_settings(config), feed, console, teacher, among)
 
 
 def ensure_writable(folder: pathlib.Path) -> None:

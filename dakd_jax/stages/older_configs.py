@@ -64,6 +64,8 @@ ADDED: dict[str, Any] = {
     "optim.clip_norm": 0.0,
     "optim.head_learning_rate_factor": 1.0,
     "optim.warmup_steps": 0,
+    "train.devices": 0,
+    "train.batch_statistics": "synchronised",
 } | {
     f"{network}.{field}": value
     for network in _NETWORKS

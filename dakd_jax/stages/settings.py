@@ -20,6 +20,7 @@ from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.stages import older_configs, weights
+from dakd_jax.training.runtime import sharding
 from dakd_jax.training.stage_job import LoopSettings, StageSettings
 from dakd_jax.training.teaching import Views
 from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepModels, StepOptions
@@ -27,6 +28,7 @@ from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepModels, St
 NETWORKS = ("student", "teacher")  # groups of the config
 SELECTIONS = ("most_improved", "least_improved", "random")  # of config.figures: by what pictures are chosen
 MOST_PICTURES = 8  # that one figure holds
+DEVICE, SYNCHRONISED = "device", "synchronised"  # of train.batch_statistics
 SEEDS = 2**32  # jax takes a seed modulo that: greater ones would start from the weights of others
 POSITIVE = {
     "train": ("steps", "teacher_steps", "log_every", "checkpoint_every", "keep_checkpoints", "select_pictures"),
@@ -34,7 +36,7 @@ POSITIVE = {
     "eval": ("batch_size",),
 }
 NOT_NEGATIVE = {
-    "train": ("eval_every", "keep_every", "max_skipped"),
+    "train": ("eval_every", "keep_every", "max_skipped", "devices"),
     "optim": ("decay_steps", "warmup_steps", "momentum", "weight_decay", "clip_norm"),
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "target"),
@@ -84,6 +86,29 @@ def check(config: ConfigDict) -> None:
     predict.protocol(config.eval.protocol)
     _check_figures(config.figures)
     _check_sizes(config)
+    _settle_statistics(config)
+
+
+def _settle_statistics(config: ConfigDict) -> None:
+    """train.batch_statistics, 'device' or a number of parts, becomes what it is here: a number, or 'synchronised'."""
+    train, batch = config.train, config.data.batch_size
+    said, parts = train.batch_statistics, 1
+    if said == DEVICE:
+        parts = len(sharding.choose(batch, train.devices).devices)
+    elif said != SYNCHRONISED:
+        if not (said.isdecimal() and int(said) and batch % int(said) == 0):
+            raise UserError(
+                f"config.train.batch_statistics={said!r}: expected 'synchronised', 'device', or a number of equal "
+                f"parts of a batch of data.batch_size={batch}"
+            )
+        parts = int(said)
+    train.batch_statistics = str(parts) if parts > 1 else SYNCHRONISED
+
+
+def statistics_groups(config: ConfigDict) -> int:
+    """Equal parts of a batch, each with batch statistics of its own, under a checked config."""
+    said = config.train.get("batch_statistics", SYNCHRONISED)  # a bundle of an earlier version has none
+    return 1 if said == SYNCHRONISED else int(said)
 
 
 def _check_sizes(config: ConfigDict) -> None:
@@ -238,6 +263,7 @@ def stage_settings(config: ConfigDict, stage: paradigms.Stage, num_classes: int)
         teacher_statistics=config.teacher.statistics,
         teacher_views=teacher_views(config),
         student_statistics="running" if config[stage.network].batch_norm == "frozen" else "batch",
+        statistics_groups=statistics_groups(config),
         skip_nonfinite=config.train.on_nonfinite == "skip",
         precision=config.train.get("precision", "float32"),  # a bundle of an earlier version has none
     )
@@ -304,6 +330,7 @@ def loop_settings(config: ConfigDict) -> LoopSettings:
         keep_every=train.keep_every,
         max_skipped=train.max_skipped,
         protocol=predict.protocol(config.eval.protocol),
+        devices=train.devices,
     )
 
 

@@ -29,6 +29,7 @@ ADDED_LATER: dict[str, object] = {
     "optim.clip_norm": 0.0,
     "optim.head_learning_rate_factor": 1.0,
     "optim.warmup_steps": 0,
+    "train.batch_statistics": "synchronised",
     "data.teacher_size": (0, 0),
     "student.batch_norm": "trained",
     "teacher.batch_norm": "trained",
@@ -99,6 +100,9 @@ EXEMPT = (
     Exempt(("train.keep_checkpoints", "train.keep_every"), "what is kept besides the candidate that counts"),
     Exempt(
         ("train.max_skipped", "data.max_unreadable"), "limits that end a run and change nothing in one that ends well"
+    ),
+    Exempt(
+        ("train.devices",), "the same numbers up to rounding; the parts of a batch that have their own statistics count"
     ),
     Exempt(("loss.watch_inactive",), "computes values that are only logged"),
     Exempt(tuple(f"data.{name}" for name in _FILES), "count by the content of the files behind them"),

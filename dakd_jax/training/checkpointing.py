@@ -57,7 +57,10 @@ class Checkpoints:
         for pattern in (f"{_UNFINISHED}*", f"{_REMOVED}*", "*.orbax-checkpoint-tmp*"):
             for leftover in self._folder.glob(pattern):
                 shutil.rmtree(leftover)  # of a process that was killed
-        self._orbax = ocp.Checkpointer(ocp.StandardCheckpointHandler())
+        # Of several processes the first one alone has checkpoints: orbax would wait for the others.
+        of = {"primary_host": 0, "active_processes": {0}, "barrier_sync_key_prefix": "first"}
+        first = {"multiprocessing_options": ocp.options.MultiprocessingOptions(**of)} if jax.process_count() > 1 else {}
+        self._orbax = ocp.Checkpointer(ocp.StandardCheckpointHandler(**first), **first)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future | None = None
 

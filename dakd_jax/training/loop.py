@@ -1,6 +1,7 @@
 """The loop of one stage: state, data, step, evaluation, checkpoints, logs."""
 
 import contextlib
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -17,8 +18,11 @@ from dakd_jax.objectives import optimizers
 from dakd_jax.objectives.adaptation import Method
 from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.training.checkpointing import Checkpoints
+from dakd_jax.training.runtime import sharding
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
+from dakd_jax.training.runtime.followers import NoCheckpoints, NoLog
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
+from dakd_jax.training.runtime.processes import GivenUp
 from dakd_jax.training.stage_job import StageJob
 from dakd_jax.training.step_setup import first_state, learning_rates
 from dakd_jax.training.train_step import FINITE, compiled_forward, train_step
@@ -50,6 +54,9 @@ class Trained(NamedTuple):
 def train(job: StageJob, console: Console) -> Trained:
     """Trains a stage to its last step, from its newest checkpoint if there is one, and chooses the weights that count.
 
+    Of several processes each is to be given the job. The first one's weights, teacher and checkpoint count; the others
+    need them of the same shapes alone, write nothing, and return the last step's weights.
+
     Raises:
       NonFiniteLoss: nothing is saved after it; the last checkpoint stays.
       Stopped: it was asked for; in the loop after saving.
@@ -60,34 +67,63 @@ def train(job: StageJob, console: Console) -> Trained:
 
 
 def _train(job, console):
+    devices = _devices(job)
+    job = dataclasses.replace(job, teacher=devices.replicated(job.teacher))
     state, stop = _first_state(job), StopRequest()
-    checkpoints = Checkpoints(
-        job.folder / "checkpoints",
-        keep=job.loop.keep_checkpoints,
-        keep_every=job.loop.keep_every,
-        identity=job.identity,
-        report=functools.partial(job.say, console),
-    )
+    checkpoints = _checkpoints(job, console) if devices.leader else NoCheckpoints()
     try:
         if (restored := checkpoints.restore(state)) is not None:
             state = restored
             console.print(f"{job.title}: goes on at step {int(state.step)}", highlight=False)
             if _UNREADABLE in checkpoints.told:
                 job.unreadable.remember(checkpoints.told[_UNREADABLE])
-        log = MetricLog(job.folder, int(state.step))
-        checkpoints.best = _best(job, checkpoints)
+        state, checkpoints.told = devices.replicated(state), _leaders(devices, checkpoints.told)
+        log = MetricLog(job.folder, int(state.step)) if devices.leader else NoLog()
         try:
+            if devices.leader:
+                checkpoints.best = _best(job, checkpoints)
             state, timing, skipped = _loop(job, state, checkpoints, log, console, stop)
-            state = _chosen(job, state, checkpoints, console)
-            return Trained(_finished(job, state), int(state.step), timing, skipped)
+            if devices.leader:
+                state = _chosen(job, devices.local(state), checkpoints, console)
+                return Trained(_finished(job, devices, state), int(state.step), timing, skipped)
+            return Trained(_variables(devices.local(state)), int(state.step), timing, skipped)
         except BadStep as error:
             bad = error.with_traceback(None)  # its frames hold a state and batches on the device
         finally:
             log.close()
+        if devices.processes > 1:
+            raise NonFiniteLoss(
+                f"{bad}; lower --config.optim.learning_rate, or give the same command to one process, which repeats "
+                "the steps since the last checkpoint and keeps what led to it"
+            )
         with stop:
             raise NonFiniteLoss(going_back.explain(bad, job, _steps_again(job, checkpoints), stop, console))
     finally:
         checkpoints.close()
+
+
+def _devices(job) -> sharding.Devices:
+    return sharding.choose(job.loop.batch_size, job.loop.devices)
+
+
+def _checkpoints(job, console) -> Checkpoints:
+    return Checkpoints(
+        job.folder / "checkpoints",
+        keep=job.loop.keep_checkpoints,
+        keep_every=job.loop.keep_every,
+        identity=job.identity,
+        report=functools.partial(job.say, console),
+    )
+
+
+def _leaders(devices, told: dict) -> dict:
+    """What the first process knows of the steps that were left out before."""
+    skipped = devices.gathered({_SKIPPED: np.array(told.get(_SKIPPED, 0))})[0][_SKIPPED]
+    return told | ({_SKIPPED: int(skipped)} if skipped else {})
+
+
+def _variables(state) -> dict:
+    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def _chosen(job, last, checkpoints, console):
@@ -101,12 +137,12 @@ def _chosen(job, last, checkpoints, console):
     return last
 
 
-def _finished(job, state) -> dict:
+def _finished(job, devices, state) -> dict:
     """{'params', 'batch_stats'} that count, as the methods leave them at the end of a stage."""
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables, whole = _variables(state), {"whole": True} if devices.processes > 1 else {}
     for method in job.settings.options.methods:
         if type(method).finish is not Method.finish:
-            with contextlib.closing(job.batches(job.settings.steps)) as batches:
+            with contextlib.closing(job.batches(job.settings.steps, **whole)) as batches:
                 forward = compiled_forward(job.settings.models.segmenter, job.settings.options.precision)
                 variables = method.finish(state.adaptation[method.NAME], variables, batches, forward)
     return variables
@@ -133,25 +169,28 @@ def _bound(job, step):
 
 def _memory_plan(job):
     """Bytes that a step needs, by name."""
-    batch = next(job.batches(0))
+    batch, devices = next(job.batches(0)), _devices(job)
     state = jax.eval_shape(lambda: _first_state(job))  # there is no room for another one
-    compiled = _bound(job, train_step.lower)(state, batch, _rate(_learning_rates(job), 0)).compile()
+    lower = devices.compiled(train_step).lower
+    compiled = _bound(job, lower)(state, devices.placed(batch), _rate(_learning_rates(job), 0)).compile()
     return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=batch)
 
 
 def _steps_again(job, checkpoints) -> going_back.Steps:
     """The steps of the loop, for the way to a bad one."""
-    rates, step = _learning_rates(job), _bound(job, train_step)
+    rates, devices = _learning_rates(job), _devices(job)
+    step = _bound(job, devices.compiled(train_step))
 
     def start():
         first = _first_state(job)
-        return checkpoints.newest(first) or first
+        return devices.replicated(checkpoints.newest(first) or first)
 
     return going_back.Steps(
         start=start,
         watch=lambda: _watch(job, checkpoints),
         rate=lambda number: _rate(rates, number),
         make=lambda state, batch, number: step(state, batch, _rate(rates, number)),
+        place=devices.placed,
     )
 
 
@@ -177,9 +216,9 @@ class _Abandoned(Exception):
 
 def _loop(job, state, checkpoints, log, console, stop):
     """(state of the last step, timing, how many steps were left out) of the steps from `state` on."""
-    settings, loop, first = job.settings, job.loop, int(state.step)
-    say = functools.partial(job.say, console)
-    make, rates, wait, losses = _bound(job, train_step), _learning_rates(job), DataWait(), {}
+    settings, loop, first, devices = job.settings, job.loop, int(state.step), _devices(job)
+    say, votes = functools.partial(job.say, console), sharding.Votes(devices, stop)
+    make, rates, wait, losses = _bound(job, devices.compiled(train_step)), _learning_rates(job), DataWait(), {}
     watch, unlogged = _watch(job, checkpoints), _meaningless(settings)
     rows = TrainingLog(
         log,
@@ -190,28 +229,33 @@ def _loop(job, state, checkpoints, log, console, stop):
         say=say,
     )
     advice = SlowDataAdvice(say)
-    batches = prefetch_to_device(job.batches(first) if first < settings.steps else iter(()))
+    batches = prefetch_to_device(
+        job.batches(first) if first < settings.steps else iter(()),
+        place=functools.partial(devices.placed, stop=stop),
+    )
     with (
         StageProgress(console, job.title, settings.steps, first) as progress,
         stop,
-        EnergyMeter(jax.devices()[0]) as energy,
+        EnergyMeter(jax.local_devices()[0]) as energy,
     ):
 
         def stop_now(step):
             checkpoints.wait()
             left_out = f" ({watch.skipped} skipped so far)" if watch.skipped else ""
             say(f"stopped at step {step} and saved{left_out}")
-            raise Stopped(stop.made)
+            raise Stopped(votes.made)
 
-        if first and _evaluated(job, first) and not _has_evaluation(job, first):
-            if not _validate(job, state, log, stop):
+        if first and _evaluated(job, first) and not _has_evaluation(job, devices, first):
+            if not _validate(job, devices, state, log, stop):
+                votes.ask()
                 stop_now(first)
-            if job.selection:
+            if job.selection and devices.leader:
                 checkpoints.best = _best(job, checkpoints)
         for step in range(first, settings.steps):
             rate = _rate(rates, step)
             state, losses = make(state, wait.next(batches, next(iter(losses.values()), None)), rate)
             done = step + 1
+            votes.add(losses)
             watch.add(done, losses.pop(FINITE), losses)
             last = done == settings.steps
             if done % loop.log_every == 0 or last:
@@ -225,18 +269,20 @@ def _loop(job, state, checkpoints, log, console, stop):
             if candidate := _evaluated(job, done):
                 rows.flush()
                 watch.check(done)
-                _validate(job, state, log, stop)
-                if job.selection:
+                _validate(job, devices, state, log, stop)
+                if job.selection and devices.leader:
                     checkpoints.best = _best(job, checkpoints, done)
                 rows.clock.restart(done)
                 wait.restart()
+            if candidate or last:
+                votes.ask()
             # After the rows of this step: a run that is killed and goes on from here has them all.
-            if done % loop.checkpoint_every == 0 or last or stop.made or (candidate and job.selection):
+            if done % loop.checkpoint_every == 0 or last or votes.made or (candidate and job.selection):
                 rows.flush()
                 watch.check(done)  # nothing that is not finite is ever saved
                 left_out = {_UNREADABLE: job.unreadable.reasons} if job.unreadable else {}
-                checkpoints.save(state, {_SKIPPED: watch.skipped} | left_out)
-            if stop.made:
+                checkpoints.save(devices.local(state), {_SKIPPED: watch.skipped} | left_out)
+            if votes.made:
                 stop_now(done)
     resumed = {"resumed_at_step": first} if first else {}
     if first == settings.steps:  # nothing was left to time
@@ -285,18 +331,21 @@ def _rate(rates, step):
     return {name: np.float32(series[step]) for name, series in rates.items()}
 
 
-def _has_evaluation(job, step) -> bool:
-    return any(row["kind"] == "eval" and row["step"] == step for row in read_rows(job.folder / METRICS))
+def _has_evaluation(job, devices, step) -> bool:
+    """Whether the first process has logged one."""
+    rows = read_rows(job.folder / METRICS) if devices.leader else ()
+    found = any(row["kind"] == "eval" and row["step"] == step for row in rows)
+    return bool(devices.gathered({"found": np.array(found)})[0]["found"])
 
 
-def _validate(job, state, log, stop) -> bool:
+def _validate(job, devices, state, log, stop) -> bool:
     """Evaluates the network and logs it; False, and nothing is logged, when the run was to stop meanwhile."""
 
     def go_on(pictures):
         if stop.made:
             raise _Abandoned
 
-    step, variables = int(state.step), {"params": state.params, "batch_stats": state.batch_stats}
+    step, variables = int(state.step), _variables(devices.local(state))
     try:
         scored = job.selection.score(variables, go_on) if job.selection else {}
         if not job.eval_batches:
@@ -307,10 +356,11 @@ def _validate(job, state, log, stop) -> bool:
             variables,
             job.eval_batches(),
             job.loop.protocol,
+            among=devices,
             keep=frozenset(job.show),
             on_batch=go_on,
         )
-    except _Abandoned:
+    except (_Abandoned, GivenUp):
         return False
     log.evaluation(step, confusion, kept, job.palette, scored)
     return True

@@ -42,6 +42,7 @@ class LoopSettings:
 
     Attributes:
       batch_size: pictures of each domain in a step.
+      devices: how many share a step, 0: as many as there are and divide the batch.
       learning_rate: of the segmenter at step 0.
       decay_steps, power: of the polynomial decay of all learning rates; 0 steps: as many as the stage has.
       warmup_steps: over which all learning rates rise.
@@ -64,6 +65,7 @@ class LoopSettings:
     keep_every: int
     max_skipped: int
     protocol: Protocol
+    devices: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,8 @@ class StageJob:
       segmenter: weights that it starts from.
       seed: of what adaptation methods and loss terms draw at the start.
       teacher: frozen {'params', 'batch_stats'}, or None.
-      batches: start step -> endless iterator of training batches.
+      batches: start step -> endless iterator of training batches, of several processes this one's part; with
+        whole=True all of each.
       eval_batches: () -> one pass over target val; None when there is none.
       selection: scores the candidates, one at each evaluation, of which the best one counts; None: the last step does.
       show: names of the pictures whose predictions go to TensorBoard.

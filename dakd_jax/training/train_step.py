@@ -69,6 +69,7 @@ class StepOptions:
       teacher_views: what the teacher is shown of a picture.
       answers: {domain: form} as pairs, of the domains on which its answers come with the batch; there it is not run.
       student_statistics: the same of the network that is trained; with 'running' they stay as they are.
+      statistics_groups: equal parts of a batch, each with batch statistics of its own; 1: those of the whole batch.
       skip_nonfinite: leave the state as it was where anything that is watched is not finite.
       precision: what all networks compute in, a key of models.precision.PRECISIONS.
     """
@@ -80,6 +81,7 @@ class StepOptions:
     teacher_views: Views = Views()
     answers: tuple[tuple[str, forms.AnswerForm], ...] = ()
     student_statistics: str = "batch"
+    statistics_groups: int = 1
     skip_nonfinite: bool = False
     precision: str = "float32"
 
@@ -116,9 +118,12 @@ class Gradients(NamedTuple):
     batch: dict
 
 
-def outputs_of(model: Segmenter, variables: dict, images: jax.Array, statistics: str, precision: str = "float32"):
-    """(Outputs, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3]."""
-    heads, stats = segmenter.forward(model, variables, images, statistics=statistics, precision=precision)
+def outputs_of(
+    model: Segmenter, variables: dict, images: jax.Array, statistics: str, precision: str = "float32", groups: int = 1
+):
+    """(Outputs, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3]; arguments as segmenter.forward."""
+    how = {"statistics": statistics, "precision": precision, "groups": groups}
+    heads, stats = segmenter.forward(model, variables, images, **how)
     features = {name: widened(feature) for name, feature in heads.features.items()}
     return Outputs(heads.log_probabilities(images.shape[1:3]), features, model.auxiliary_tap), stats
 
@@ -137,7 +142,8 @@ def _teacher_outputs(teacher, batch, domain, weight, weights, *, model, options)
     seen = batch.get(f"teacher_{domain}_image", images) if form is None else batch[forms.entry(domain)]
 
     def once(images):
-        return outputs_of(model, teacher, images, options.teacher_statistics, options.precision)[0]
+        how = (options.teacher_statistics, options.precision, options.statistics_groups)
+        return outputs_of(model, teacher, images, *how)[0]
 
     def run(seen):
         if form is not None:
@@ -200,9 +206,8 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     """
     images = batch[f"{domain}_image"]
     variables = {"params": trained["params"], "batch_stats": batch_stats}
-    outputs, batch_stats = outputs_of(
-        models.segmenter, variables, images, options.student_statistics, options.precision
-    )
+    how = (options.student_statistics, options.precision, options.statistics_groups)
+    outputs, batch_stats = outputs_of(models.segmenter, variables, images, *how)
     context = LossContext(
         domain, images, batch.get(f"{domain}_label"), batch, step, outputs,
         auxiliary_weight=weights.seg_auxiliary, precision=options.precision,
@@ -225,7 +230,8 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
 
 
 def _tools(state, models, options, student, rates) -> Tools:
-    forward = functools.partial(outputs_of, models.segmenter, precision=options.precision)
+    how = {"precision": options.precision, "groups": options.statistics_groups}
+    forward = functools.partial(outputs_of, models.segmenter, **how)
     return Tools(state.step, student, forward, rates, options.precision)
 
 

@@ -119,6 +119,7 @@ class Feed:
         taught_on: tuple[str, ...] = (),
         clean: bool = False,
         identified: tuple[str, ...] = (),
+        host: tuple[int, int] = (0, 1),
     ) -> Iterator[dict]:
         """See input_pipeline.train_batches."""
         return input_pipeline.train_batches(
@@ -135,6 +136,7 @@ class Feed:
             taught_on=taught_on,
             clean=clean,
             identified=identified,
+            host=host,
         )
 
     def training_pictures(self, domain: str) -> Split:
@@ -152,7 +154,9 @@ class Feed:
         """A counter, at 0, of the pictures that train_batches cannot read; `report` is given a line about each."""
         return Unreadable(self.config.max_unreadable, report)
 
-    def eval_batches(self, *, image_size, label_size, resample, batch_size: int) -> Iterator[dict]:
+    def eval_batches(
+        self, *, image_size, label_size, resample, batch_size: int, host: tuple[int, int] = (0, 1)
+    ) -> Iterator[dict]:
         """One pass over target val, see input_pipeline.eval_batches."""
         return input_pipeline.eval_batches(
             self._target_val,
@@ -160,6 +164,7 @@ class Feed:
             batch_size=batch_size,
             label_size=label_size,
             resample=resample,
+            host=host,
         )
 
     @property
@@ -167,16 +172,20 @@ class Feed:
         """'val'; 'train' where the source has no labelled validation pictures."""
         return "train" if self.domains.source_val is None else "val"
 
-    def source_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
+    def source_batches(
+        self, *, count: int, batch_size: int, network: str = "student", host: tuple[int, int] = (0, 1)
+    ) -> Iterator[dict]:
         """Some labelled pictures of source_split at a network's training size, see selection_pictures.py."""
         split = self.domains.source_val or self.domains.source_train
         size = training_size(self.config, "source", network)
-        return selection_pictures.labelled_batches(split, size, count=count, batch_size=batch_size)
+        return selection_pictures.labelled_batches(split, size, count=count, batch_size=batch_size, host=host)
 
-    def target_batches(self, *, count: int, batch_size: int, network: str = "student") -> Iterator[dict]:
+    def target_batches(
+        self, *, count: int, batch_size: int, network: str = "student", host: tuple[int, int] = (0, 1)
+    ) -> Iterator[dict]:
         """Some of the target's unlabelled training pictures at a network's training size, see selection_pictures.py."""
         split, size = self.domains.target_train, training_size(self.config, "target", network)
-        return selection_pictures.unlabelled_batches(split, size, count=count, batch_size=batch_size)
+        return selection_pictures.unlabelled_batches(split, size, count=count, batch_size=batch_size, host=host)
 
     def selection_fingerprint(self, count: int) -> str:
         """Of the pictures of source_batches and target_batches."""

@@ -1,7 +1,8 @@
 """Streams of training batches and padded evaluation batches, as dicts of numpy arrays."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -212,6 +213,7 @@ def eval_batches(
     batch_size: int,
     label_size: tuple[int, int] | None = None,
     resample: str = "bicubic",
+    host: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, Any]]:
     """Every picture of a labelled split once, in order, in batches of constant size; one batch is made ahead.
 
@@ -223,6 +225,7 @@ def eval_batches(
       batch_size: >= 1.
       label_size: (width, height) of the labels, resized by nearest neighbour; None keeps their native size.
       resample: 'bicubic' or 'bilinear', for the pictures.
+      host: (index, count): of `count` hosts this one gets every count-th batch; all together get each once.
 
     Returns:
       dicts of `image` uint8 [B, h, w, 3] RGB, `label` uint8 [B, H, W] train ids with 255 = ignore, `mask`
@@ -253,7 +256,12 @@ def eval_batches(
             "names": (*names, *[""] * (batch_size - len(names))),
         }
 
-    return loaders.map_ahead(make_batch, _plan(reader, batch_size), num_threads=1, ahead=1)
+    return loaders.map_ahead(make_batch, of_host(_plan(reader, batch_size), host), num_threads=1, ahead=1)
+
+
+def of_host(batches: Iterable, host: tuple[int, int]) -> Iterator:
+    """What a host (index, count) makes of the batches that all `count` hosts make together."""
+    return itertools.islice(batches, host[0], None, host[1])
 
 
 def usable(split: Split, *, labelled: bool) -> Split:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.feeding import loaders
-from data_pipelines.feeding.input_pipeline import eval_batches, stacked, usable
+from data_pipelines.feeding.input_pipeline import eval_batches, of_host, stacked, usable
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.reading import Reader
 
@@ -19,17 +19,22 @@ def spread(split: Split, count: int) -> Split:
     return dataclasses.replace(split.subset(chosen), notes=())
 
 
-def labelled_batches(split: Split, size: tuple[int, int], *, count: int, batch_size: int) -> Iterator[dict[str, Any]]:
+def labelled_batches(
+    split: Split, size: tuple[int, int], *, count: int, batch_size: int, host: tuple[int, int] = (0, 1)
+) -> Iterator[dict[str, Any]]:
     """Batches of eval_batches over some pictures of a labelled split, pictures and labels at one (width, height)."""
-    return eval_batches(spread(split, count), image_size=size, label_size=size, batch_size=batch_size)
+    return eval_batches(spread(split, count), image_size=size, label_size=size, batch_size=batch_size, host=host)
 
 
-def unlabelled_batches(split: Split, size: tuple[int, int], *, count: int, batch_size: int) -> Iterator[dict[str, Any]]:
+def unlabelled_batches(
+    split: Split, size: tuple[int, int], *, count: int, batch_size: int, host: tuple[int, int] = (0, 1)
+) -> Iterator[dict[str, Any]]:
     """Some pictures of a split in batches of constant size.
 
     Args:
       size: (width, height) of the pictures.
       count: >= 1, how many pictures at most.
+      host: (index, count) of the hosts that share the batches, see eval_batches.
 
     Returns:
       dicts of `image` uint8 [B, h, w, 3] RGB and `mask` bool [B], False for black padding at the end.
@@ -45,4 +50,5 @@ def unlabelled_batches(split: Split, size: tuple[int, int], *, count: int, batch
         images = [reader.load(index).image for index in range(first, min(first + batch_size, len(chosen)))]
         return {"image": stacked(images, batch_size), "mask": np.arange(batch_size) < len(images)}
 
-    return loaders.map_ahead(make_batch, range(0, len(chosen), batch_size), num_threads=1, ahead=1)
+    firsts = of_host(range(0, len(chosen), batch_size), host)
+    return loaders.map_ahead(make_batch, firsts, num_threads=1, ahead=1)

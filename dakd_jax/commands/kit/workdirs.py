@@ -71,6 +71,8 @@ def planned(context: Context) -> "Experiment":
     for note in (*feed.domains.notes, *feed.audit(labelled)):
         console.print(f"data: {note}", highlight=False, soft_wrap=True)
     console.print(experiment.plan_table())
+    if str(devices := experiment.devices):
+        console.print(f"Each step on {devices}, {devices.share} of a batch's pictures on each.", highlight=False)
     if not experiment.evaluator:
         console.print("No label of the target is at hand: its networks are trained, and not scored.", highlight=False)
     return experiment

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 
+import jax
 from ml_collections import ConfigDict
 
 from dakd_jax.basics.errors import UserError
@@ -52,6 +53,11 @@ class HandedInAnswers:
 
     def check(self, stages: Mapping[str, tuple[paradigms.Stage, StageSettings]]) -> None:
         """Looks at all that the stages to come will ask for. Raises UserError."""
+        if stages and jax.process_count() > 1:
+            raise UserError(
+                f"--config.replace.teacher={self._config.replace.teacher} holds answers to whole batches, and several "
+                "processes make this run, each a part of every batch: use one process, with all devices of a machine"
+            )
         for name, (stage, chosen) in stages.items():
             for domain, why in why_not(self._config, stage, chosen).items():
                 if why:

@@ -5,6 +5,7 @@ import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 
+import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -55,6 +56,8 @@ class KeptAnswers:
         always = ""
         if not config.teacher.cache_gb:
             always = "teacher.cache_gb=0"
+        elif jax.process_count() > 1:
+            always = "several processes make this run, and each sees a part of every batch"
         elif chosen.options.teacher_statistics != "running":
             always = "with teacher.statistics='batch' an answer depends on the whole batch"
         elif (any(data.colour_jitter) or any(data.blur)) and not chosen.clean:

@@ -12,16 +12,21 @@ DEPTH = 2  # batches on the device beside the one in use
 SLOW_SHARE, SLOW_ROWS = 0.5, 5
 
 
-def prefetch_to_device(batches: Iterator[dict], depth: int = DEPTH) -> Iterator[dict]:
+def prefetch_to_device(
+    batches: Iterator[dict], depth: int = DEPTH, place: Callable[[dict], dict] = jax.device_put
+) -> Iterator[dict]:
     """The same batches as arrays of the device; up to `depth` of them are fetched and sent before their turn.
 
     A thread fetches, so that a late batch holds back none that is here. Closes `batches` when it is closed itself.
+
+    Args:
+      place: from a batch of numpy arrays to one on the device or devices.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="device")
 
     def fetch() -> dict | None:
         batch = next(batches, None)
-        return None if batch is None else jax.device_put(batch)
+        return None if batch is None else place(batch)
 
     queue = deque(pool.submit(fetch) for _ in range(depth))
     try:

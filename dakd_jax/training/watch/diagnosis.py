@@ -57,6 +57,7 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
             continue
         images = jnp.asarray(batch[f"{domain}_image"])
         how = {"model": models.segmenter, "statistics": options.student_statistics, "precision": options.precision}
+        how |= {"groups": options.statistics_groups}
         outputs, finite = _segmenter_layers(student, images, **how)
         yield from (f"student on {domain}: {layer}" for layer in _bad_layers(finite))
         for method in options.methods:
@@ -74,8 +75,10 @@ def _in_layers(state, teacher, batch, models, options) -> Iterator[str]:
                 yield from (f"teacher on {domain}: {layer}" for layer in _bad_layers(finite))
 
 
-@functools.partial(jax.jit, static_argnames=("model", "statistics", "precision"), compiler_options=EVERY_ROUNDING)
-def _segmenter_layers(variables, images, *, model, statistics: str, precision: str):
+@functools.partial(
+    jax.jit, static_argnames=("model", "statistics", "precision", "groups"), compiler_options=EVERY_ROUNDING
+)
+def _segmenter_layers(variables, images, *, model, statistics: str, precision: str, groups: int):
     """(Outputs, what _finite_layers says)."""
     heads, captured = segmenter.apply(
         model,
@@ -83,6 +86,7 @@ def _segmenter_layers(variables, images, *, model, statistics: str, precision: s
         images,
         statistics=statistics,
         precision=precision,
+        groups=groups,
         collections=("intermediates",),
         capture_intermediates=True,
     )

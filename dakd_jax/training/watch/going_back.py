@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 from rich.console import Console
 
 from dakd_jax.basics import installation
@@ -38,12 +39,14 @@ class Steps(NamedTuple):
       watch: () -> a watch that knows what was left out before that state; called after `start`.
       rate: number of a step, from 0 -> its learning rates.
       make: (state, batch, number of the step, from 0) -> (next state, losses), see train_step.
+      place: from a batch of numpy arrays to one on the device or devices.
     """
 
     start: Callable[[], TrainState]
     watch: Callable[[], FiniteWatch]
     rate: Callable[[int], dict]
     make: Callable[[TrainState, dict, int], tuple[TrainState, dict]]
+    place: Callable[[dict], dict] = jax.device_put
 
 
 def explain(bad: BadStep, job: StageJob, steps: Steps, stop: StopRequest, console: Console) -> str:
@@ -77,7 +80,7 @@ def explain(bad: BadStep, job: StageJob, steps: Steps, stop: StopRequest, consol
 def _repeat(bad, job, state, steps, stop, progress):
     """(the bad step that was met now, None where all was finite; the state before the last step made; its batch)."""
     watch = steps.watch()
-    with contextlib.closing(prefetch_to_device(job.batches(int(state.step)))) as batches:
+    with contextlib.closing(prefetch_to_device(job.batches(int(state.step)), place=steps.place)) as batches:
         for number in range(int(state.step) + 1, bad.step + 1):
             _raise_if_made(stop)
             before, batch = copied(state), next(batches)  # the step eats its state, and may be the bad one already
