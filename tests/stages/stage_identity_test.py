@@ -78,7 +78,7 @@ WALK = {
     "data.target_size": ((96, 32), EVERYTHING - {"source_only"}),
     "data.teacher_size": ((96, 64), OF_TEACHER),
     "teacher.views.clean": (True, DISTILLED),
-    "teacher.cache_gb": (0.0, NONE), "teacher.cache_dtype": ("float16", DISTILLED),
+    "teacher.cache_gb": (1e-6, NONE), "teacher.cache_dtype": ("float16", DISTILLED),
     "teacher.views.mirror": (True, DISTILLED), "teacher.views.scales": ((1.0, 1.5), DISTILLED),
     "train.devices": (1, NONE), "train.batch_statistics": ("2", EVERYTHING),
     "data.batch_size": (3, EVERYTHING), "data.mirror": (True, EVERYTHING), "data.scale": ((0.5, 1.0), EVERYTHING),
