@@ -9,12 +9,14 @@ import numpy as np
 from data_pipelines.augmentation import class_mix, transforms
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
+from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, teacher_size, training_size
 from data_pipelines.feeding import loaders
 from data_pipelines.feeding.streams import PictureCache, Stream
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.label_spaces import IGNORE_LABEL
+from data_pipelines.reading.loading import LoadedExample
 from data_pipelines.reading.reading import Reader
 from data_pipelines.reading.unreadable import Unreadable
 
@@ -70,8 +72,8 @@ def train_batches(
       With taught_on and a size of the teacher's own also `teacher_source_image`, `teacher_target_image`.
 
     Raises:
-      DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a wrong label, or
-        more unreadable pictures than data.max_unreadable.
+      DataError: wrong setting, unusable split, a tensorflow that is there and cannot be imported for the loader 'tf';
+        while iterating, a wrong label, or more unreadable pictures than data.max_unreadable.
     """
     check_settings(data_config)
     if source not in ("source", "target"):
@@ -134,9 +136,8 @@ def train_batches(
     keys = ("source_image", "source_label", *["target_image"] * bool(target), *["target_label"] * bool(mixes))
     keys += ("mixed_image", "mixed_label") * bool(mixed)
     keys += tuple(f"teacher_{domain}_image" for domain in taught_on)
-    run = loaders.LOADERS[data_config.loader]
-    calls, prefetch = data_config.num_parallel_calls, data_config.prefetch
-    return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=prefetch)
+    run, calls = loaders.chosen(data_config.loader), parallel.num_threads(data_config.num_parallel_calls)
+    return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=data_config.prefetch)
 
 
 def _positions(batch_size: int, host: tuple[int, int]):
@@ -169,7 +170,8 @@ def _stream(
     if labelled and data.rare_class_temperature:
         from data_pipelines.reading.class_histogram import class_histogram
 
-        counts = class_histogram(split, class_counts_dir(data, split), num_workers=data.num_parallel_calls).counts
+        workers = parallel.num_threads(data.num_parallel_calls)
+        counts = class_histogram(split, class_counts_dir(data, split), num_workers=workers).counts
         order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)
     else:
         order = ExampleOrder(len(split), seed=seed, stream=number)
@@ -184,10 +186,12 @@ def eval_batches(
     batch_size: int,
     label_size: tuple[int, int] | None = None,
     resample: str = "bicubic",
+    num_parallel_calls: int = 1,
 ) -> Iterator[dict[str, Any]]:
-    """Every picture of a labelled split once, in order, in batches of constant size; one batch is made ahead.
+    """Every picture of a labelled split once, in order, in batches of constant size.
 
-    A batch is filled up with padding at the end of the split and where the labels' size changes.
+    A batch is filled up with padding at the end of the split and where the labels' size changes. While one is used
+    the pictures of the next are read, or one for each thread where these are more: what is in memory at a time.
 
     Args:
       split: a labelled split.
@@ -195,6 +199,7 @@ def eval_batches(
       batch_size: >= 1.
       label_size: (width, height) of the labels, resized by nearest neighbour; None keeps their native size.
       resample: 'bicubic' or 'bilinear', for the pictures.
+      num_parallel_calls: >= 0, as data.num_parallel_calls: pictures read at the same time. The batches are the same.
 
     Returns:
       dicts of `image` uint8 [B, h, w, 3] RGB, `label` uint8 [B, H, W] train ids with 255 = ignore, `mask`
@@ -215,8 +220,7 @@ def eval_batches(
     reader = Reader(split, tuple(image_size), label_size and tuple(label_size), resample)
     reader.require()
 
-    def make_batch(indices: list[int]) -> dict[str, Any]:
-        loaded = [reader.load(index) for index in indices]
+    def make_batch(indices: list[int], loaded: list[LoadedExample]) -> dict[str, Any]:
         names = [split.examples[index].name for index in indices]
         return {
             "image": stacked([e.image for e in loaded], batch_size),
@@ -225,7 +229,14 @@ def eval_batches(
             "names": (*names, *[""] * (batch_size - len(names))),
         }
 
-    return loaders.map_ahead(make_batch, _plan(reader, batch_size), num_threads=1, ahead=1)
+    return loaders.batches_ahead(
+        reader.load,
+        range(len(split)),
+        make_batch,
+        key=lambda loaded: loaded.label.shape,  # labels of one size stack
+        batch_size=batch_size,
+        num_threads=parallel.num_threads(num_parallel_calls),
+    )
 
 
 def usable(split: Split, *, labelled: bool) -> Split:
@@ -235,21 +246,6 @@ def usable(split: Split, *, labelled: bool) -> Split:
     if labelled and any(example.label is None for example in split.examples):
         raise DataError(f"{split.dataset} {split.split} in {split.root} was opened without labels; they are needed")
     return split
-
-
-def _plan(reader: Reader, batch_size: int) -> Iterator[list[int]]:
-    """Groups consecutive examples whose labels stack; looks at one label's header at a time."""
-    group: list[int] = []
-    group_size = None
-    for index in range(len(reader.split)):
-        size = reader.label_size or reader.native_label_size(index)
-        if group and (len(group) == batch_size or size != group_size):
-            yield group
-            group = []
-        group.append(index)
-        group_size = size
-    if group:
-        yield group
 
 
 def stacked(arrays: list[np.ndarray], count: int, fill: int = 0) -> np.ndarray:
