@@ -127,8 +127,8 @@ def _data() -> ConfigDict:
     data.class_mix = 0.0  # probability that source classes are pasted onto a target picture that is learnt from
     data.rare_class_temperature = 0.0  # > 0 draws source pictures by their rare classes, more so the lower it is
     data.bit_depth = 0  # of 16-bit pictures: bits that their values use, 9 to 16, scaled to 8; 0 = such are refused
-    data.loader = "tf"  # 'numpy' gives the same batches without tensorflow
-    data.num_parallel_calls = 2
+    data.loader = "tf"  # 'numpy' gives the same batches without tensorflow, and takes its place where there is none
+    data.num_parallel_calls = 0  # threads that read pictures; 0 = one for each core, at most 16
     data.prefetch = 4
     data.cache_mb = 512  # decoded pictures kept in memory, MiB
     data.max_unreadable = 10  # training pictures that a stage may leave out when they cannot be read; 0 = stop at once

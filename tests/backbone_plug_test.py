@@ -215,13 +215,13 @@ def test_a_backbone_that_is_registered_anew_is_compiled_anew(plugin, monkeypatch
     """As by a notebook's cell that is changed and executed again; the function is compiled once for a module."""
     images = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(1, 32, 32, 3)
     variables = segmenter.init_segmenter(Segmenter(ARCH, 5), 0, "student")
-    compiled = jax.jit(lambda model: segmenter.forward(model, variables, images)[0].main, static_argnums=0)
+    compiled = jax.jit(lambda model, *of: segmenter.forward(model, *of)[0].main, static_argnums=0)
 
-    before = compiled(Segmenter(ARCH, 5))
+    before = compiled(Segmenter(ARCH, 5), variables, images)
     monkeypatch.setitem(BACKBONES._things, ARCH, dataclasses.replace(BACKBONES[ARCH], epsilon=10.0))
-    assert np.abs(compiled(Segmenter(ARCH, 5)) - before).max() > 1e-6
+    assert np.abs(compiled(Segmenter(ARCH, 5), variables, images) - before).max() > 1e-6
     monkeypatch.undo()
-    np.testing.assert_array_equal(compiled(Segmenter(ARCH, 5)), before)
+    np.testing.assert_array_equal(compiled(Segmenter(ARCH, 5), variables, images), before)
     assert compiled._cache_size() == 2
 
 

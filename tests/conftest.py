@@ -28,6 +28,7 @@ if not WORKER:
     _compiled = tempfile.TemporaryDirectory(prefix="dakd_jax_tests_", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # what tests compile seldom takes jax's second
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # most programs run once, on little
     # A step of tiny networks is compiled in a third of the time by the emitters that XLA had before. A flag that a
     # later version does not know would end every process.
     if importlib.metadata.version("jaxlib").startswith("0.10."):

@@ -6,20 +6,24 @@ import re
 import shutil
 import time
 
+import plug_tools
 import tiny_runs
 
 from dakd_jax.stages import weights
 
 RANDOM_KILLS = 5
+# The network is the worked example of docs/EXTENDING.md: most of a run that is killed goes into tracing its layers.
 CHANGES = {
+    "student.arch": "plain4",
     "goal": ("source_only", "student"),
     "train.eval_every": 2,
     "train.select": "source",
     "train.select_pictures": 2,
     "train.keep_checkpoints": 1,
 }
-NO_REPORT = """
-import dakd_jax.studies.experiment.page as p
+SPARED = """
+import dakd_jax.stages.preflight as f, dakd_jax.studies.experiment.page as p
+f.check_plugins = lambda *of: None
 p.write_report = lambda found, folder: folder / "index.html"
 """
 
@@ -74,13 +78,16 @@ def outcome(workdir):
 
 
 def test_killed_at_any_moment_and_the_same_bits_at_the_end(run_py, toy_city, tmp_path):
+    plugin = tmp_path / "plain.py"
+    plugin.write_text(plug_tools.example("A backbone"))
+
     def new(name):
         workdir = tmp_path / name
-        arguments = tiny_runs.arguments(toy_city, workdir, **CHANGES)
+        arguments = tiny_runs.arguments(toy_city, workdir, plugins=str(plugin), **CHANGES)
 
         def run(moment=""):
             began = time.monotonic()
-            code = run_py(arguments, before=NO_REPORT + DIE + moment, fork=True).code
+            code = run_py(arguments, before=SPARED + DIE + moment, fork=True).code
             return code, time.monotonic() - began
 
         return workdir, run

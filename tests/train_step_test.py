@@ -59,7 +59,17 @@ def _start(golden_dir, optimizer):
     )
 
 
-AS_USERS = {"xla_cpu_use_fusion_emitters": True}  # conftest.py chooses those that compile sooner
+AS_USERS = {"xla_cpu_use_fusion_emitters": True}  # conftest.py chooses what compiles sooner, and few passes
+
+
+@contextlib.contextmanager
+def _all_passes():
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 class ByTrainStep:
@@ -71,7 +81,8 @@ class ByTrainStep:
     def __call__(self, state, teacher, batch, weights, rates, **statics):
         given = (state, teacher, batch, weights, rates)
         if self._compiled is None:
-            self._compiled = train_step.train_step.lower(*given, **statics).compile(AS_USERS)
+            with _all_passes():
+                self._compiled = train_step.train_step.lower(*given, **statics).compile(AS_USERS)
             release_memory()  # compiling leaves as much behind as the step needs
         return self._compiled(*given)
 

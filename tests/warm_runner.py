@@ -18,6 +18,9 @@ import dakd_jax
 # Commands import what they work with when they are called; here every fork has it.
 for module in pkgutil.walk_packages(dakd_jax.__path__, "dakd_jax."):
     importlib.import_module(module.name)
+import matplotlib.figure  # noqa: E402, F401
+import orbax.checkpoint  # noqa: E402, F401
+
 import data_pipelines.feeding.feed  # noqa: E402, F401
 
 OTHERS = ("numpy", "orbax.checkpoint", "os", "pathlib", "shutil", "tempfile")

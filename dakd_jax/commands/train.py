@@ -102,7 +102,7 @@ def _with_seeds(context: Context) -> None:
 
 def _once(context: Context, name: str):
     """(what the report `name` shows, its page) of one seed; (None, None) without pictures to score on."""
-    from dakd_jax.studies.experiment import checkpoints, headline, page, results, so_far, tables
+    from dakd_jax.studies.experiment import checkpoints, headline, results, so_far, tables
     from dakd_jax.studies.kit import stamp
 
     console = context.console
@@ -116,6 +116,8 @@ def _once(context: Context, name: str):
     worked = experiment.run(so_far.SoFar(experiment, report.parent).add)
     found, of = results.collect(experiment, name, context.typed), results.identity(experiment)
     if worked or not stamp.is_of(report, of):
+        from dakd_jax.studies.experiment import page
+
         with stamp.writing(report, of):
             page.write_report(found, report.parent)
     console.print(tables.score_table(found).to_rich())

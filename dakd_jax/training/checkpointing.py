@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from dakd_jax.basics import disk_faults, records
 from dakd_jax.basics.errors import UserError
@@ -57,10 +56,12 @@ class Checkpoints:
         for pattern in (f"{_UNFINISHED}*", f"{_REMOVED}*", "*.orbax-checkpoint-tmp*"):
             for leftover in self._folder.glob(pattern):
                 shutil.rmtree(leftover)  # of a process that was killed
+        import orbax.checkpoint as ocp  # a second, which a command that trains nothing is spared
+
         # Of several processes the first one alone has checkpoints: orbax would wait for the others.
         of = {"primary_host": 0, "active_processes": {0}, "barrier_sync_key_prefix": "first"}
         first = {"multiprocessing_options": ocp.options.MultiprocessingOptions(**of)} if jax.process_count() > 1 else {}
-        self._orbax = ocp.Checkpointer(ocp.StandardCheckpointHandler(**first), **first)
+        self._ocp, self._orbax = ocp, ocp.Checkpointer(ocp.StandardCheckpointHandler(**first), **first)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future | None = None
 
@@ -148,7 +149,7 @@ class Checkpoints:
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
             unfinished.mkdir()
-            self._orbax.save(unfinished / STATE, args=ocp.args.StandardSave(state))
+            self._orbax.save(unfinished / STATE, args=self._ocp.args.StandardSave(state))
             about = {"step": step, "identity": self._identity, "checksum": checksum(state), "told": told}
             checkpoint_files.write_about(unfinished, about)
             unfinished.rename(self._folder / str(step))
@@ -181,7 +182,8 @@ class Checkpoints:
         stored_like = as_format_3(like) if about["format"] <= 3 else like
         if difference := _difference(tree, stored_like):
             raise self._other(path, difference)
-        restore = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, stored_like))
+        wanted = jax.tree.map(self._ocp.utils.to_shape_dtype_struct, stored_like)
+        restore = self._ocp.args.StandardRestore(wanted)
         with _noted(path, about):
             state = disk_faults.retried(lambda: self._orbax.restore(stored, args=restore))
         if about["format"] > 1 and checksum(state) != about["checksum"]:

@@ -1,7 +1,8 @@
-"""The same function over many items, in processes of this machine."""
+"""The same function over many items, in processes of this machine; how many threads it is worth."""
 
 import contextlib
 import ctypes
+import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,10 +14,19 @@ from data_pipelines.basics import plugins
 
 WORTH_A_POOL = 64  # items; fewer are done before a second process has started
 _CHUNK = 8
+MOST_THREADS = 16  # unless more are asked for: each holds pictures, and one interpreter serves them all
 _PR_SET_PDEATHSIG = 1
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def num_threads(asked: int) -> int:
+    """`asked`; for 0 as many as there are cores that this process may use, MOST_THREADS at most."""
+    if asked:
+        return asked
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, MOST_THREADS)
 
 
 def map_in_processes(

@@ -25,7 +25,7 @@ def check_settings(data: Any) -> None:
     require(data.batch_size >= 1, "batch_size", "a number >= 1")
     require(bit_depth(data) in (0, *BIT_DEPTHS), "bit_depth", BIT_DEPTH_MEANS)
     require(data.loader in ("tf", "numpy"), "loader", "'tf' or 'numpy'")
-    require(data.num_parallel_calls >= 1, "num_parallel_calls", "a number >= 1")
+    require(data.num_parallel_calls >= 0, "num_parallel_calls", "a number of threads, 0 for one on each core")
     require(data.prefetch >= 0, "prefetch", "a number >= 0")
     require(data.cache_mb >= 0, "cache_mb", "a number of MiB >= 0")
     require(data.max_unreadable >= 0, "max_unreadable", "a number >= 0")

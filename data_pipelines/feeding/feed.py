@@ -19,7 +19,7 @@ from data_pipelines.domains import (
     target_lacks_labels,
     training_size,
 )
-from data_pipelines.feeding import input_pipeline, protocol_pictures, selection_pictures
+from data_pipelines.feeding import input_pipeline, loaders, protocol_pictures, selection_pictures
 from data_pipelines.reading import fingerprint
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.label_spaces import LabelSpace
@@ -100,10 +100,13 @@ class Feed:
     def audit(self, labelled: Collection[str]) -> list[str]:
         """Warnings of a quick look at the files of stages that use the labels of 'source', 'target' or both.
 
+        Before them a line where another loader is taken than data.loader says.
+
         Raises:
           DataError: such a stage would stop at one of the files, or learn from it wrongly.
         """
-        return quick.warn_or_raise(self.config, self._training("target" if "target" in labelled else "source"))
+        found = quick.warn_or_raise(self.config, self._training("target" if "target" in labelled else "source"))
+        return [*loaders.notes(self.config.loader), *found]
 
     def train_batches(
         self,
@@ -165,6 +168,7 @@ class Feed:
             label_size=label_size,
             resample=resample,
             host=host,
+            num_parallel_calls=self.config.num_parallel_calls,
         )
 
     @property
@@ -178,14 +182,16 @@ class Feed:
         """Some labelled pictures of source_split at a network's training size, see selection_pictures.py."""
         split = self.domains.source_val or self.domains.source_train
         size = training_size(self.config, "source", network)
-        return selection_pictures.labelled_batches(split, size, count=count, batch_size=batch_size, host=host)
+        how = {"count": count, "batch_size": batch_size, "num_parallel_calls": self.config.num_parallel_calls}
+        return selection_pictures.labelled_batches(split, size, **how, host=host)
 
     def target_batches(
         self, *, count: int, batch_size: int, network: str = "student", host: tuple[int, int] = (0, 1)
     ) -> Iterator[dict]:
         """Some of the target's unlabelled training pictures at a network's training size, see selection_pictures.py."""
         split, size = self.domains.target_train, training_size(self.config, "target", network)
-        return selection_pictures.unlabelled_batches(split, size, count=count, batch_size=batch_size, host=host)
+        how = {"count": count, "batch_size": batch_size, "num_parallel_calls": self.config.num_parallel_calls}
+        return selection_pictures.unlabelled_batches(split, size, **how, host=host)
 
     def selection_fingerprint(self, count: int) -> str:
         """Of the pictures of source_batches and target_batches."""
@@ -229,6 +235,7 @@ class Feed:
             batch_size=batch_size,
             instances=not self.instances_problem(),
             skip=skip,
+            num_parallel_calls=self.config.num_parallel_calls,
         )
 
     def instances_problem(self) -> str:
@@ -246,4 +253,6 @@ class Feed:
 
     def picture_batches(self, pictures: Split, *, views, batch_size: int, skip: frozenset[str]) -> Iterator[dict]:
         """One pass over target_pictures() but those named in `skip`, see protocol_pictures.batches."""
-        return protocol_pictures.batches(pictures, views=views, batch_size=batch_size, skip=skip)
+        threads = self.config.num_parallel_calls
+        how = {"batch_size": batch_size, "skip": skip, "num_parallel_calls": threads}
+        return protocol_pictures.batches(pictures, views=views, **how)

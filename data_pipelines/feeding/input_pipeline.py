@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy as np
 from data_pipelines.augmentation import class_mix, transforms
 from data_pipelines.augmentation.example_order import ExampleOrder
 from data_pipelines.augmentation.rare_classes import RareClassOrder
+from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError, UnreadableFile
 from data_pipelines.domains import Domains, check_settings, check_size, class_counts_dir, teacher_size, training_size
 from data_pipelines.feeding import loaders
 from data_pipelines.feeding.streams import PictureCache, Stream
 from data_pipelines.reading.examples import Split
 from data_pipelines.reading.label_spaces import IGNORE_LABEL
+from data_pipelines.reading.loading import LoadedExample
 from data_pipelines.reading.reading import Reader
 from data_pipelines.reading.unreadable import Unreadable
 
@@ -75,8 +77,8 @@ def train_batches(
       1 where it is mirrored, else 0.
 
     Raises:
-      DataError: wrong setting, unusable split, loader 'tf' without tensorflow; while iterating, a wrong label, or
-        more unreadable pictures than data.max_unreadable.
+      DataError: wrong setting, unusable split, a tensorflow that is there and cannot be imported for the loader 'tf';
+        while iterating, a wrong label, or more unreadable pictures than data.max_unreadable.
     """
     check_settings(data_config)
     if source not in ("source", "target"):
@@ -146,9 +148,8 @@ def train_batches(
     keys += ("mixed_image", "mixed_label") * bool(mixed)
     keys += tuple(f"teacher_{domain}_image" for domain in taught_on)
     keys += tuple(f"{domain}{loaders.WHICH}" for domain in identified)
-    run = loaders.LOADERS[data_config.loader]
-    calls, prefetch = data_config.num_parallel_calls, data_config.prefetch
-    return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=prefetch)
+    run, calls = loaders.chosen(data_config.loader), parallel.num_threads(data_config.num_parallel_calls)
+    return run(make_arrays, keys, start_step, num_parallel_calls=calls, prefetch=data_config.prefetch)
 
 
 def _positions(batch_size: int, host: tuple[int, int]):
@@ -181,7 +182,8 @@ def _stream(
     if labelled and data.rare_class_temperature:
         from data_pipelines.reading.class_histogram import class_histogram
 
-        counts = class_histogram(split, class_counts_dir(data, split), num_workers=data.num_parallel_calls).counts
+        workers = parallel.num_threads(data.num_parallel_calls)
+        counts = class_histogram(split, class_counts_dir(data, split), num_workers=workers).counts
         order = RareClassOrder(counts, seed=seed, stream=number, temperature=data.rare_class_temperature)
     else:
         order = ExampleOrder(len(split), seed=seed, stream=number)
@@ -203,6 +205,7 @@ def images(split: Split, size: tuple[int, int], indices: Sequence[int], *, threa
         except UnreadableFile:
             return None
 
+    threads = parallel.num_threads(threads)
     return loaders.map_ahead(load, indices, num_threads=threads, ahead=2 * threads)
 
 
@@ -214,10 +217,12 @@ def eval_batches(
     label_size: tuple[int, int] | None = None,
     resample: str = "bicubic",
     host: tuple[int, int] = (0, 1),
+    num_parallel_calls: int = 1,
 ) -> Iterator[dict[str, Any]]:
-    """Every picture of a labelled split once, in order, in batches of constant size; one batch is made ahead.
+    """Every picture of a labelled split once, in order, in batches of constant size.
 
-    A batch is filled up with padding at the end of the split and where the labels' size changes.
+    A batch is filled up with padding at the end of the split and where the labels' size changes. While one is used
+    the pictures of the next are read, or one for each thread where these are more: what is in memory at a time.
 
     Args:
       split: a labelled split.
@@ -226,6 +231,7 @@ def eval_batches(
       label_size: (width, height) of the labels, resized by nearest neighbour; None keeps their native size.
       resample: 'bicubic' or 'bilinear', for the pictures.
       host: (index, count): of `count` hosts this one gets every count-th batch; all together get each once.
+      num_parallel_calls: >= 0, as data.num_parallel_calls: pictures read at the same time. The batches are the same.
 
     Returns:
       dicts of `image` uint8 [B, h, w, 3] RGB, `label` uint8 [B, H, W] train ids with 255 = ignore, `mask`
@@ -246,8 +252,7 @@ def eval_batches(
     reader = Reader(split, tuple(image_size), label_size and tuple(label_size), resample)
     reader.require()
 
-    def make_batch(indices: list[int]) -> dict[str, Any]:
-        loaded = [reader.load(index) for index in indices]
+    def make_batch(indices: list[int], loaded: list[LoadedExample]) -> dict[str, Any]:
         names = [split.examples[index].name for index in indices]
         return {
             "image": stacked([e.image for e in loaded], batch_size),
@@ -256,12 +261,21 @@ def eval_batches(
             "names": (*names, *[""] * (batch_size - len(names))),
         }
 
-    return loaders.map_ahead(make_batch, of_host(_plan(reader, batch_size), host), num_threads=1, ahead=1)
+    indices, key = range(len(split)), lambda index, loaded: loaded.label.shape  # labels of one size stack
+    if host[1] > 1:
+        groups = list(itertools.islice(_plan(reader, batch_size), host[0], None, host[1]))
+        group_of = {index: number for number, group in enumerate(groups) for index in group}
+        indices, key = list(group_of), lambda index, loaded: group_of[index]
+    threads = parallel.num_threads(num_parallel_calls)
+    return loaders.batches_ahead(reader.load, indices, make_batch, key=key, batch_size=batch_size, num_threads=threads)
 
 
-def of_host(batches: Iterable, host: tuple[int, int]) -> Iterator:
-    """What a host (index, count) makes of the batches that all `count` hosts make together."""
-    return itertools.islice(batches, host[0], None, host[1])
+def _plan(reader: Reader, batch_size: int) -> Iterator[list[int]]:
+    """The batches, by index of their pictures; looks at one label's header at a time."""
+    sizes = (reader.label_size or reader.native_label_size(index) for index in range(len(reader.split)))
+    for _, alike in itertools.groupby(enumerate(sizes), key=lambda pair: pair[1]):
+        while group := [index for index, _ in itertools.islice(alike, batch_size)]:
+            yield group
 
 
 def usable(split: Split, *, labelled: bool) -> Split:
@@ -271,21 +285,6 @@ def usable(split: Split, *, labelled: bool) -> Split:
     if labelled and any(example.label is None for example in split.examples):
         raise DataError(f"{split.dataset} {split.split} in {split.root} was opened without labels; they are needed")
     return split
-
-
-def _plan(reader: Reader, batch_size: int) -> Iterator[list[int]]:
-    """Groups consecutive examples whose labels stack; looks at one label's header at a time."""
-    group: list[int] = []
-    group_size = None
-    for index in range(len(reader.split)):
-        size = reader.label_size or reader.native_label_size(index)
-        if group and (len(group) == batch_size or size != group_size):
-            yield group
-            group = []
-        group.append(index)
-        group_size = size
-    if group:
-        yield group
 
 
 def stacked(arrays: list[np.ndarray], count: int, fill: int = 0) -> np.ndarray:

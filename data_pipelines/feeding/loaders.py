@@ -1,11 +1,12 @@
 """Two ways to run the same batch function ahead of the training loop: plain threads, or tf.data."""
 
 import contextlib
+import importlib.util
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count, islice
+from itertools import count, groupby, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], *, num_threads: int, ahead: int
 ) -> Iterator[Result]:
-    """Yields function(item) in the order of the items; `ahead` >= 1 of them are under way while one is used.
+    """Yields function(item) in the order of the items; `ahead` >= 1 of them are under way, or ready, while one is used.
 
     An exception of the function is raised where its result would have come.
     """
@@ -36,6 +37,31 @@ def map_ahead(
             yield result
     finally:  # also when the caller stops early
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def batches_ahead(
+    load: Callable[[Item], Result],
+    items: Iterable[Item],
+    make_batch: Callable[[list[Item], list[Result]], Any],
+    *,
+    key: Callable[[Item, Result], Any],
+    batch_size: int,
+    num_threads: int,
+) -> Iterator[Any]:
+    """Yields make_batch(items, what `load` made of them) of neighbours of one key, at most batch_size together.
+
+    Each item is loaded by itself, in one of the threads. While a batch is used the items of the next are under way, or
+    as many as there are threads where these are more: no more is in memory. Exceptions are raised as by map_ahead.
+    """
+
+    def pair(item: Item) -> tuple[Item, Result]:
+        return item, load(item)
+
+    pairs = map_ahead(pair, items, num_threads=num_threads, ahead=max(batch_size, num_threads))
+    with contextlib.closing(pairs):
+        for _, alike in groupby(pairs, key=lambda pair: key(*pair)):
+            while group := list(islice(alike, batch_size)):
+                yield make_batch(*map(list, zip(*group, strict=True)))
 
 
 def numpy_batches(
@@ -61,7 +87,7 @@ def tf_batches(
     """The same batches from a tf.data pipeline; arguments as above, dtypes as WHICH says.
 
     Raises:
-      DataError: tensorflow is not installed; while iterating, what make_arrays raises.
+      DataError: tensorflow cannot be imported; while iterating, what make_arrays raises.
     """
     tf = _import_tensorflow()
     failures: list[Exception] = []
@@ -92,7 +118,23 @@ def tf_batches(
     return iterate()
 
 
-LOADERS = {"numpy": numpy_batches, "tf": tf_batches}
+def chosen(name: str) -> Callable[..., Iterator[Batch]]:
+    """What data.loader means on this machine: where no tensorflow is installed 'tf' is 'numpy', see `notes`."""
+    return numpy_batches if name == "numpy" or not _tensorflow_is_installed() else tf_batches
+
+
+def notes(name: str) -> list[str]:
+    """What to tell people of the loader that is taken for data.loader, a line at most."""
+    if name == "numpy" or _tensorflow_is_installed():
+        return []
+    return [
+        f"data.loader={name!r}: tensorflow is not installed, so the loader is 'numpy', which gives the same batches"
+    ]
+
+
+def _tensorflow_is_installed() -> bool:
+    """Without importing it, which takes seconds."""
+    return importlib.util.find_spec("tensorflow") is not None
 
 
 def _import_tensorflow() -> Any:
@@ -101,7 +143,7 @@ def _import_tensorflow() -> Any:
         import tensorflow as tf
     except ImportError as error:
         raise DataError(
-            f"data.loader='tf' needs tensorflow, which cannot be imported ({error}); install it, "
+            f"data.loader='tf' needs tensorflow, which is installed and cannot be imported ({error}); repair it, "
             "or set --config.data.loader=numpy for the same batches without it"
         ) from None
     # Decoding needs no GPU, and jax wants all of its memory. RuntimeError: the process has used them before.

@@ -1,13 +1,12 @@
 """Pictures for many evaluation protocols at once: each file is decoded once, and resized as often as is asked for."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipelines.basics import data_files
+from data_pipelines.basics import data_files, parallel
 from data_pipelines.basics.errors import DataError
 from data_pipelines.datasets import LAYOUTS, Instances
 from data_pipelines.feeding import loaders
@@ -18,6 +17,15 @@ from data_pipelines.reading.examples import Example, Split
 View = tuple[tuple[int, int], str]  # (width, height) of a picture, and the Pillow filter that makes it so
 
 
+class _Loaded(NamedTuple):
+    """All that is wanted of a picture: {view or label size: array}; instances are None where there are none."""
+
+    picture: np.ndarray
+    views: dict[View, np.ndarray]
+    labels: dict[tuple[int, int] | None, np.ndarray]
+    instances: np.ndarray | None
+
+
 def batches(
     split: Split,
     *,
@@ -26,8 +34,9 @@ def batches(
     batch_size: int,
     instances: bool = False,
     skip: frozenset[str] = frozenset(),
+    num_parallel_calls: int = 1,
 ) -> Iterator[dict[str, Any]]:
-    """The pictures of a split in order, in batches of one native size; one batch is made ahead.
+    """The pictures of a split in order, in batches of one native size, read ahead as by input_pipeline.eval_batches.
 
     Pictures and labels are the same bytes that input_pipeline.eval_batches gives at these sizes, from files always:
     prepared records hold a picture at one size only.
@@ -39,6 +48,7 @@ def batches(
       batch_size: >= 1.
       instances: whether to read the instances.
       skip: names of pictures that are passed over.
+      num_parallel_calls: as of eval_batches.
 
     Returns:
       dicts of `names`, a tuple of n <= batch_size strings; `size`, the (height, width) of these pictures' files;
@@ -58,27 +68,34 @@ def batches(
 
     of_dataset = LAYOUTS[split.dataset].instances if instances else None
 
-    def make_batch(examples: list[Example]) -> dict[str, Any]:
-        pictures = [loading.decode_image(example, split.bit_depth) for example in examples]
-        labels = [_label(split, *pair) for pair in zip(examples, pictures, strict=True)] if label_sizes else []
+    def load(example: Example) -> _Loaded:
+        picture = loading.decode_image(example, split.bit_depth)
+        label = _label(split, example, picture) if label_sizes else None
+        return _Loaded(
+            picture,
+            {view: loading.resize(picture, *view) for view in views},
+            {size: _resized(label, size) for size in label_sizes},
+            of_dataset and _instances(example, of_dataset),
+        )
+
+    def make_batch(examples: list[Example], loaded: list[_Loaded]) -> dict[str, Any]:
         return {
             "names": tuple(example.name for example in examples),
-            "size": pictures[0].shape[:2],
-            "pictures": pictures,
-            "views": {view: stacked([loading.resize(p, *view) for p in pictures], batch_size) for view in views},
-            "labels": {size: np.stack([_resized(label, size) for label in labels]) for size in label_sizes},
-            "instances": [of_dataset and _instances(example, of_dataset) for example in examples],
+            "size": loaded[0].picture.shape[:2],
+            "pictures": [one.picture for one in loaded],
+            "views": {view: stacked([one.views[view] for one in loaded], batch_size) for view in views},
+            "labels": {size: np.stack([one.labels[size] for one in loaded]) for size in label_sizes},
+            "instances": [one.instances for one in loaded],
         }
 
-    return loaders.map_ahead(make_batch, _groups(split, batch_size, skip), num_threads=1, ahead=1)
-
-
-def _groups(split: Split, batch_size: int, skip: frozenset[str]) -> Iterator[list[Example]]:
-    """Neighbours of one size, at most batch_size together; looks at one header at a time."""
-    wanted = (example for example in split.examples if example.name not in skip)
-    for _, same in itertools.groupby(wanted, key=loading.image_size):
-        while group := list(itertools.islice(same, batch_size)):
-            yield group
+    return loaders.batches_ahead(
+        load,
+        (example for example in split.examples if example.name not in skip),
+        make_batch,
+        key=lambda example, one: one.picture.shape,
+        batch_size=batch_size,
+        num_threads=parallel.num_threads(num_parallel_calls),
+    )
 
 
 def _label(split: Split, example: Example, picture: np.ndarray) -> np.ndarray:

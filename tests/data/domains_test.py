@@ -175,7 +175,7 @@ def test_toy_city_is_made_once_then_read_like_the_others(tmp_path):
         ("target_size", (64, 4), r"data.target_size=\(64, 4\)"),
         ("batch_size", 0, "data.batch_size=0: expected a number >= 1; set --config.data.batch_size"),
         ("loader", "torch", "data.loader='torch': expected 'tf' or 'numpy'"),
-        ("num_parallel_calls", 0, "data.num_parallel_calls=0"),
+        ("num_parallel_calls", -1, "data.num_parallel_calls=-1: expected a number of threads, 0 for"),
         ("prefetch", -1, "data.prefetch=-1"),
         ("cache_mb", -1, "data.cache_mb=-1"),
         ("scale", (0.0, 1.0), r"data.scale=\(0.0, 1.0\): expected \(low, high\), 0 < low <= high"),

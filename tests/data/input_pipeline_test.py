@@ -4,14 +4,17 @@ import itertools
 import logging
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 import tiny_datasets as tiny
 
 from data_pipelines.augmentation.example_order import ExampleOrder
+from data_pipelines.basics import parallel
 from data_pipelines.basics.errors import DataError
 from data_pipelines.domains import open_domains
+from data_pipelines.feeding import loaders
 from data_pipelines.feeding.input_pipeline import eval_batches, images, train_batches
 from data_pipelines.feeding.streams import PictureCache
 from data_pipelines.reading import loading
@@ -75,9 +78,10 @@ def test_batches_hold_the_examples_of_the_order(root):
     [
         {"num_parallel_calls": 1, "prefetch": 0},
         {"num_parallel_calls": 4, "prefetch": 5},
+        {"num_parallel_calls": 0},
         {"cache_mb": 0},
         {"loader": "tf"},
-        {"loader": "tf", "num_parallel_calls": 1, "prefetch": 0, "cache_mb": 0},
+        {"loader": "tf", "num_parallel_calls": 0, "prefetch": 0, "cache_mb": 0},
     ],
     ids=str,
 )
@@ -295,11 +299,27 @@ def test_a_broken_file_is_named_by_either_loader(root, loader):
     assert "\n" not in str(error.value)
 
 
-def test_without_tensorflow_the_way_out_is_named(root, monkeypatch):
+def test_without_tensorflow_the_other_loader_takes_its_place(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert loaders.chosen("tf") is loaders.chosen("numpy") is loaders.numpy_batches
+    (note,) = loaders.notes("tf")
+    assert note.startswith("data.loader='tf': tensorflow is not installed") and not loaders.notes("numpy")
+    assert_equal(take(tiny.data_config(root, loader="tf"), 2), take(tiny.data_config(root), 2))
+
+
+def test_a_tensorflow_that_cannot_be_imported_is_named_with_the_way_out(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.setattr(loaders, "_tensorflow_is_installed", lambda: True)
+    assert loaders.chosen("tf") is loaders.tf_batches and not loaders.notes("tf")
     with pytest.raises(DataError, match="needs tensorflow.*--config.data.loader=numpy"):
         take(tiny.data_config(root, loader="tf"), 1)
     assert len(take(tiny.data_config(root), 1)) == 1
+
+
+def test_the_threads_of_nobody_s_choice_are_the_cores_of_the_process(monkeypatch):
+    for cores, expected in (({3}, 1), ({0, 2, 5}, 3), (set(range(64)), parallel.MOST_THREADS)):
+        monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process, cores=cores: cores, raising=False)
+        assert parallel.num_threads(0) == expected and parallel.num_threads(40) == 40
 
 
 def test_threads_end_with_the_iterator(root):
@@ -403,15 +423,72 @@ def test_evaluation_refuses_what_it_cannot_do(root):
         list(eval_batches(domains.target_val, **good))
 
 
-def test_evaluation_makes_one_batch_ahead_and_no_more(root, monkeypatch):
-    looked_at = []
-    picture_size = loading.picture_size
-    monkeypatch.setattr(loading, "picture_size", lambda path: looked_at.append(path) or picture_size(path))
-    tiny.write_cityscapes(root / "cityscapes", "val", 8, seed=150)
-    batches = eval_batches(open_domains(tiny.data_config(root)).target_val, image_size=(16, 8), batch_size=1)
-    next(batches)
+@pytest.mark.parametrize(("batch_size", "threads", "most"), [(1, 1, 1), (3, 1, 3), (1, 4, 4), (3, 2, 3)])
+def test_what_is_read_ahead_is_bounded(batch_size, threads, most):
+    """All that could be read while a batch is used: the next batch, or a picture for each thread."""
+    read, others = [], threading.Semaphore(0)
+
+    def load(item):
+        read.append(item)
+        others.release()
+        return item
+
+    batches = loaders.batches_ahead(
+        load, range(20), lambda items, loaded: loaded, key=lambda item, _: 0, batch_size=batch_size, num_threads=threads
+    )
+    assert next(batches) == list(range(batch_size))
+    for _ in range(batch_size + most):
+        assert others.acquire(timeout=10)
+    assert not others.acquire(timeout=0.05)  # no more comes
+    assert next(batches) == list(range(batch_size, 2 * batch_size))
     batches.close()
-    assert len(looked_at) == 3  # this batch, the next one, and a look at what would follow it
+
+
+def test_pictures_are_read_at_the_same_time_and_come_in_order():
+    """Each of four waits for the three others; the later ones are done first."""
+    together = threading.Barrier(4)
+
+    def load(item):
+        together.wait(timeout=10)
+        time.sleep(0.01 * (3 - item % 4))
+        return item
+
+    batches = loaders.batches_ahead(
+        load,
+        range(8),
+        lambda items, loaded: (items, loaded),
+        key=lambda item, _: item // 3,
+        batch_size=2,
+        num_threads=4,
+    )
+    assert list(batches) == [([*of], [*of]) for of in ((0, 1), (2,), (3, 4), (5,), (6, 7))]
+
+
+@pytest.mark.parametrize("label_size", [None, (12, 10)])
+def test_threads_change_no_bit_of_an_evaluation(root, label_size):
+    tiny.write_cityscapes(root / "cityscapes", "val", 7, seed=150)
+    split = open_domains(tiny.data_config(root)).target_val
+    how = {"image_size": (16, 8), "batch_size": 2, "label_size": label_size}
+    usual = list(eval_batches(split, **how))
+    assert sum(batch["mask"].sum() for batch in usual) == 7
+    for threads in (0, 5):
+        found = list(eval_batches(split, **how, num_parallel_calls=threads))
+        assert len(found) == len(usual)
+        for a, b in zip(usual, found, strict=True):
+            assert a["names"] == b["names"]
+            for key in ("image", "label", "mask"):
+                np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_the_first_picture_that_cannot_be_read_ends_an_evaluation_at_its_place(root):
+    tiny.write_cityscapes(root / "cityscapes", "val", 7, seed=150)
+    split = open_domains(tiny.data_config(root)).target_val
+    for index in (5, 3):
+        split.examples[index].image.write_bytes(b"broken")
+    batches = eval_batches(split, image_size=(16, 8), batch_size=2, num_parallel_calls=5)
+    assert next(batches)["mask"].all()
+    with pytest.raises(DataError, match=f"{split.examples[3].image.name}: cannot be read as a picture"):
+        next(batches)
 
 
 def test_the_real_benchmark_runs_under_both_names(camvid_dir):

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from dakd_jax.objectives.adaptation import METHODS
 from dakd_jax.objectives.context import SOURCE
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.studies.kit.result_types import METRIC_NAMES, ExperimentResults
 from dakd_jax.studies.kit.style import INK, legend_below, new_figure, stage_colour
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _OTHER = "other"
 _COLUMNS = 4
@@ -79,7 +82,7 @@ def _panel_title(group: str, key: str) -> str:
     return f"{group}: {', '.join(parts).replace('_', ' ')}"
 
 
-def validation_curves(experiment: ExperimentResults) -> Figure | None:
+def validation_curves(experiment: ExperimentResults) -> "Figure | None":
     """The benchmark's number on the validation pictures for each network; None where nothing was logged.
 
     A star marks the checkpoint that counts.
@@ -100,7 +103,7 @@ def validation_curves(experiment: ExperimentResults) -> Figure | None:
     return figure
 
 
-def loss_curves(experiment: ExperimentResults) -> Figure | None:
+def loss_curves(experiment: ExperimentResults) -> "Figure | None":
     """One panel per loss term, terms of a group in a row, one colour per network; None without any.
 
     Terms have a panel each because they are weighted differently: their sum would show only the largest.

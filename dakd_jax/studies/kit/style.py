@@ -1,12 +1,14 @@
 """The common look of the figures, and how one becomes a PNG. matplotlib's object interface: no display, no
-global state."""
+global state. It is imported by what draws, when it draws: a run that is reused as a whole is spared it."""
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK = "#222222"
 
@@ -32,6 +34,8 @@ def stage_colour(name: str) -> str:
 
 def new_figure(width: float, height: float, *, rows: int = 1, columns: int = 1, dpi: int = 110):
     """A white figure of width x height inches and its axes, an array [rows, columns]."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -60,21 +64,23 @@ def score_dots(axis, rows: Sequence[tuple[str, str, Sequence[float], float]], si
     axis.invert_yaxis()
 
 
-def legend_below(figure: Figure, handles, labels, width: float = 1.1) -> None:
+def legend_below(figure: "Figure", handles, labels, width: float = 1.1) -> None:
     """One legend under all axes, in as many columns as the width holds, of so many inches each."""
     columns = max(1, min(len(labels), int(figure.get_figwidth() / width)))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
-def png_bytes(figure: Figure, dpi: int | None = None) -> bytes:
+def png_bytes(figure: "Figure", dpi: int | None = None) -> bytes:
     """The figure as a PNG file, at its own pixels per inch or at others; equal figures give equal bytes."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi or "figure", metadata={"Software": None})
     return stream.getvalue()
 
 
-def pdf_bytes(figure: Figure) -> bytes:
+def pdf_bytes(figure: "Figure") -> bytes:
     """The figure as a PDF file with embedded TrueType letters; equal figures give equal bytes."""
+    from matplotlib import rc_context
+
     stream = io.BytesIO()
     with rc_context({"pdf.fonttype": 42}):  # printers of proceedings refuse Type 3
         figure.savefig(stream, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
