@@ -59,10 +59,12 @@ def prepare(
     return prepared(config, stage, made_up_batch(batch_size, source, target))
 
 
-def prepared(config: ConfigDict, stage: str, batch: dict, rates: dict = RATES) -> tuple[tuple, dict]:
+def prepared(
+    config: ConfigDict, stage: str, batch: dict, rates: dict = RATES, num_classes: int = NUM_CLASSES
+) -> tuple[tuple, dict]:
     """As prepare, of a config and a batch. Random weights are made up too: no initialisation is compiled."""
     settings.check(config)
-    chosen = settings.stage_settings(config, paradigms.stage(stage), NUM_CLASSES)
+    chosen = settings.stage_settings(config, paradigms.stage(stage), num_classes)
     state = jax.tree_util.tree_map_with_path(made_up, step_setup.blank(chosen))
     if config.student.pretrained:
         start = weights.start(chosen.models.segmenter, config.student, 0, "student")
@@ -108,13 +110,15 @@ def made_up(path: tuple, leaf) -> np.ndarray:
     return values.astype(leaf.dtype)
 
 
-def made_up_batch(batch_size: int, source: tuple[int, int], target: tuple[int, int]) -> dict:
+def made_up_batch(
+    batch_size: int, source: tuple[int, int], target: tuple[int, int], num_classes: int = NUM_CLASSES
+) -> dict:
     """Arrays of a step of random values; sizes are (width, height)."""
     draw = np.random.default_rng(0)
     shape = (batch_size, source[1], source[0])
     return {
         "source_image": draw.integers(0, 256, (*shape, 3), dtype=np.uint8),
-        "source_label": draw.integers(0, NUM_CLASSES, shape, dtype=np.uint8),
+        "source_label": draw.integers(0, num_classes, shape, dtype=np.uint8),
         "target_image": draw.integers(0, 256, (batch_size, target[1], target[0], 3), dtype=np.uint8),
     }
 

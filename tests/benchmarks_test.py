@@ -11,13 +11,14 @@ import pytest
 import torch
 from tiny_runs import PROJECT, environment, quick_compilation
 
-from benchmarks import card_rivals, steps
+from benchmarks import card_rivals, growth, steps
 from benchmarks.torch_rival import drn, parts
 from dakd_jax.deploy.card import collecting, runtimes
 from dakd_jax.models import segmenter
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.training import train_state
 from dakd_jax.training.train_step import train_step
+from data_pipelines.doctor import command_line
 
 # By curve, relative, float32 on both sides: 2.5e-6 was seen within three steps, and without weight decay 2e-5 in the
 # second and 5e-5 in the third. At rates this high two more steps would multiply what rounding does by a hundred.
@@ -83,6 +84,43 @@ def test_the_rival_that_is_given_the_teachers_answers_has_the_same_losses(case_c
             assert (rival.teacher is None) == (of is None)
     assert found[1] == pytest.approx(found[0], rel=SAME)
     assert min(value for curve, value in found[0].items() if "kl" in curve or "mse" in curve) > 1e-5
+
+
+def test_growth_is_measured_along_an_axis(capsys, monkeypatch):
+    arguments = ["growth", "--network=tiny", "--axes=pictures", "--batch_size=1,2", "--classes=5", "--size=64x32"]
+    arguments += ["--width=1", "--steps=1"]
+    with quick_compilation():
+        assert command_line.main(arguments, growth.define_flags, growth.run, growth.__doc__) == 0
+    told = json.loads(capsys.readouterr().out)
+    one, two = told["points"]["pictures"]
+    assert (one["pictures"], two["pictures"], one["pixels"], one["classes"]) == (1, 2, 2048, 5)
+    assert one["parameters"] == two["parameters"] > 9_000
+    # What is done to weights and optimisers, once a step, is all that does not grow.
+    assert 1.8 < two["gflop"] / one["gflop"] < 2 and two["temporary_mib"] > 1.2 * one["temporary_mib"]
+    assert 0.8 < told["fits"]["pictures"]["gflop"]["share_at_base"] < 1 and one["seconds"] > 0
+    assert set(told["fits"]) == {"pictures"}
+
+
+@pytest.mark.parametrize(("constant", "slope"), [(0.0, 3.0), (6.0, 0.5), (4.0, 0.0)])
+def test_a_line_is_found_again(constant, slope):
+    points = [{"pixels": x, "seconds": constant + slope * x} for x in (2, 8, 32)]
+    found = growth.fitted(points, "pixels", "seconds", base=8)
+    share = slope * 8 / (constant + slope * 8)
+    assert found == {
+        "share_at_base": pytest.approx(share, abs=1e-3),
+        "per_unit": pytest.approx(slope, abs=1e-9),
+        "worst": 0,
+    }
+    points[1]["seconds"] *= 1.5
+    assert growth.fitted(points, "pixels", "seconds", base=8)["worst"] > 0.1
+    assert growth.fitted(points[:1], "pixels", "seconds", base=8) is None
+
+
+def test_growth_refuses_values_that_are_none(capsys):
+    for wrong in ("--size=64", "--classes=0", "--width=x", "--axes=height"):
+        assert command_line.main(["growth", wrong], growth.define_flags, growth.run, "") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and wrong[2:].split("=")[0] in line
 
 
 def test_the_rival_computes_in_bfloat16(case_c):

@@ -96,6 +96,29 @@ def test_a_mistake_in_the_command_is_told_at_once_and_without_jax():
     assert last.startswith(f"error: command line: flag --mode=fly: value should be one of <{known}>, ")
 
 
+REUSED = """
+import pathlib, sys
+import tiny_runs
+chosen = tiny_runs.config(pathlib.Path(sys.argv[1]), goal=tiny_runs.ALL_BUT_CONTINUED)
+said = tiny_runs.run(chosen, pathlib.Path(sys.argv[2]))
+assert said.count("finished, reused") == len(chosen.goal) and "to be trained" not in said, said
+print(*{module.split(".")[0] for module in sys.modules})
+"""
+
+
+def test_a_run_that_is_reused_imports_neither_what_trains_nor_what_draws(toy_city, chain):
+    """These take as long as all else that there is to do."""
+    ended = subprocess.run(
+        [sys.executable, "-c", REUSED, str(toy_city), str(chain[0])],
+        cwd=tiny_runs.PROJECT, capture_output=True, text=True,
+        env=tiny_runs.environment(PYTHONPATH=f"{tiny_runs.PROJECT}:{tiny_runs.PROJECT / 'tests'}"),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    imported = set(ended.stdout.split())
+    assert "jax" in imported
+    assert not imported & {"orbax", "matplotlib", "tensorflow", "torch", "scipy", "tensorboardX", "jinja2"}
+
+
 def test_help(run_py):
     ended = run_py(["--help"])
     assert ended.code == 0 and "Exit codes" in ended.stdout and not ended.stderr
