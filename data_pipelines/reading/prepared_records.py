@@ -204,6 +204,10 @@ class RecordSet:
     def _anew(self) -> str:
         return f"delete {self.folder} and prepare anew"
 
+    def label_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of the label of this name."""
+        return self.description.label_sizes[self._row[name]]
+
     def class_counts(self, names: Sequence[str]) -> np.ndarray:
         """int64 [len(names), 20]: pixels at native size of the 19 train ids and of 255."""
         path = self.folder / CLASS_COUNTS

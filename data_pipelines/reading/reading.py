@@ -65,6 +65,12 @@ class Reader:
         split.count_unknown(example, loaded.unknown_pixels)
         return loaded
 
+    def native_label_size(self, index: int) -> tuple[int, int]:
+        """(width, height) of a label on disk, from a header."""
+        reader, own = self._of(index)
+        example, records = reader.split.examples[own], reader.records
+        return records.label_size(example.name) if records else loading.picture_size(example.label)
+
     def require(self) -> None:
         """Raises a DataError when neither the files are there nor records that hold just this."""
         for part in self.parts:
