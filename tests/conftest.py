@@ -29,6 +29,12 @@ if not WORKER:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # what tests compile seldom takes jax's second
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # most programs run once, on little
+    # Where Python may write no bytecode beside the sources, as in many images, each of the hundred processes that tests
+    # start would compile what it imports: seconds of jax, fifteen with tensorflow and torch. It goes into this folder.
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, os.path.join(_compiled.name, "bytecode")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     # A step of tiny networks is compiled in a third of the time by the emitters that XLA had before. A flag that a
     # later version does not know would end every process.
     if importlib.metadata.version("jaxlib").startswith("0.10."):
