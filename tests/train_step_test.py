@@ -125,7 +125,7 @@ def _answers(golden_dir, teacher_model, options):
 
 
 @contextlib.contextmanager
-def _with_answers(answers, batch):
+def _with_answers(answers):
     """Within it the teacher is not run: it has answered already."""
     used = []
 
@@ -142,7 +142,7 @@ def _with_answers(answers, batch):
 def _gradients(state, answers, batch, weights):
     """train_step.losses_and_gradients with the teacher's answers given: one program for all trajectories."""
     models = train_step.StepModels(golden.STUDENT, golden.TEACHER)  # the second is not run
-    with _with_answers(answers, batch):
+    with _with_answers(answers):
         return train_step.losses_and_gradients(state, None, batch, weights, models=models, options=OPTIONS)
 
 
@@ -257,7 +257,7 @@ def _first_losses(golden_dir, *changes):
     @functools.partial(jax.vmap, in_axes=(None, None, None, 0))  # the networks run once for all lambdas
     def losses(state, answers, batch, weights):
         found, stats, outputs = {}, state.batch_stats, {}
-        with _with_answers(answers, batch):
+        with _with_answers(answers):
             for domain in ("source", "target"):
                 _, (terms, outputs[domain], stats) = train_step.pass_loss(
                     {"params": state.params, "terms": {}}, stats, state.adaptation, None, batch, state.step, weights,
