@@ -124,6 +124,15 @@ def _answers(golden_dir, teacher_model, options):
     return jax.tree.map(np.asarray, found)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _all_of_xlas_passes():
+    """These steps are many and long: what compiling saves elsewhere (conftest.py) would be lost in them."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @contextlib.contextmanager
 def _with_answers(answers):
     """Within it the teacher is not run: it has answered already."""
