@@ -28,7 +28,6 @@ if not WORKER:
     _compiled = tempfile.TemporaryDirectory(prefix="dakd_jax_tests_", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # what tests compile seldom takes jax's second
-    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # most programs run once, on little
     # Where Python may write no bytecode beside the sources, as in many images, each of the hundred processes that tests
     # start would compile what it imports: seconds of jax, fifteen with tensorflow and torch. It goes into this folder.
     if sys.dont_write_bytecode:
