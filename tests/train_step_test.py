@@ -59,17 +59,7 @@ def _start(golden_dir, optimizer):
     )
 
 
-AS_USERS = {"xla_cpu_use_fusion_emitters": True}  # conftest.py chooses what compiles sooner, and few passes
-
-
-@contextlib.contextmanager
-def _all_passes():
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", False)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
+AS_USERS = {"xla_cpu_use_fusion_emitters": True}  # conftest.py chooses those that compile sooner
 
 
 class ByTrainStep:
@@ -81,8 +71,7 @@ class ByTrainStep:
     def __call__(self, state, teacher, batch, weights, rates, **statics):
         given = (state, teacher, batch, weights, rates)
         if self._compiled is None:
-            with _all_passes():
-                self._compiled = train_step.train_step.lower(*given, **statics).compile(AS_USERS)
+            self._compiled = train_step.train_step.lower(*given, **statics).compile(AS_USERS)
             release_memory()  # compiling leaves as much behind as the step needs
         return self._compiled(*given)
 
@@ -122,15 +111,6 @@ def _answers(golden_dir, teacher_model, options):
     batches = [_batch(golden_dir, i) for i in range(STEPS)]
     found = [{domain: ask(teacher, batch[f"{domain}_image"]) for domain in ("source", "target")} for batch in batches]
     return jax.tree.map(np.asarray, found)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _all_of_xlas_passes():
-    """These steps are many and long: what compiling saves elsewhere (conftest.py) would be lost in them."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @contextlib.contextmanager
