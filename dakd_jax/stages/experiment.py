@@ -296,13 +296,13 @@ class Experiment:
                     f"process {self.devices.index}: the stage {planned.name} is {planned.hash[:10]} here and "
                     f"{told['hash'][:10]} in the first process: give all the same command, the same data and weights"
                 )
-            models = self._settings(planned).models
+            chosen = self._settings(planned)
+            models = chosen.models
             student = blank_segmenter(models.segmenter)
             if told["do"] == "train":
                 teacher = blank_segmenter(models.teacher) if models.teacher else None
-                chosen = self._settings(planned)
-                # Among several processes the teacher is asked inside every step.
-                taught = teacher_answers.untaught(chosen)._replace(teacher=teacher, shown=chosen.taught_on)
+                # Among several processes it is never kept what it says, see teacher_answers/kept.py.
+                taught = teacher_answers.asked_inside(chosen, teacher, {})
                 train(self._job(planned, student, taught, quiet), quiet)
             else:
                 variables = self.devices.local(self.devices.replicated(student))
@@ -322,9 +322,7 @@ class Experiment:
     def _job(self, planned: PlannedStage, student: dict, taught: Taught, console: Console) -> StageJob:
         """A stage to train from weights of a student, or of shapes alone where this is not the first process."""
         stage, chosen = planned.stage, self._settings(planned)
-        unreadable = self.feed.unreadable(
-            lambda line: console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
-        )
+        unreadable = self.feed.unreadable(_saying(stage, console))
         return StageJob(
             title=stage.title,
             stage=planned.name,
@@ -363,7 +361,7 @@ class Experiment:
 
     def _train(self, planned: PlannedStage) -> None:
         stage, chosen = planned.stage, self._settings(planned)
-        say = functools.partial(self._say, stage)
+        say = _saying(stage, self.console)
         teacher = self.variables("teacher") if stage.distils and not self.handed_in else None
         taught = self._taught(planned, teacher, say) if stage.distils else teacher_answers.untaught(chosen)
         record = records.environment() | {
@@ -407,10 +405,6 @@ class Experiment:
         }
         records.write_json(planned.folder / "record.json", record | finished)
 
-    def _say(self, stage: paradigms.Stage, line: str) -> None:
-        """Prints a line about a stage."""
-        self.console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
-
     @property
     def _reserve(self) -> int:
         """Bytes that answers leave free on the disk."""
@@ -426,6 +420,11 @@ class Experiment:
         """Of the data that a stage learns from, and of the answers that another program made."""
         own = {"the teacher's answers": self.handed_in.folder.licence} if self.handed_in and stage.distils else {}
         return self.feed.licences(stage.labelled, stage.adapt) | own
+
+
+def _saying(stage: paradigms.Stage, console: Console) -> Callable[[str], None]:
+    """What prints a line about a stage."""
+    return lambda line: console.print(f"{stage.title}: {line}", highlight=False, soft_wrap=True)
 
 
 def _evaluator(

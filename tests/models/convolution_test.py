@@ -45,20 +45,16 @@ def test_winograd(case):
         _same(winograd.kernel_gradient(x, gradient, case[5]), of_kernel)
 
 
-@pytest.mark.parametrize("case", ROWS, ids=str)
-def test_kernel_gradient_by_rows(case):
+@pytest.mark.parametrize("case", [*ROWS, *TAPS], ids=str)
+def test_kernel_gradient_by_rows_and_by_taps(case):
     with jax.enable_x64(True):
         x, _, gradient, _, _, of_kernel = _operands(*case)
-        _, _, _, size, stride, _, padding = case
-        _same(gradients.of_kernel_by_rows(x, gradient, size, stride, padding), of_kernel)
-
-
-@pytest.mark.parametrize("case", TAPS, ids=str)
-def test_kernel_gradient_by_taps(case):
-    with jax.enable_x64(True):
-        x, _, gradient, _, _, of_kernel = _operands(*case)
-        _, _, _, size, _, dilation, padding = case
-        _same(gradients.of_kernel_by_taps(x, gradient, size, dilation, padding), of_kernel)
+        _, _, _, size, stride, dilation, padding = case
+        if case in ROWS:
+            found = gradients.of_kernel_by_rows(x, gradient, size, stride, padding)
+        else:
+            found = gradients.of_kernel_by_taps(x, gradient, size, dilation, padding)
+        _same(found, of_kernel)
 
 
 @pytest.mark.parametrize("case", PHASES, ids=str)

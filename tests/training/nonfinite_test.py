@@ -59,7 +59,7 @@ class Stage:
         skips = self.config.train.on_nonfinite == "skip"
         settings = types.SimpleNamespace(
             steps=STEPS, weights=None, models=types.SimpleNamespace(segmenter=types.SimpleNamespace(num_classes=2)),
-            options=types.SimpleNamespace(methods=(), terms=(), passes=("source",), skip_nonfinite=skips),
+            options=types.SimpleNamespace(methods=(), terms=(), passes=("source",), skip_nonfinite=skips, answers=()),
             optimizer=optimizers.SegmenterOptimizer(), size=(8, 8), taught_on=(),
         )  # fmt: skip
         return StageJob(

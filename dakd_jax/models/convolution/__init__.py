@@ -21,36 +21,30 @@ _LEAST_WORK = 2**27  # multiplications; below, XLA's own convolution, which comp
 
 @dataclasses.dataclass(frozen=True)
 class _Square:
-    """A square convolution, padded alike on all sides.
-
-    Attributes:
-      work: multiplications of its forward pass.
-    """
+    """A square convolution, padded alike on all sides, that is worth a form of its own."""
 
     size: int
     stride: int
     dilation: int
     padding: int
     channels: tuple[int, int]
-    work: int
 
     @property
     def winograd(self) -> bool:
         plain = self.size == 3 and self.stride == 1 and self.padding == self.dilation
-        return plain and min(self.channels) >= _WINOGRAD_CHANNELS and self.work >= _LEAST_WORK
+        return plain and min(self.channels) >= _WINOGRAD_CHANNELS
 
     @property
     def rows(self) -> bool:
-        few = self.channels[0] <= _ROWS_CHANNELS
-        return self.size > 1 and self.dilation == 1 and few and self.work >= _LEAST_WORK
+        return self.size > 1 and self.dilation == 1 and self.channels[0] <= _ROWS_CHANNELS
 
     @property
     def phases(self) -> bool:
-        return self.size > 1 and self.stride == 2 and self.dilation == 1 and self.work >= _LEAST_WORK
+        return self.size > 1 and self.stride == 2 and self.dilation == 1
 
     @property
     def taps(self) -> bool:
-        return self.stride == 1 and (self.size == 1 or self.dilation > 1) and self.work >= _LEAST_WORK
+        return self.stride == 1 and (self.size == 1 or self.dilation > 1)
 
 
 def conv_general_dilated(x: jax.Array, kernel: jax.Array, strides, padding, **how) -> jax.Array:
@@ -62,7 +56,7 @@ def conv_general_dilated(x: jax.Array, kernel: jax.Array, strides, padding, **ho
 
 
 def _square(x, kernel, strides, padding, *, dimension_numbers, lhs_dilation=None, rhs_dilation=None, **rest):
-    """What convolution this is, None where it is not a square one of known size."""
+    """What convolution this is, None where it is not a square one of known size, or too small."""
     if isinstance(padding, str) or not all(isinstance(side, int) for side in x.shape) or x.ndim != 4:
         return None
     plain = dimension_numbers == jax.lax.conv_dimension_numbers(x.shape, kernel.shape, gradients.LAYOUT)
@@ -73,7 +67,9 @@ def _square(x, kernel, strides, padding, *, dimension_numbers, lhs_dilation=None
         return None
     (size,), (edge,), (dilation,), stride = sizes, edges, dilations, strides[0]
     sides = [(side + 2 * edge - (size - 1) * dilation - 1) // stride + 1 for side in x.shape[1:3]]
-    return _Square(size, stride, dilation, edge, kernel.shape[2:], math.prod([x.shape[0], *sides, *kernel.shape]))
+    if math.prod([x.shape[0], *sides, *kernel.shape]) < _LEAST_WORK:
+        return None
+    return _Square(size, stride, dilation, edge, kernel.shape[2:])
 
 
 def _native(x, kernel, *, of):
@@ -106,12 +102,15 @@ def _backward(of, kept, gradient):
 _conv.defvjp(_forward, _backward)
 
 
+def _like(array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
+
 def _of_input(gradient, kernel, x, of):
     def native(gradient, kernel):
         # Linear: where it is taken does not matter, and this asks for no picture.
-        return jax.linear_transpose(lambda x: _native(x, kernel, of=of), jax.ShapeDtypeStruct(x.shape, x.dtype))(
-            gradient
-        )[0]
+        pull = jax.linear_transpose(lambda x: _native(x, kernel, of=of), _like(x))
+        return pull(gradient)[0]
 
     def by_winograd(gradient, kernel):
         turned = jnp.flip(widened(kernel), (0, 1)).swapaxes(2, 3)
@@ -126,9 +125,8 @@ def _of_input(gradient, kernel, x, of):
 
 def _of_kernel(x, kernel, gradient, of):
     def native(x, gradient):
-        return jax.linear_transpose(
-            lambda kernel: _native(x, kernel, of=of), jax.ShapeDtypeStruct(kernel.shape, kernel.dtype)
-        )(gradient)[0]
+        pull = jax.linear_transpose(lambda kernel: _native(x, kernel, of=of), _like(kernel))
+        return pull(gradient)[0]
 
     def by_winograd(x, gradient):
         return winograd.kernel_gradient(widened(x), widened(gradient), of.dilation).astype(kernel.dtype)

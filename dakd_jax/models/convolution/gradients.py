@@ -36,10 +36,10 @@ def of_kernel_by_rows(x: jax.Array, gradient: jax.Array, size: int, stride: int,
 
     def of_row(row):
         seen = jax.lax.dynamic_slice_in_dim(x, row, (rows - 1) * stride + 1, axis=1)[:, ::stride]
-        parts = []
-        for at in range(0, reach, step):
-            part = seen[:, :, at // step : at // step + groups, : min(step, reach - at) * channels]
-            parts.append(part)
+        parts = [
+            seen[:, :, at // step : at // step + groups, : min(step, reach - at) * channels]
+            for at in range(0, reach, step)
+        ]
         return jnp.concatenate(parts, axis=-1).reshape(-1, reach * channels).T @ gradient
 
     products = jax.lax.map(of_row, jnp.arange(size, dtype=jnp.int32)).reshape(size, reach, channels, together, outputs)

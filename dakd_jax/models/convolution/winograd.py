@@ -97,8 +97,7 @@ class _Tiles:
     def inputs(self, cells: jax.Array, plane: jax.Array) -> jax.Array:
         """[tiles, C]: a plane of B^T d B of all tiles."""
         row, column = plane // 4, plane % 4
-        above, below = (jnp.asarray(of)[row] for of in (_FIRST, _SECOND))
-        left, right = (jnp.asarray(of)[column] for of in (_FIRST, _SECOND))
+        (above, left), (below, right) = ((jnp.asarray(of)[row], jnp.asarray(of)[column]) for of in (_FIRST, _SECOND))
         down, across = (jnp.asarray(_SIGN, cells.dtype)[at] for at in (row, column))
 
         def line(at):

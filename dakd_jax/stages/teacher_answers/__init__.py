@@ -73,7 +73,12 @@ class Taught(NamedTuple):
 
 def untaught(chosen: StageSettings) -> Taught:
     """A stage without a teacher."""
-    return Taught(chosen, None, (), (), lambda batches: batches, {})
+    return asked_inside(chosen, None, {})
+
+
+def asked_inside(chosen: StageSettings, teacher: dict | None, told: dict[str, str]) -> Taught:
+    """A stage whose teacher {'params', 'batch_stats'} is asked inside every step."""
+    return Taught(chosen, teacher, chosen.taught_on, (), lambda batches: batches, told)
 
 
 def told(folder: pathlib.Path, step: int, answers: dict[str, str], say: Callable[[str], None]) -> dict:

@@ -15,7 +15,7 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import settings, weights
-from dakd_jax.stages.teacher_answers import Taught, why_not
+from dakd_jax.stages.teacher_answers import Taught, asked_inside, why_not
 from dakd_jax.training import step_setup
 from dakd_jax.training.stage_job import StageSettings
 from dakd_jax.training.teaching import asking
@@ -193,7 +193,7 @@ class KeptAnswers:
         kept = tuple(domain for domain, reason in why.items() if not reason)
         told = {domain: reason or KEPT for domain, reason in why.items()}
         if not kept:
-            return Taught(chosen, teacher, chosen.taught_on, (), lambda batches: batches, told)
+            return asked_inside(chosen, teacher, told)
         by_itself = len(kept) == len(why)  # the step has no teacher, and so none for what it does not distil on either
         seen = [domain for domain in (SOURCE, TARGET) if domain in chosen.options.passes]
         blank = {domain: self._blank(domain) for domain in seen if by_itself and domain not in kept}

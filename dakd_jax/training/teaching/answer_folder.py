@@ -21,7 +21,7 @@ from dakd_jax.training.teaching.answer_arrays import array, existing, header, sa
 from dakd_jax.training.teaching.forms import HandedIn
 
 MANIFEST, FORMAT = "answers.json", 1
-DTYPES = ("float16", "float32", "float64")
+DTYPES = ("float16", "float32")
 CONFIDENCE = 0.9  # of labels that come without any
 _LAYOUTS = ("hwc", "chw")
 _KEYS = ("format", "kind", "classes", "class_map", "layout", "domains", "confidence", "made_by", "licence")
@@ -223,8 +223,8 @@ def _dtype(refuse, folder: pathlib.Path, name: str) -> str:
     if file is None:
         raise refuse(f"domains.{name}: no .npy and no .npz file in {folder}", "one for each training picture")
     dtype = told(file, header)[1]
-    if dtype not in DTYPES[:2]:
-        raise UserError(f"{file}: an array of {dtype}; expected one of {', '.join(DTYPES[:2])}: write it with astype")
+    if dtype not in DTYPES:
+        raise UserError(f"{file}: an array of {dtype}; expected one of {', '.join(DTYPES)}: write it with astype")
     return dtype
 
 
