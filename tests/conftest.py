@@ -34,10 +34,13 @@ if not WORKER:
         sys.dont_write_bytecode, sys.pycache_prefix = False, os.path.join(_compiled.name, "bytecode")
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
-    # A step of tiny networks is compiled in a third of the time by the emitters that XLA had before. A flag that a
-    # later version does not know would end every process.
+    # What tests compile runs a few times: without most of LLVM's passes it is there in a fraction of the time. Also by
+    # the emitters that XLA had before, and where all passes are asked for without unrolling loops, which takes LLVM
+    # most of its time on some processors (Zen 3). A flag that a later version does not know would end every process.
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     if importlib.metadata.version("jaxlib").startswith("0.10."):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+        quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_extra_options=xla_cpu_disable_loop_unrolling"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}".strip()
 if WORKER and hasattr(os, "sched_setaffinity"):
     # One core for each worker: XLA's threads of two workers on the same cores only get in each other's way.
     cores = sorted(os.sched_getaffinity(0))

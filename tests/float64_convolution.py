@@ -5,6 +5,7 @@
 
 import contextlib
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +16,34 @@ from dakd_jax.models import convolution as forms
 
 
 @contextlib.contextmanager
-def as_matrix_products():
-    """Within it Flax's convolutions, and those in the forms of models/convolution, are `convolution`."""
+def as_matrix_products(winograd_from: float = math.inf):
+    """Within it Flax's convolutions, and those in the forms of models/convolution, are `convolution`.
+
+    winograd_from: multiplications from which on those that have Winograd's form keep it, and its gradients.
+    """
     plain, own = lax.conv_general_dilated, forms.conv_general_dilated
-    lax.conv_general_dilated = forms.conv_general_dilated = _in_place_of_xlas
+    native, least = forms._native, forms._LEAST_WORK
+
+    def xlas(*given, **how):  # what a form is elsewhere, which is transposed
+        lax.conv_general_dilated = plain
+        try:
+            return native(*given, **how)
+        finally:
+            lax.conv_general_dilated = _in_place_of_xlas
+
+    def chosen(x, kernel, strides, padding, **how):
+        found = forms._square(x, kernel, strides, padding, **how)
+        return (own if found and found.winograd else _in_place_of_xlas)(x, kernel, strides, padding, **how)
+
+    lax.conv_general_dilated, forms.conv_general_dilated = _in_place_of_xlas, chosen
+    forms._native, forms._LEAST_WORK = xlas, winograd_from
     try:
         # Nothing to float64 on a CPU, but jit keeps what was compiled under it apart from what was not.
-        with jax.default_matmul_precision("highest"):
+        with jax.default_matmul_precision("highest" if math.isinf(winograd_from) else "float32"):
             yield
     finally:
         lax.conv_general_dilated, forms.conv_general_dilated = plain, own
+        forms._native, forms._LEAST_WORK = native, least
 
 
 def _in_place_of_xlas(x, kernel, strides, padding, *, lhs_dilation, rhs_dilation, dimension_numbers, **more):

@@ -1,5 +1,7 @@
 """Networks against the released PyTorch code, in float64."""
 
+import math
+
 import golden
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import COMMITTED_GOLDEN
 
-from dakd_jax.models import preprocessing, resizing, segmenter
+from dakd_jax.models import convolution, preprocessing, resizing, segmenter
 from dakd_jax.models.backbones.drn import ARCHITECTURES, DRN
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
@@ -29,7 +31,10 @@ def _apply(model, variables, images, train):
 
 @pytest.mark.parametrize("network", ["student", "teacher_cd", "teacher_f7"])
 @pytest.mark.parametrize("size", ["2x64x128", "1x128x256", "1x100x150"])
-def test_forward_equals_reference(golden_dir, network, size):
+def test_forward_equals_reference(golden_dir, network, size, monkeypatch):
+    """One of them in the forms of models/convolution, which take seconds to compile; the others by XLA's."""
+    if (network, size) != ("student", "2x64x128"):
+        monkeypatch.setattr(convolution, "_LEAST_WORK", math.inf)
     if golden_dir == COMMITTED_GOLDEN and size == "1x128x256":
         pytest.skip("this size is in the full set of reference numbers only")
     stored = np.load(golden_dir / f"forward_{network}_{size}.npz")

@@ -1,7 +1,8 @@
 """Five whole optimisation steps against the released PyTorch code, in float64; and what must break them.
 
-One trajectory is made by train_step itself with XLA's convolutions; the others by the functions that it consists of,
-with those of float64_convolution.py and a teacher that is asked once for all of them: a quarter of the time.
+One trajectory is made by train_step itself, compiled as users compile it; the others by the functions that it consists
+of, with a teacher that is asked once for all of them: a quarter of the time. All have the convolutions of
+float64_convolution.py, but for one, whose student has those of models/convolution where there is most to do.
 """
 
 import contextlib
@@ -41,6 +42,15 @@ TERMS = {
 }  # fmt: skip
 LEVELS = {"D1": "auxiliary", "D2": "main"}
 STEPS = 5
+
+
+@pytest.fixture(autouse=True, scope="module")
+def optimised():
+    """These steps take seconds, so that it pays to compile them with all passes."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(autouse=True)
@@ -295,24 +305,25 @@ def test_kl_the_other_way_round_breaks_the_trajectory(golden_dir, monkeypatch):
     assert gap > 1e-3 and "kl" in term
 
 
-BY_XLA = ("c", "supplement", "train", golden.TEACHER)
+BY_TRAIN_STEP = ("c", "supplement", "train", golden.TEACHER)
+BY_WINOGRAD = ("c", "official", "eval", golden.TEACHER)
 TRAJECTORIES = [
     (case, settings, mode, golden.TEACHER) for case in CASES for mode in ("eval", "train") for settings in SETTINGS
 ] + [("c", "official", "train", golden.TEACHER_F7)]
-TRAJECTORIES.sort(key=lambda of: of == BY_XLA)  # it comes last: what the others share is forgotten before it
+TRAJECTORIES.sort(key=lambda of: of == BY_TRAIN_STEP)  # it comes last: what the others share is forgotten before it
 
 
 @pytest.fixture
 def step(request):
     """How a trajectory's steps are made."""
-    of = request.node.callspec.params
-    if tuple(of[name] for name in ("case", "settings", "mode", "teacher")) != BY_XLA:
-        with float64_convolution.as_matrix_products():
-            yield _by_its_halves
-        return
-    _forget()  # two such programs and what surrounds them would take gigabytes
-    yield ByTrainStep()
-    _forget()
+    of = tuple(request.node.callspec.params[name] for name in ("case", "settings", "mode", "teacher"))
+    if of == BY_TRAIN_STEP:
+        _forget()  # two such programs and what surrounds them would take gigabytes
+    forms = {"winograd_from": 2**28} if of == BY_WINOGRAD else {}
+    with float64_convolution.as_matrix_products(**forms):
+        yield ByTrainStep() if of == BY_TRAIN_STEP else _by_its_halves
+    if of == BY_TRAIN_STEP:
+        _forget()
 
 
 def _forget():
