@@ -67,6 +67,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.keep_checkpoints = 2  # the newest ones
     config.train.precision = "float32"  # of the networks' computing; or 'bfloat16': less memory; speed: docs/GPU.md
     config.train.devices = 0  # that share a step (docs/SCALE.md); 0 = as many as there are and divide data.batch_size
+    # Of a device, in GB; a step that needs more saves memory for time (docs/PERFORMANCE.md). 0 = no limit.
+    config.train.memory_budget_gb = 0.0
     # Batch norm's, of the whole batch, whatever devices share it; 'device': of each device's part, as DataParallel;
     # a number: of each of so many equal parts, on any devices.
     config.train.batch_statistics = "synchronised"

@@ -6,7 +6,7 @@ import os
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import rich.box
@@ -26,11 +26,10 @@ from dakd_jax.stages import preflight, settings, stage_identity, teacher_answers
 from dakd_jax.stages.teacher_answers import Taught
 from dakd_jax.stages.teacher_answers.handed_in import HandedInAnswers
 from dakd_jax.stages.teacher_answers.kept import KeptAnswers
-from dakd_jax.training import checkpoint_files, step_setup
-from dakd_jax.training.loop import train
+from dakd_jax.training import checkpoint_files, loop, step_setup
 from dakd_jax.training.runtime import processes, sharding
 from dakd_jax.training.stage_job import StageJob, StageSettings
-from dakd_jax.training.teaching import answer_folder
+from dakd_jax.training.teaching import answer_folder, asking
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +217,30 @@ class Experiment:
             f"--config.{planned.stage.network}.pretrained={self.workdir}#{found[max(fewer)]} trains on from it"
         )
 
+    def memory_notes(self) -> Iterator[str]:
+        """Lines for people: what a step of each stage to come needs, which is compiled for it."""
+        for planned in self.plan.values():
+            if not planned.finished:
+                chosen = self._settings(planned)
+                blank = [model and blank_segmenter(model) for model in (chosen.models.segmenter, chosen.models.teacher)]
+                job = self._job(planned, blank[0], self._taught_by_nobody(planned, blank[1]), self.console)
+                yield f"{planned.stage.title}: {loop.planned(job)}"
+
+    def _taught_by_nobody(self, planned: PlannedStage, teacher: dict | None) -> Taught:
+        """As _taught, with zeros for answers."""
+        if not planned.stage.distils:
+            return teacher_answers.untaught(self._settings(planned))
+        if self.handed_in:
+            taught = self.handed_in.taught(self._settings(planned))
+        else:
+            taught = self.answers.taught(planned.name, teacher, "")
+        answers = dict(taught.settings.options.answers)
+        return taught._replace(
+            shown=tuple(domain for domain in taught.shown if domain not in answers),
+            identified=(),
+            added=lambda batches: asking.added(batches, {}, answers),
+        )
+
     def check(self) -> str:
         """Looks at what the stages to come need before any work begins; how long they should take, in a line.
 
@@ -303,7 +326,7 @@ class Experiment:
                 teacher = blank_segmenter(models.teacher) if models.teacher else None
                 # Among several processes it is never kept what it says, see teacher_answers/kept.py.
                 taught = teacher_answers.asked_inside(chosen, teacher, {})
-                train(self._job(planned, student, taught, quiet), quiet)
+                loop.train(self._job(planned, student, taught, quiet), quiet)
             else:
                 variables = self.devices.local(self.devices.replicated(student))
                 self.evaluator.of(planned.stage.network).score(planned.stage.title, models.segmenter, variables)
@@ -389,7 +412,7 @@ class Experiment:
         processes.tell({"do": "train", "stage": planned.name, "hash": planned.hash})
         job = self._job(planned, start, taught, self.console)
         began = time.monotonic()
-        trained = train(job, self.console)
+        trained = loop.train(job, self.console)
         process_minutes = round((time.monotonic() - began) / 60, 4)
         weights.save_finished(planned.folder, trained.variables, chosen.models.segmenter)
         self._loaded[planned.name] = trained.variables
@@ -402,6 +425,7 @@ class Experiment:
             "timing": trained.timing | {"process_minutes": process_minutes},
             **({"unreadable_examples": job.unreadable.reasons} if job.unreadable else {}),
             **({"skipped_steps": trained.skipped} if trained.skipped else {}),
+            **({"memory": trained.memory} if trained.memory else {}),
         }
         records.write_json(planned.folder / "record.json", record | finished)
 

@@ -65,6 +65,7 @@ ADDED: dict[str, Any] = {
     "optim.head_learning_rate_factor": 1.0,
     "optim.warmup_steps": 0,
     "train.devices": 0,
+    "train.memory_budget_gb": 0.0,
     "train.batch_statistics": "synchronised",
 } | {
     f"{network}.{field}": value

@@ -36,7 +36,7 @@ POSITIVE = {
     "eval": ("batch_size",),
 }
 NOT_NEGATIVE = {
-    "train": ("eval_every", "keep_every", "max_skipped", "devices"),
+    "train": ("eval_every", "keep_every", "max_skipped", "devices", "memory_budget_gb"),
     "optim": ("decay_steps", "warmup_steps", "momentum", "weight_decay", "clip_norm"),
     "eval": ("pictures",),
     "loss": ("seg_auxiliary", "target"),
@@ -331,6 +331,7 @@ def loop_settings(config: ConfigDict) -> LoopSettings:
         max_skipped=train.max_skipped,
         protocol=predict.protocol(config.eval.protocol),
         devices=train.devices,
+        memory_budget_gb=train.memory_budget_gb,
     )
 
 

@@ -104,6 +104,7 @@ EXEMPT = (
     Exempt(
         ("train.devices",), "the same numbers up to rounding; the parts of a batch that have their own statistics count"
     ),
+    Exempt(("train.memory_budget_gb",), "what is saved of memory changes the numbers by rounding alone"),
     Exempt(("loss.watch_inactive",), "computes values that are only logged"),
     Exempt(tuple(f"data.{name}" for name in _FILES), "count by the content of the files behind them"),
     Exempt(("data.bit_depth",), "the fingerprint of the files says where one is read by it"),

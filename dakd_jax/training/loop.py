@@ -18,7 +18,7 @@ from dakd_jax.objectives import optimizers
 from dakd_jax.objectives.adaptation import Method
 from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.training.checkpointing import Checkpoints
-from dakd_jax.training.runtime import sharding
+from dakd_jax.training.runtime import memory_budget, sharding
 from dakd_jax.training.runtime.device_prefetch import DataWait, SlowDataAdvice, prefetch_to_device
 from dakd_jax.training.runtime.followers import NoCheckpoints, NoLog
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
@@ -32,6 +32,7 @@ from dakd_jax.training.watch.energy import EnergyMeter
 from dakd_jax.training.watch.training_log import LoggedStep, TrainingLog
 
 _SKIPPED, _UNREADABLE = "skipped_steps", "unreadable"  # what a checkpoint tells beside the state
+_OBSERVED = 2  # steps whose memory is looked at
 
 
 class Trained(NamedTuple):
@@ -43,12 +44,15 @@ class Trained(NamedTuple):
       timing: what this process took: {'images_per_second', 'minutes', 'data_wait_percent'}, 'energy_joules' and
         'energy_from' where a counter tells, and 'resumed_at_step' where it began later than the stage.
       skipped: how many steps were left out because something was not finite.
+      memory: {'observed_rise_gb': by how much a step raised it, of a device}, and with a budget 'planned_gb' and
+        'savings'; {} where nothing tells.
     """
 
     variables: dict
     step: int
     timing: dict
     skipped: int
+    memory: dict
 
 
 def train(job: StageJob, console: Console) -> Trained:
@@ -67,8 +71,12 @@ def train(job: StageJob, console: Console) -> Trained:
 
 
 def _train(job, console):
-    devices = _devices(job)
-    job = dataclasses.replace(job, teacher=devices.replicated(job.teacher))
+    devices, budget = _devices(job), job.loop.memory_budget_gb
+    job, planned = dataclasses.replace(job, teacher=devices.replicated(job.teacher)), None
+    if budget:
+        job, planned = _within_budget(job)
+        if devices.leader:
+            job.say(console, str(planned))
     state, stop = _first_state(job), StopRequest()
     checkpoints = _checkpoints(job, console) if devices.leader else NoCheckpoints()
     try:
@@ -82,11 +90,13 @@ def _train(job, console):
         try:
             if devices.leader:
                 checkpoints.best = _best(job, checkpoints)
-            state, timing, skipped = _loop(job, state, checkpoints, log, console, stop)
+            state, timing, skipped, rise = _loop(job, state, checkpoints, log, console, stop)
+            observed = {"observed_rise_gb": round(rise / memory_budget.GB, 4)} if rise else {}
+            told = (timing, skipped, (planned.record() if planned else {}) | observed)
             if devices.leader:
                 state = _chosen(job, devices.local(state), checkpoints, console)
-                return Trained(_finished(job, devices, state), int(state.step), timing, skipped)
-            return Trained(_variables(devices.local(state)), int(state.step), timing, skipped)
+                return Trained(_finished(job, devices, state), int(state.step), *told)
+            return Trained(_variables(devices.local(state)), int(state.step), *told)
         except BadStep as error:
             bad = error.with_traceback(None)  # its frames hold a state and batches on the device
         finally:
@@ -168,12 +178,38 @@ def _bound(job, step):
 
 
 def _memory_plan(job):
-    """Bytes that a step needs, by name."""
-    batch, devices = next(job.batches(0)), _devices(job)
-    state = jax.eval_shape(lambda: _first_state(job))  # there is no room for another one
+    """Bytes that a step needs on each device, by name; it is compiled for it."""
+    devices = _devices(job)
+    with contextlib.closing(job.batches(0)) as batches:
+        batch = devices.placed(next(batches))
+    state = jax.eval_shape(lambda: _first_state(job))  # there may be no room for another one
     lower = devices.compiled(train_step).lower
-    compiled = _bound(job, lower)(state, devices.placed(batch), _rate(_learning_rates(job), 0)).compile()
-    return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=batch)
+    compiled = _bound(job, lower)(state, batch, _rate(_learning_rates(job), 0)).compile()
+    return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=devices.local(batch))
+
+
+def planned(job: StageJob) -> memory_budget.Planned:
+    """What a step of a stage needs, with what it saves to stay within its budget. Compiles it, maybe several times.
+
+    Raises:
+      UserError: nothing keeps it within the budget.
+    """
+
+    def plan(savings):
+        return _memory_plan(_saving(job, savings))
+
+    return memory_budget.within(job.loop.memory_budget_gb, job.settings.options, _devices(job).share, plan)
+
+
+def _saving(job, savings):
+    options = dataclasses.replace(job.settings.options, savings=savings)
+    return dataclasses.replace(job, settings=dataclasses.replace(job.settings, options=options))
+
+
+def _within_budget(job):
+    """(the job as it stays within its budget, how)."""
+    found = planned(job)
+    return _saving(job, found.savings), found
 
 
 def _steps_again(job, checkpoints) -> going_back.Steps:
@@ -215,11 +251,11 @@ class _Abandoned(Exception):
 
 
 def _loop(job, state, checkpoints, log, console, stop):
-    """(state of the last step, timing, how many steps were left out) of the steps from `state` on."""
+    """(state of the last step, timing, how many steps were left out, bytes of memory) of the steps from `state` on."""
     settings, loop, first, devices = job.settings, job.loop, int(state.step), _devices(job)
     say, votes = functools.partial(job.say, console), sharding.Votes(devices, stop)
     make, rates, wait, losses = _bound(job, devices.compiled(train_step)), _learning_rates(job), DataWait(), {}
-    watch, unlogged = _watch(job, checkpoints), _meaningless(settings)
+    watch, unlogged, rise = _watch(job, checkpoints), _meaningless(settings), device_memory.Rise(jax.local_devices()[0])
     rows = TrainingLog(
         log,
         pictures=len(settings.options.passes) * loop.batch_size,
@@ -255,6 +291,7 @@ def _loop(job, state, checkpoints, log, console, stop):
             rate = _rate(rates, step)
             state, losses = make(state, wait.next(batches, next(iter(losses.values()), None)), rate)
             done = step + 1
+            _observe(rise, done - first, state)
             votes.add(losses)
             watch.add(done, losses.pop(FINITE), losses)
             last = done == settings.steps
@@ -267,6 +304,7 @@ def _loop(job, state, checkpoints, log, console, stop):
                     rows.flush()  # for the line that stays
                 progress.update(done, rows.note)
             if candidate := _evaluated(job, done):
+                rise.end()
                 rows.flush()
                 watch.check(done)
                 _validate(job, devices, state, log, stop)
@@ -278,6 +316,7 @@ def _loop(job, state, checkpoints, log, console, stop):
                 votes.ask()
             # After the rows of this step: a run that is killed and goes on from here has them all.
             if done % loop.checkpoint_every == 0 or last or votes.made or (candidate and job.selection):
+                rise.end()
                 rows.flush()
                 watch.check(done)  # nothing that is not finite is ever saved
                 left_out = {_UNREADABLE: job.unreadable.reasons} if job.unreadable else {}
@@ -286,14 +325,24 @@ def _loop(job, state, checkpoints, log, console, stop):
                 stop_now(done)
     resumed = {"resumed_at_step": first} if first else {}
     if first == settings.steps:  # nothing was left to time
-        return state, resumed, watch.skipped
+        return state, resumed, watch.skipped, 0
     measured = {"images_per_second": significant(rows.clock.overall)} if rows.clock.overall else {}  # of one row none
     timing = energy.record() | {
         **measured,
         "minutes": significant(rows.clock.seconds / 60),
         "data_wait_percent": round(100 * wait.share, 2),
     }
-    return state, resumed | timing, watch.skipped
+    return state, resumed | timing, watch.skipped, rise.bytes
+
+
+def _observe(rise, count, state):
+    """Looks at memory over the steps after the first one of this process, which compiles."""
+    if count == 1:
+        jax.block_until_ready(state)
+        rise.begin()
+    elif count == 1 + _OBSERVED:
+        jax.block_until_ready(state)
+        rise.end()
 
 
 def _evaluated(job, step) -> bool:

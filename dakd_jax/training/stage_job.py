@@ -51,6 +51,7 @@ class LoopSettings:
       keep_every: those of its multiples stay besides; 0: none.
       max_skipped: how many steps may be left out because something was not finite.
       protocol: that target val is evaluated under meanwhile.
+      memory_budget_gb: of a device, that a step is to stay within; 0: it takes what it needs.
     """
 
     batch_size: int
@@ -66,6 +67,7 @@ class LoopSettings:
     max_skipped: int
     protocol: Protocol
     devices: int = 0
+    memory_budget_gb: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

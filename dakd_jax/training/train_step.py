@@ -7,6 +7,7 @@ statistics are those of each pass's own batch.
 
 import dataclasses
 import functools
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from dakd_jax.basics.errors import UserError
 from dakd_jax.basics.plugs import Registry
 from dakd_jax.models import segmenter
 from dakd_jax.models.precision import widened
-from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.models.segmenter import Heads, Segmenter
 from dakd_jax.objectives.adaptation import METHODS, Method, Tools
 from dakd_jax.objectives.context import SOURCE, TARGET, LossContext, Outputs, Part, total
 from dakd_jax.objectives.optimizers import SegmenterOptimizer, descend
@@ -29,6 +30,13 @@ from dakd_jax.training.teaching import Views, forms
 from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
+# On a CPU XLA orders what it computes for several cores at once, and keeps twice as much at a time; within an operation
+# the cores are busy anyway. The bits are the same. A version that does not know the option would refuse it.
+COMPILER_OPTIONS = (
+    {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    if importlib.metadata.version("jaxlib").startswith("0.10.")
+    else {}
+)
 
 
 class LossWeights(flax.struct.PyTreeNode):
@@ -57,6 +65,26 @@ class ActiveTerm(NamedTuple):
     options: tuple[tuple[str, Any], ...] = ()
 
 
+class Savings(NamedTuple):
+    """What a step does to need less memory and more time. Its numbers differ by rounding alone.
+
+    Attributes:
+      outputs: log-probabilities at the pictures' size are computed anew for each term that looks at them, and freed.
+      parts: equal parts of a batch that the student is run on one after another; only without statistics of the batch.
+    """
+
+    outputs: bool = False
+    parts: int = 1
+
+    def __str__(self) -> str:
+        """For people; '' where nothing is saved."""
+        said = {
+            "predictions at the pictures' size computed anew for each loss": self.outputs,
+            f"{self.parts} parts of a batch one after another": self.parts > 1,
+        }
+        return ", ".join(text for text, holds in said.items() if holds)
+
+
 @dataclasses.dataclass(frozen=True)
 class StepOptions:
     """What shapes the compiled step.
@@ -72,6 +100,7 @@ class StepOptions:
       statistics_groups: equal parts of a batch, each with batch statistics of its own; 1: those of the whole batch.
       skip_nonfinite: leave the state as it was where anything that is watched is not finite.
       precision: what all networks compute in, a key of models.precision.PRECISIONS.
+      savings: of memory.
     """
 
     terms: tuple[ActiveTerm, ...]
@@ -84,6 +113,7 @@ class StepOptions:
     statistics_groups: int = 1
     skip_nonfinite: bool = False
     precision: str = "float32"
+    savings: Savings = Savings()
 
     @property
     def passes(self) -> tuple[str, ...]:
@@ -124,8 +154,23 @@ def outputs_of(
     """(Outputs, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3]; arguments as segmenter.forward."""
     how = {"statistics": statistics, "precision": precision, "groups": groups}
     heads, stats = segmenter.forward(model, variables, images, **how)
-    features = {name: widened(feature) for name, feature in heads.features.items()}
-    return Outputs(heads.log_probabilities(images.shape[1:3]), features, model.auxiliary_tap), stats
+    return Unexpanded(heads, images.shape[1:3], model.auxiliary_tap).expanded(), stats
+
+
+class Unexpanded(flax.struct.PyTreeNode):
+    """Outputs before their log-probabilities are computed from the logits: a fraction of the memory."""
+
+    heads: Heads
+    size: tuple[int, int] = flax.struct.field(pytree_node=False)
+    tap: str = flax.struct.field(pytree_node=False)
+
+    def expanded(self) -> Outputs:
+        features = {name: widened(feature) for name, feature in self.heads.features.items()}
+        return Outputs(self.heads.log_probabilities(self.size), features, self.tap)
+
+
+def _expanded(outputs: Outputs | Unexpanded | None) -> Outputs | None:
+    return outputs.expanded() if isinstance(outputs, Unexpanded) else outputs
 
 
 def compiled_forward(model: Segmenter, precision: str) -> Callable:
@@ -194,8 +239,46 @@ def _add_terms(found: _Sum, group: str, context: LossContext, term_params, weigh
     for term, values in options.terms:
         if term.group == group:
             mine = dataclasses.replace(context, options=dict(values), params=term_params.get(term.name, {}))
-            parts = parts_of(TERMS, term.name, functools.partial(term.fn, mine), term.curves)
+            parts = _parts(TERMS, term.name, term.fn, mine, term.curves)
             found.add_parts(parts, weights.terms[term.name])
+
+
+def _parts(registry, name, fn, context, curves=()):
+    """parts_of `fn` on a context, whose outputs may be Unexpanded: then log-probabilities live within it alone."""
+    if not isinstance(context.student, Unexpanded):
+        return parts_of(registry, name, functools.partial(fn, context), curves)
+
+    def expanding(student, teacher, params):
+        outputs = {"student": _expanded(student), "teacher": _expanded(teacher)}
+        whole = dataclasses.replace(context, params=params, **outputs)
+        return dict(parts_of(registry, name, functools.partial(fn, whole), curves))
+
+    return jax.checkpoint(expanding)(context.student, context.teacher, context.params)
+
+
+def _student_outputs(model, variables, images, options):
+    """As outputs_of, with what options.savings say; Unexpanded where they save outputs."""
+    savings, how = options.savings, (options.student_statistics, options.precision, options.statistics_groups)
+    if savings == Savings():
+        return outputs_of(model, variables, images, *how)
+
+    def run(variables, images):
+        given = dict(zip(("statistics", "precision", "groups"), how, strict=True))
+        heads, stats = segmenter.forward(model, variables, images, **given)
+        return Unexpanded(heads, images.shape[1:3], model.auxiliary_tap), stats
+
+    if savings.parts > 1:
+        found, stats = _by_parts(run, variables, images, savings.parts), variables["batch_stats"]
+    else:
+        found, stats = run(variables, images)
+    return (found if savings.outputs else found.expanded()), stats
+
+
+def _by_parts(run, variables, images, count):
+    """What `run` finds of equal parts of a batch, one after another; the pictures alone stay for the way back."""
+    parts = images.reshape(count, len(images) // count, *images.shape[1:])
+    found = jax.lax.map(jax.checkpoint(lambda part: run(variables, part)[0]), parts)
+    return jax.tree.map(lambda of: of.reshape(-1, *of.shape[2:]), found)
 
 
 def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *, domain, models, options):
@@ -206,8 +289,7 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     """
     images = batch[f"{domain}_image"]
     variables = {"params": trained["params"], "batch_stats": batch_stats}
-    how = (options.student_statistics, options.precision, options.statistics_groups)
-    outputs, batch_stats = outputs_of(models.segmenter, variables, images, *how)
+    outputs, batch_stats = _student_outputs(models.segmenter, variables, images, options)
     context = LossContext(
         domain, images, batch.get(f"{domain}_label"), batch, step, outputs,
         auxiliary_weight=weights.seg_auxiliary, precision=options.precision,
@@ -216,8 +298,12 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
     _add_terms(found, domain, context, trained["terms"], weights, options)
     for method in options.methods:
         if domain in method.PASSES:
-            given = (adaptation[method.NAME], context, weights.methods.get(method.NAME, {}))
-            found.add_parts(parts_of(METHODS, method.NAME, functools.partial(method.terms, *given)))
+            own, mine = adaptation[method.NAME], weights.methods.get(method.NAME, {})
+
+            def terms(context, method=method, own=own, mine=mine):
+                return method.terms(own, context, mine)
+
+            found.add_parts(_parts(METHODS, method.NAME, terms, context))
     if (models.teacher is not None and domain in (SOURCE, TARGET)) or domain in dict(options.answers):
         weight, how = getattr(weights, f"distil_{domain}"), {"model": models.teacher, "options": options}
         guide = _teacher_outputs(teacher, batch, domain, weight, weights, **how)
@@ -258,10 +344,18 @@ def losses_and_gradients(state, teacher, batch, weights, *, models, options) -> 
         )
         grads = found if grads is None else jax.tree.map(jnp.add, grads, found)
         losses |= {f"loss/{domain}/{curve}": value for curve, value in terms.items()}
+    if options.savings.outputs:
+        # Without the barrier the compiler would take those of the passes, and keep them until here.
+        outputs = {domain: _expanded(jax.lax.optimization_barrier(of)) for domain, of in outputs.items()}
     return Gradients(grads, stats, losses, jax.lax.stop_gradient(outputs), batch)
 
 
-@functools.partial(jax.jit, static_argnames=("models", "options", "optimizer"), donate_argnames=("state",))
+@functools.partial(
+    jax.jit,
+    static_argnames=("models", "options", "optimizer"),
+    donate_argnames=("state",),
+    compiler_options=COMPILER_OPTIONS,
+)
 def train_step(
     state: TrainState,
     teacher: dict | None,

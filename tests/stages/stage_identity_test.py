@@ -80,7 +80,7 @@ WALK = {
     "teacher.views.clean": (True, DISTILLED),
     "teacher.cache_gb": (1e-6, NONE), "teacher.cache_dtype": ("float16", DISTILLED),
     "teacher.views.mirror": (True, DISTILLED), "teacher.views.scales": ((1.0, 1.5), DISTILLED),
-    "train.devices": (1, NONE), "train.batch_statistics": ("2", EVERYTHING),
+    "train.devices": (1, NONE), "train.memory_budget_gb": (8.0, NONE), "train.batch_statistics": ("2", EVERYTHING),
     "data.batch_size": (3, EVERYTHING), "data.mirror": (True, EVERYTHING), "data.scale": ((0.5, 1.0), EVERYTHING),
     "data.crop": ((64, 32), EVERYTHING), "data.colour_jitter": ((0.5, 0.0, 0.0, 0.0), EVERYTHING),
     "data.blur": ((0.0, 1.0), EVERYTHING), "data.class_mix": (0.5, ON_TARGET),

@@ -19,6 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from dakd_jax.basics.errors import UserError
 from dakd_jax.training.runtime import processes
 from dakd_jax.training.runtime.interruption import StopRequest
+from dakd_jax.training.train_step import COMPILER_OPTIONS
 
 BATCH = "batch"  # the axis of the mesh
 STOP = "stop"  # in a batch, int32 [devices]: the signal that the device's process was asked to stop by; 0 for none
@@ -203,6 +204,7 @@ def _over(step: Callable, devices: tuple[jax.Device, ...]) -> Callable:
         static_argnames=("models", "options", "optimizer"),
         donate_argnames=("state",),
         out_shardings=_sharding(devices),
+        compiler_options=COMPILER_OPTIONS,
     )
     def shared(state, teacher, batch, weights, rates, *, models, options, optimizer):
         asked = {STOP: batch[STOP].max()} if STOP in batch else {}

@@ -1,0 +1,130 @@
+"""Savings of memory: the numbers stay, the compiled step needs less, and a budget chooses among them and says so."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+import step_parts
+import tiny_runs
+
+from dakd_jax.basics import records
+from dakd_jax.basics.errors import UserError
+from dakd_jax.models import segmenter
+from dakd_jax.models.discriminator import Discriminator
+from dakd_jax.models.segmenter import Segmenter
+from dakd_jax.objectives import optimizers
+from dakd_jax.training import train_step
+from dakd_jax.training.runtime import memory_budget
+from dakd_jax.training.train_step import Savings, StepModels
+from dakd_jax.training.watch import device_memory
+
+OUTPUTS, PARTS = Savings(outputs=True), Savings(outputs=True, parts=2)
+SIZE = (96, 160)
+
+
+@pytest.fixture(scope="module")
+def models():
+    model = Segmenter(arch="tiny", num_classes=19)
+    return StepModels(model, model)
+
+
+def _batch(count=2):
+    rng = np.random.default_rng(0)
+    pictures = {f"{domain}_image": rng.integers(0, 256, (count, *SIZE, 3), np.uint8) for domain in ("source", "target")}
+    return pictures | {"source_label": rng.integers(0, 19, (count, *SIZE), np.uint8)}
+
+
+def _step(models, savings, statistics="running"):
+    """(compiled losses_and_gradients, its arguments)."""
+    options = step_parts.options(discriminator=Discriminator(width=0.25), student_statistics=statistics)
+    options = dataclasses.replace(options, savings=savings)
+    student, teacher = (segmenter.init_segmenter(of, 0, "student") for of in (models.segmenter, models.teacher))
+    own, optimizer = step_parts.discriminators(Discriminator(width=0.25), 0, 19), optimizers.SegmenterOptimizer()
+    state = step_parts.create(student, own, optimizer=optimizer)
+    given = state, teacher, _batch(), step_parts.weights(distil_source=1.0, distil_target=1.0)
+
+    def found(*given):
+        found = train_step.losses_and_gradients(*given, models=models, options=options)
+        return found._replace(batch={}, outputs={name: of.log_probs for name, of in found.outputs.items()})
+
+    return jax.jit(found).lower(*given).compile(train_step.COMPILER_OPTIONS), given
+
+
+@pytest.mark.parametrize("statistics", ["running", "batch"])
+def test_the_numbers_stay(models, statistics):
+    plain, given = _step(models, Savings(), statistics)
+    expected = plain(*given)
+    for savings in (OUTPUTS, *[PARTS] * (statistics == "running")):
+        found = _step(models, savings, statistics)[0](*given)
+        jax.tree.map(_assert_near, found, expected)
+
+
+def _assert_near(a, b):
+    """Within float32's rounding of sums over all pixels."""
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-9 + 1e-5 * np.abs(b).max())
+
+
+def test_each_saving_needs_less(models):
+    """By the compiler's own plan."""
+    needs = [_step(models, savings)[0].memory_analysis().temp_size_in_bytes for savings in (Savings(), OUTPUTS, PARTS)]
+    assert needs == sorted(needs, reverse=True) and needs[-1] < 0.8 * needs[0], needs
+
+
+def test_savings_are_taken_in_turn_until_the_budget_holds():
+    options = dataclasses.replace(step_parts.options(), student_statistics="running")
+    needs = {Savings(): 9, OUTPUTS: 7, PARTS: 3, PARTS._replace(parts=4): 2}
+
+    def plan(savings):
+        return {"state": 10**9, "computing": needs[savings] * 10**9}
+
+    for budget, expected in (
+        (0, Savings()),
+        (10, Savings()),
+        (8, OUTPUTS),
+        (4.5, PARTS),
+        (3.5, PARTS._replace(parts=4)),
+    ):
+        found = memory_budget.within(budget, options, 4, plan)
+        assert found.savings == expected and found.total == (1 + needs[expected]) * 10**9
+    assert "saved by: predictions at the pictures' size computed anew for each loss, " in str(found)
+    with pytest.raises(UserError, match="memory_budget_gb=2: a step needs about 3.00 GB .*state 1.00, computing 2.00"):
+        memory_budget.within(2, options, 4, plan)
+    learning = dataclasses.replace(options, student_statistics="batch")
+    with pytest.raises(UserError, match="batch_norm=frozen its pictures can come one after another"):
+        memory_budget.within(4.5, learning, 4, plan)
+
+
+def test_a_run_under_a_budget_says_what_it_saves_and_records_it(toy_city, workdir):
+    changes = {"goal": ("source_only",), "train.steps": 4, "train.checkpoint_every": 4, "train.eval_every": 0}
+    free = tiny_runs.run(tiny_runs.config(toy_city, **changes), workdir / "free")
+    assert "GB of memory" not in free
+    record = records.read_json(tiny_runs.stage_folder(workdir / "free", "source_only") / "record.json")
+    assert record["memory"].keys() <= {"observed_rise_gb"}
+    enough = tiny_runs.run(
+        tiny_runs.config(toy_city, **changes, **{"train.memory_budget_gb": 64.0}), workdir / "enough"
+    )
+    assert "a step needs about 0.0" in enough and "saved by" not in enough
+    record = records.read_json(tiny_runs.stage_folder(workdir / "enough", "source_only") / "record.json")
+    planned = record["memory"]["planned_gb"]
+    assert 0 < planned < 0.1 and record["memory"]["savings"] == ""
+    tight = {"train.memory_budget_gb": 0.97 * planned}
+    said = tiny_runs.run(tiny_runs.config(toy_city, **changes, **tight), workdir / "tight")
+    assert "saved by: predictions" in said
+    with pytest.raises(UserError, match=r"config.train.memory_budget_gb=1e-06: a step needs about"):
+        tiny_runs.run(tiny_runs.config(toy_city, **changes, **{"train.memory_budget_gb": 1e-6}), workdir / "none")
+
+
+def test_the_rise_is_what_was_taken():
+    rise = device_memory.Rise(jax.local_devices()[0], seconds_between=0.001)
+    rise.begin()
+    taken = np.ones(2**26, np.uint8)
+    while rise.bytes < taken.nbytes / 2:  # the thread has not looked yet
+        taken += 1
+    rise.end()
+    assert math.isclose(rise.bytes, taken.nbytes, rel_tol=0.15)
+    rise.end()
+    never = device_memory.Rise(jax.local_devices()[0])
+    never.end()
+    assert never.bytes == 0
