@@ -26,7 +26,8 @@ from dakd_jax.stages import preflight, settings, stage_identity, teacher_answers
 from dakd_jax.stages.teacher_answers import Taught
 from dakd_jax.stages.teacher_answers.handed_in import HandedInAnswers
 from dakd_jax.stages.teacher_answers.kept import KeptAnswers
-from dakd_jax.training import checkpoint_files, loop, step_setup
+from dakd_jax.training import checkpoint_files, step_setup
+from dakd_jax.training.loop import train, within_budget
 from dakd_jax.training.runtime import processes, sharding
 from dakd_jax.training.stage_job import StageJob, StageSettings
 from dakd_jax.training.teaching import answer_folder, asking
@@ -224,7 +225,7 @@ class Experiment:
                 chosen = self._settings(planned)
                 blank = [model and blank_segmenter(model) for model in (chosen.models.segmenter, chosen.models.teacher)]
                 job = self._job(planned, blank[0], self._taught_by_nobody(planned, blank[1]), self.console)
-                yield f"{planned.stage.title}: {loop.planned(job)}"
+                yield f"{planned.stage.title}: {within_budget(job)}"
 
     def _taught_by_nobody(self, planned: PlannedStage, teacher: dict | None) -> Taught:
         """As _taught, with zeros for answers."""
@@ -326,7 +327,7 @@ class Experiment:
                 teacher = blank_segmenter(models.teacher) if models.teacher else None
                 # Among several processes it is never kept what it says, see teacher_answers/kept.py.
                 taught = teacher_answers.asked_inside(chosen, teacher, {})
-                loop.train(self._job(planned, student, taught, quiet), quiet)
+                train(self._job(planned, student, taught, quiet), quiet)
             else:
                 variables = self.devices.local(self.devices.replicated(student))
                 self.evaluator.of(planned.stage.network).score(planned.stage.title, models.segmenter, variables)
@@ -412,7 +413,7 @@ class Experiment:
         processes.tell({"do": "train", "stage": planned.name, "hash": planned.hash})
         job = self._job(planned, start, taught, self.console)
         began = time.monotonic()
-        trained = loop.train(job, self.console)
+        trained = train(job, self.console)
         process_minutes = round((time.monotonic() - began) / 60, 4)
         weights.save_finished(planned.folder, trained.variables, chosen.models.segmenter)
         self._loaded[planned.name] = trained.variables

@@ -74,7 +74,8 @@ def _train(job, console):
     devices, budget = _devices(job), job.loop.memory_budget_gb
     job, planned = dataclasses.replace(job, teacher=devices.replicated(job.teacher)), None
     if budget:
-        job, planned = _within_budget(job)
+        planned = within_budget(job)
+        job = _saving(job, planned.savings)
         if devices.leader:
             job.say(console, str(planned))
     state, stop = _first_state(job), StopRequest()
@@ -188,7 +189,7 @@ def _memory_plan(job):
     return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=devices.local(batch))
 
 
-def planned(job: StageJob) -> memory_budget.Planned:
+def within_budget(job: StageJob) -> memory_budget.Planned:
     """What a step of a stage needs, with what it saves to stay within its budget. Compiles it, maybe several times.
 
     Raises:
@@ -204,12 +205,6 @@ def planned(job: StageJob) -> memory_budget.Planned:
 def _saving(job, savings):
     options = dataclasses.replace(job.settings.options, savings=savings)
     return dataclasses.replace(job, settings=dataclasses.replace(job.settings, options=options))
-
-
-def _within_budget(job):
-    """(the job as it stays within its budget, how)."""
-    found = planned(job)
-    return _saving(job, found.savings), found
 
 
 def _steps_again(job, checkpoints) -> going_back.Steps:

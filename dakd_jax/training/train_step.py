@@ -31,7 +31,8 @@ from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
 # On a CPU XLA orders what it computes for several cores at once, and keeps twice as much at a time; within an operation
-# the cores are busy anyway. The bits are the same. A version that does not know the option would refuse it.
+# the cores are busy anyway. The bits are the same. A version that does not know the option would refuse it. train_step
+# has not got it: jax takes it where a program is compiled alone, and not where one is traced within another.
 COMPILER_OPTIONS = (
     {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
     if importlib.metadata.version("jaxlib").startswith("0.10.")
@@ -350,12 +351,7 @@ def losses_and_gradients(state, teacher, batch, weights, *, models, options) -> 
     return Gradients(grads, stats, losses, jax.lax.stop_gradient(outputs), batch)
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("models", "options", "optimizer"),
-    donate_argnames=("state",),
-    compiler_options=COMPILER_OPTIONS,
-)
+@functools.partial(jax.jit, static_argnames=("models", "options", "optimizer"), donate_argnames=("state",))
 def train_step(
     state: TrainState,
     teacher: dict | None,

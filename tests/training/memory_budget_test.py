@@ -116,6 +116,17 @@ def test_a_run_under_a_budget_says_what_it_saves_and_records_it(toy_city, workdi
         tiny_runs.run(tiny_runs.config(toy_city, **changes, **{"train.memory_budget_gb": 1e-6}), workdir / "none")
 
 
+def test_the_plan_tells_the_memory_of_the_steps_to_come(toy_city, workdir, run_py):
+    """Also of a stage whose teacher is not trained yet."""
+    words = tiny_runs.arguments(toy_city, workdir, **{"goal": "case_a"})
+    ended = run_py([*words, "--mode=plan", "--memory"])
+    assert ended.code == 0, ended.stderr
+    lines = [line for line in ended.stdout.splitlines() if "a step needs about 0.0" in line]
+    assert [line.partition(":")[0] for line in lines] == ["Teacher, adapted", "(a) distilled on source"]
+    ended = run_py([*words, "--mode=plan", "--memory", "--config.train.memory_budget_gb=1e-6"])
+    tiny_runs.one_line(ended, "config.train.memory_budget_gb=1e-06: a step needs about 0.0")
+
+
 def test_the_rise_is_what_was_taken():
     rise = device_memory.Rise(jax.local_devices()[0], seconds_between=0.001)
     rise.begin()

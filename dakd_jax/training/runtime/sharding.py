@@ -19,7 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from dakd_jax.basics.errors import UserError
 from dakd_jax.training.runtime import processes
 from dakd_jax.training.runtime.interruption import StopRequest
-from dakd_jax.training.train_step import COMPILER_OPTIONS
+from dakd_jax.training.train_step import COMPILER_OPTIONS, train_step
 
 BATCH = "batch"  # the axis of the mesh
 STOP = "stop"  # in a batch, int32 [devices]: the signal that the device's process was asked to stop by; 0 for none
@@ -95,7 +95,9 @@ class Devices:
 
     def compiled(self, step: Callable) -> Callable:
         """train_step, or what is called as it is, compiled for these devices."""
-        return step if self.alone else _over(step, self.devices)
+        if self.alone:
+            return _by_itself() if step is train_step else step
+        return _over(step, self.devices)
 
     # What evaluation.predict.Alone describes.
 
@@ -193,6 +195,16 @@ def _everywhere(sharding: NamedSharding, value: Any) -> jax.Array:
         return jax.device_put(value, sharding)
     value = np.asarray(value)
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+
+
+@functools.cache
+def _by_itself() -> Callable:
+    return jax.jit(
+        train_step.__wrapped__,
+        static_argnames=("models", "options", "optimizer"),
+        donate_argnames=("state",),
+        compiler_options=COMPILER_OPTIONS,
+    )
 
 
 @functools.cache
