@@ -268,6 +268,7 @@ def _loop(job, state, checkpoints, log, console, stop):
         StageProgress(console, job.title, settings.steps, first) as progress,
         stop,
         EnergyMeter(jax.local_devices()[0]) as energy,
+        contextlib.closing(rise),
     ):
 
         def stop_now(step):
@@ -299,7 +300,7 @@ def _loop(job, state, checkpoints, log, console, stop):
                     rows.flush()  # for the line that stays
                 progress.update(done, rows.note)
             if candidate := _evaluated(job, done):
-                rise.end()
+                rise.close()
                 rows.flush()
                 watch.check(done)
                 _validate(job, devices, state, log, stop)
@@ -311,7 +312,7 @@ def _loop(job, state, checkpoints, log, console, stop):
                 votes.ask()
             # After the rows of this step: a run that is killed and goes on from here has them all.
             if done % loop.checkpoint_every == 0 or last or votes.made or (candidate and job.selection):
-                rise.end()
+                rise.close()
                 rows.flush()
                 watch.check(done)  # nothing that is not finite is ever saved
                 left_out = {_UNREADABLE: job.unreadable.reasons} if job.unreadable else {}
@@ -337,7 +338,7 @@ def _observe(rise, count, state):
         rise.begin()
     elif count == 1 + _OBSERVED:
         jax.block_until_ready(state)
-        rise.end()
+        rise.close()
 
 
 def _evaluated(job, step) -> bool:

@@ -133,9 +133,9 @@ def test_the_rise_is_what_was_taken():
     taken = np.ones(2**26, np.uint8)
     while rise.bytes < taken.nbytes / 2:  # the thread has not looked yet
         taken += 1
-    rise.end()
+    rise.close()
     assert math.isclose(rise.bytes, taken.nbytes, rel_tol=0.15)
-    rise.end()
+    rise.close()
     never = device_memory.Rise(jax.local_devices()[0])
-    never.end()
+    never.close()
     assert never.bytes == 0

@@ -47,7 +47,7 @@ def step_plan(compiled, **arguments) -> dict[str, int]:
 
 
 class Rise:
-    """By how much memory rises from begin() to end(): what steps need besides what was there before them.
+    """By how much memory rises from begin() to close(): what steps need besides what was there before them.
 
     A CPU's is the resident memory of the process, looked at every few milliseconds; a GPU tells its peak. It never
     disturbs: where nothing tells it is 0.
@@ -69,7 +69,7 @@ class Rise:
             else:
                 self._first = self._device.memory_stats()["bytes_in_use"]
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Looks no longer; once more, or without a begin(), it does nothing."""
         with contextlib.suppress(Exception):
             if self._thread:
