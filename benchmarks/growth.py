@@ -88,7 +88,7 @@ def measured(point: dict, *, network: str, precision: str, count: int) -> dict:
     import jax  # it takes the device's memory: not before the flags are understood
 
     from benchmarks import step_cost, steps
-    from dakd_jax.training.train_step import COMPILER_OPTIONS, train_step
+    from dakd_jax.training.train_step import train_step
 
     config = steps.NETWORKS[network]()
     config.train.precision = precision
@@ -100,7 +100,7 @@ def measured(point: dict, *, network: str, precision: str, count: int) -> dict:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(networks))
     lowered = train_step.lower(state, *others, **fixed)
     tflop = step_cost.tflop(lowered, (state, *others), fixed)
-    compiled = lowered.compile(COMPILER_OPTIONS)
+    compiled = lowered.compile()
     analysis = compiled.memory_analysis()
     seconds = []
     for _ in range(1 + count):  # the first one warms up

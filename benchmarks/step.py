@@ -177,14 +177,14 @@ class Ours:
 
         from benchmarks import step_cost
         from dakd_jax.training import train_state
-        from dakd_jax.training.train_step import COMPILER_OPTIONS, train_step
+        from dakd_jax.training.train_step import train_step
 
         self.start, self.fixed, self.arrays = arguments, fixed, arrays
         self.state, self.others = train_state.copied(arguments[0]), arguments[1:]
         lowered = train_step.lower(*arguments, **fixed)
         self.tflop = step_cost.tflop(lowered, arguments, fixed)
         began = time.perf_counter()
-        self._step = lowered.compile(COMPILER_OPTIONS)
+        self._step = lowered.compile()
         self.compile_seconds = time.perf_counter() - began
         self._forward = jax.jit(self._predictions)
 

@@ -79,7 +79,7 @@ def measured(values: flags.FlagValues) -> dict:
     import jax  # in the process that measures alone: it takes the device's memory
 
     from benchmarks import steps
-    from dakd_jax.training.train_step import COMPILER_OPTIONS, train_step
+    from dakd_jax.training.train_step import train_step
     from dakd_jax.training.watch import device_memory
 
     found = {"machine": steps.machine(), "multiplies": _multiplies()}
@@ -94,7 +94,7 @@ def measured(values: flags.FlagValues) -> dict:
     lowered = train_step.lower(state, *others, **fixed)
     of_a_step = tflop(lowered, (state, *others), fixed)
     start = time.perf_counter()
-    compiled = lowered.compile(COMPILER_OPTIONS)
+    compiled = lowered.compile()
     found["compile_s"] = round(time.perf_counter() - start, 1)
     plan = device_memory.step_plan(compiled, state=state, teacher=others[0], batch=others[1])
     after_compiling = _most_memory()

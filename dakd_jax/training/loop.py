@@ -25,7 +25,7 @@ from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.runtime.processes import GivenUp
 from dakd_jax.training.stage_job import StageJob
 from dakd_jax.training.step_setup import first_state, learning_rates
-from dakd_jax.training.train_step import FINITE, compiled_forward, train_step
+from dakd_jax.training.train_step import COMPILER_OPTIONS, FINITE, compiled_forward, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.energy import EnergyMeter
@@ -178,13 +178,19 @@ def _bound(job, step):
     return lambda state, batch, rate: step(state, job.teacher, batch, settings.weights, rate, **fixed)
 
 
+def _compiled(job, devices):
+    """train_step for these devices, in an order that saves memory where the job is to."""
+    ordered = job.settings.options.savings.ordered
+    return devices.compiled(train_step, tuple(COMPILER_OPTIONS.items()) if ordered else ())
+
+
 def _memory_plan(job):
     """Bytes that a step needs on each device, by name; it is compiled for it."""
     devices = _devices(job)
     with contextlib.closing(job.batches(0)) as batches:
         batch = devices.placed(next(batches))
     state = jax.eval_shape(lambda: _first_state(job))  # there may be no room for another one
-    lower = devices.compiled(train_step).lower
+    lower = _compiled(job, devices).lower
     compiled = _bound(job, lower)(state, batch, _rate(_learning_rates(job), 0)).compile()
     return device_memory.step_plan(compiled, state=state, teacher=job.teacher, batch=devices.local(batch))
 
@@ -210,7 +216,7 @@ def _saving(job, savings):
 def _steps_again(job, checkpoints) -> going_back.Steps:
     """The steps of the loop, for the way to a bad one."""
     rates, devices = _learning_rates(job), _devices(job)
-    step = _bound(job, devices.compiled(train_step))
+    step = _bound(job, _compiled(job, devices))
 
     def start():
         first = _first_state(job)
@@ -249,7 +255,7 @@ def _loop(job, state, checkpoints, log, console, stop):
     """(state of the last step, timing, how many steps were left out, bytes of memory) of the steps from `state` on."""
     settings, loop, first, devices = job.settings, job.loop, int(state.step), _devices(job)
     say, votes = functools.partial(job.say, console), sharding.Votes(devices, stop)
-    make, rates, wait, losses = _bound(job, devices.compiled(train_step)), _learning_rates(job), DataWait(), {}
+    make, rates, wait, losses = _bound(job, _compiled(job, devices)), _learning_rates(job), DataWait(), {}
     watch, unlogged, rise = _watch(job, checkpoints), _meaningless(settings), device_memory.Rise(jax.local_devices()[0])
     rows = TrainingLog(
         log,

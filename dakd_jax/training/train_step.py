@@ -30,9 +30,8 @@ from dakd_jax.training.teaching import Views, forms
 from dakd_jax.training.train_state import TrainState
 
 FINITE = "finite"
-# On a CPU XLA orders what it computes for several cores at once, and keeps twice as much at a time; within an operation
-# the cores are busy anyway. The bits are the same. A version that does not know the option would refuse it. train_step
-# has not got it: jax takes it where a program is compiled alone, and not where one is traced within another.
+# Of a step with Savings.ordered. On a CPU XLA orders what it computes for several cores at once, and keeps twice as
+# much at a time; within an operation the cores are busy anyway. A version without the option would refuse it.
 COMPILER_OPTIONS = (
     {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
     if importlib.metadata.version("jaxlib").startswith("0.10.")
@@ -70,16 +69,19 @@ class Savings(NamedTuple):
     """What a step does to need less memory and more time. Its numbers differ by rounding alone.
 
     Attributes:
+      ordered: what is computed comes in the order that keeps least at a time, see COMPILER_OPTIONS.
       outputs: log-probabilities at the pictures' size are computed anew for each term that looks at them, and freed.
       parts: equal parts of a batch that the student is run on one after another; only without statistics of the batch.
     """
 
+    ordered: bool = False
     outputs: bool = False
     parts: int = 1
 
     def __str__(self) -> str:
         """For people; '' where nothing is saved."""
         said = {
+            "an order that keeps less at a time": self.ordered,
             "predictions at the pictures' size computed anew for each loss": self.outputs,
             f"{self.parts} parts of a batch one after another": self.parts > 1,
         }
@@ -260,7 +262,7 @@ def _parts(registry, name, fn, context, curves=()):
 def _student_outputs(model, variables, images, options):
     """As outputs_of, with what options.savings say; Unexpanded where they save outputs."""
     savings, how = options.savings, (options.student_statistics, options.precision, options.statistics_groups)
-    if savings == Savings():
+    if not savings.outputs and savings.parts == 1:
         return outputs_of(model, variables, images, *how)
 
     def run(variables, images):

@@ -7,7 +7,6 @@ import tiny_runs
 
 from dakd_jax.basics.errors import UserError
 from dakd_jax.training import loop
-from dakd_jax.training.runtime import sharding
 from dakd_jax.training.watch import device_memory
 
 FULL = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."
@@ -18,7 +17,7 @@ def test_a_step_that_does_not_fit(toy_city, workdir, monkeypatch):
         raise jax.errors.JaxRuntimeError(FULL)
 
     plain = loop._bound
-    monkeypatch.setattr(loop, "_bound", lambda job, step: full if step is sharding._by_itself() else plain(job, step))
+    monkeypatch.setattr(loop, "_bound", lambda job, step: full if step is loop.train_step else plain(job, step))
     with pytest.raises(
         UserError, match=r"out of memory on \S+: a step needs about [\d.]+ GiB \(state [\d.]+, .*data.batch"
     ):

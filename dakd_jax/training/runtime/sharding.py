@@ -19,7 +19,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from dakd_jax.basics.errors import UserError
 from dakd_jax.training.runtime import processes
 from dakd_jax.training.runtime.interruption import StopRequest
-from dakd_jax.training.train_step import COMPILER_OPTIONS, train_step
 
 BATCH = "batch"  # the axis of the mesh
 STOP = "stop"  # in a batch, int32 [devices]: the signal that the device's process was asked to stop by; 0 for none
@@ -93,11 +92,11 @@ class Devices:
         share = _sharding(self.devices, BATCH)
         return {name: jax.make_array_from_process_local_data(share, np.asarray(of)) for name, of in batch.items()}
 
-    def compiled(self, step: Callable) -> Callable:
-        """train_step, or what is called as it is, compiled for these devices."""
-        if self.alone:
-            return _by_itself() if step is train_step else step
-        return _over(step, self.devices)
+    def compiled(self, step: Callable, options: tuple[tuple[str, str], ...] = ()) -> Callable:
+        """train_step, or what is called as it is, compiled for these devices; `options`: for the compiler, as pairs."""
+        if self.alone and not options:
+            return step
+        return _over(step, self.devices, options)
 
     # What evaluation.predict.Alone describes.
 
@@ -198,25 +197,15 @@ def _everywhere(sharding: NamedSharding, value: Any) -> jax.Array:
 
 
 @functools.cache
-def _by_itself() -> Callable:
-    return jax.jit(
-        train_step.__wrapped__,
-        static_argnames=("models", "options", "optimizer"),
-        donate_argnames=("state",),
-        compiler_options=COMPILER_OPTIONS,
-    )
-
-
-@functools.cache
-def _over(step: Callable, devices: tuple[jax.Device, ...]) -> Callable:
+def _over(step: Callable, devices: tuple[jax.Device, ...], options: tuple[tuple[str, str], ...] = ()) -> Callable:
     """Left to itself the compiler might leave parts of the state on different devices."""
 
     @functools.partial(
         jax.jit,
         static_argnames=("models", "options", "optimizer"),
         donate_argnames=("state",),
-        out_shardings=_sharding(devices),
-        compiler_options=COMPILER_OPTIONS,
+        out_shardings=_sharding(devices) if len(devices) > 1 else None,
+        compiler_options=dict(options),
     )
     def shared(state, teacher, batch, weights, rates, *, models, options, optimizer):
         asked = {STOP: batch[STOP].max()} if STOP in batch else {}
