@@ -25,6 +25,7 @@ from dakd_jax.training import loop, train_step
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.interruption import Stopped
 from dakd_jax.training.stage_job import StageJob
+from dakd_jax.training.train_step import StepOptions
 from dakd_jax.training.watch import black_box
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.training_log import LoggedStep, TrainingLog
@@ -59,7 +60,7 @@ class Stage:
         skips = self.config.train.on_nonfinite == "skip"
         settings = types.SimpleNamespace(
             steps=STEPS, weights=None, models=types.SimpleNamespace(segmenter=types.SimpleNamespace(num_classes=2)),
-            options=types.SimpleNamespace(methods=(), terms=(), passes=("source",), skip_nonfinite=skips, answers=()),
+            options=StepOptions((), sees_target=False, skip_nonfinite=skips),
             optimizer=optimizers.SegmenterOptimizer(), size=(8, 8), taught_on=(),
         )  # fmt: skip
         return StageJob(
