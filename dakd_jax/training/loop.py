@@ -32,7 +32,6 @@ from dakd_jax.training.watch.energy import EnergyMeter
 from dakd_jax.training.watch.training_log import LoggedStep, TrainingLog
 
 _SKIPPED, _UNREADABLE = "skipped_steps", "unreadable"  # what a checkpoint tells beside the state
-_OBSERVED = 2  # steps whose memory is looked at
 
 
 class Trained(NamedTuple):
@@ -293,7 +292,7 @@ def _loop(job, state, checkpoints, log, console, stop):
             rate = _rate(rates, step)
             state, losses = make(state, wait.next(batches, next(iter(losses.values()), None)), rate)
             done = step + 1
-            _observe(rise, done - first, state)
+            rise.after(done - first, state)
             votes.add(losses)
             watch.add(done, losses.pop(FINITE), losses)
             last = done == settings.steps
@@ -335,16 +334,6 @@ def _loop(job, state, checkpoints, log, console, stop):
         "data_wait_percent": round(100 * wait.share, 2),
     }
     return state, resumed | timing, watch.skipped, rise.bytes
-
-
-def _observe(rise, count, state):
-    """Looks at memory over the steps after the first one of this process, which compiles."""
-    if count == 1:
-        jax.block_until_ready(state)
-        rise.begin()
-    elif count == 1 + _OBSERVED:
-        jax.block_until_ready(state)
-        rise.close()
 
 
 def _evaluated(job, step) -> bool:

@@ -155,9 +155,15 @@ def outputs_of(
     model: Segmenter, variables: dict, images: jax.Array, statistics: str, precision: str = "float32", groups: int = 1
 ):
     """(Outputs, new batch statistics) of a segmenter on uint8 pictures [B, H, W, 3]; arguments as segmenter.forward."""
+    found, stats = _unexpanded(model, variables, images, statistics, precision, groups)
+    return found.expanded(), stats
+
+
+def _unexpanded(model, variables, images, statistics, precision, groups):
+    """As outputs_of, Unexpanded."""
     how = {"statistics": statistics, "precision": precision, "groups": groups}
     heads, stats = segmenter.forward(model, variables, images, **how)
-    return Unexpanded(heads, images.shape[1:3], model.auxiliary_tap).expanded(), stats
+    return Unexpanded(heads, images.shape[1:3], model.auxiliary_tap), stats
 
 
 class Unexpanded(flax.struct.PyTreeNode):
@@ -261,27 +267,21 @@ def _parts(registry, name, fn, context, curves=()):
 
 def _student_outputs(model, variables, images, options):
     """As outputs_of, with what options.savings say; Unexpanded where they save outputs."""
-    savings, how = options.savings, (options.student_statistics, options.precision, options.statistics_groups)
-    if not savings.outputs and savings.parts == 1:
-        return outputs_of(model, variables, images, *how)
+    how = (options.student_statistics, options.precision, options.statistics_groups)
 
-    def run(variables, images):
-        given = dict(zip(("statistics", "precision", "groups"), how, strict=True))
-        heads, stats = segmenter.forward(model, variables, images, **given)
-        return Unexpanded(heads, images.shape[1:3], model.auxiliary_tap), stats
+    def run(images):
+        return _unexpanded(model, variables, images, *how)
 
-    if savings.parts > 1:
-        found, stats = _by_parts(run, variables, images, savings.parts), variables["batch_stats"]
-    else:
-        found, stats = run(variables, images)
-    return (found if savings.outputs else found.expanded()), stats
+    found, stats = run(images) if options.savings.parts == 1 else _by_parts(run, images, options.savings.parts)
+    return (found if options.savings.outputs else found.expanded()), stats
 
 
-def _by_parts(run, variables, images, count):
+def _by_parts(run, images, count):
     """What `run` finds of equal parts of a batch, one after another; the pictures alone stay for the way back."""
     parts = images.reshape(count, len(images) // count, *images.shape[1:])
-    found = jax.lax.map(jax.checkpoint(lambda part: run(variables, part)[0]), parts)
-    return jax.tree.map(lambda of: of.reshape(-1, *of.shape[2:]), found)
+    found, stats = jax.lax.map(jax.checkpoint(run), parts)
+    # Statistics that are not the batch's stay as they are, in each part.
+    return jax.tree.map(lambda of: of.reshape(-1, *of.shape[2:]), found), jax.tree.map(lambda of: of[0], stats)
 
 
 def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *, domain, models, options):

@@ -197,7 +197,7 @@ def _everywhere(sharding: NamedSharding, value: Any) -> jax.Array:
 
 
 @functools.cache
-def _over(step: Callable, devices: tuple[jax.Device, ...], options: tuple[tuple[str, str], ...] = ()) -> Callable:
+def _over(step: Callable, devices: tuple[jax.Device, ...], options: tuple[tuple[str, str], ...]) -> Callable:
     """Left to itself the compiler might leave parts of the state on different devices."""
 
     @functools.partial(

@@ -5,7 +5,6 @@ import ctypes
 import gc
 import os
 import pathlib
-import threading
 from collections.abc import Callable, Iterator
 
 import jax
@@ -15,6 +14,8 @@ from dakd_jax.basics.errors import UserError
 MARK = "RESOURCE_EXHAUSTED"  # in the runtime's message
 FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 GIB = 2**30
+_PROCESS = pathlib.Path("/proc/self")
+_OBSERVED = 2  # steps whose memory is looked at
 
 
 @contextlib.contextmanager
@@ -47,54 +48,50 @@ def step_plan(compiled, **arguments) -> dict[str, int]:
 
 
 class Rise:
-    """By how much memory rises from begin() to close(): what steps need besides what was there before them.
+    """By how much memory rises over a few steps: what they need besides what was there before them.
 
-    A CPU's is the resident memory of the process, looked at every few milliseconds; a GPU tells its peak. It never
+    A CPU's is the resident memory of the process, of which Linux keeps the most; a GPU tells its peak. It never
     disturbs: where nothing tells it is 0.
     """
 
-    def __init__(self, device, seconds_between: float = 0.005):
-        self._device, self._seconds = device, seconds_between
-        self._stopping, self._thread = threading.Event(), None
-        self._first, self.bytes = 0, 0
+    def __init__(self, device):
+        self._device, self._first, self.bytes = device, None, 0
+
+    def after(self, count: int, state) -> None:
+        """After each step of a process, from 1, with its state: the first one compiles, the next ones are looked at."""
+        if count == 1:
+            jax.block_until_ready(state)
+            self.begin()
+        elif count == 1 + _OBSERVED:
+            jax.block_until_ready(state)
+            self.close()
 
     def begin(self) -> None:
         """Looks at what there is, and from now on at what there is besides."""
         with contextlib.suppress(Exception):
             if self._device.platform == "cpu":
-                _give_back()
-                self._first = _resident()
-                self._thread = threading.Thread(target=self._look, name="memory", daemon=True)
-                self._thread.start()
+                gc.collect()
+                ctypes.CDLL(None).malloc_trim(0)  # pages that are free already would hide what is taken
+                (_PROCESS / "clear_refs").write_text("5")  # the most so far is forgotten
+                self._first = _resident("VmRSS")
             else:
                 self._first = self._device.memory_stats()["bytes_in_use"]
 
     def close(self) -> None:
         """Looks no longer; once more, or without a begin(), it does nothing."""
+        first, self._first = self._first, None
+        if first is None:
+            return
         with contextlib.suppress(Exception):
-            if self._thread:
-                self._stopping.set()
-                self._thread.join()
-            elif self._first:
-                self.bytes = self._device.memory_stats()["peak_bytes_in_use"] - self._first
-        self._thread, self._first = None, 0
-
-    def _look(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while not self._stopping.wait(self._seconds):
-                self.bytes = max(self.bytes, _resident() - self._first)
+            on_cpu = self._device.platform == "cpu"
+            most = _resident("VmHWM") if on_cpu else self._device.memory_stats()["peak_bytes_in_use"]
+            self.bytes = max(0, most - first)
 
 
-def _resident() -> int:
-    """Bytes of this process in memory, on Linux."""
-    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _give_back() -> None:
-    """What compiling has freed would else be taken again without a rise."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+def _resident(name: str) -> int:
+    """Bytes of this process in memory, on Linux: 'VmRSS' now, 'VmHWM' the most."""
+    lines = (line.partition(":") for line in (_PROCESS / "status").read_text().splitlines())
+    return int({key: value for key, _, value in lines}[name].split()[0]) * 1024
 
 
 def _message(plan: dict[str, int]) -> str:
