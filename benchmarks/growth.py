@@ -99,7 +99,7 @@ def measured(point: dict, *, network: str, precision: str, count: int) -> dict:
     networks = (state.params, others[0]["params"])
     parameters = sum(leaf.size for leaf in jax.tree.leaves(networks))
     lowered = train_step.lower(state, *others, **fixed)
-    tflop = step_cost.tflop(lowered, (state, *others), fixed)
+    tflop = step_cost.tflop((state, *others), fixed)
     compiled = lowered.compile()
     analysis = compiled.memory_analysis()
     seconds = []

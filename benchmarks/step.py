@@ -182,7 +182,7 @@ class Ours:
         self.start, self.fixed, self.arrays = arguments, fixed, arrays
         self.state, self.others = train_state.copied(arguments[0]), arguments[1:]
         lowered = train_step.lower(*arguments, **fixed)
-        self.tflop = step_cost.tflop(lowered, arguments, fixed)
+        self.tflop = step_cost.tflop(arguments, fixed)
         began = time.perf_counter()
         self._step = lowered.compile()
         self.compile_seconds = time.perf_counter() - began

@@ -1,5 +1,7 @@
 """The domain discriminator: which domain does a map of class probabilities come from?"""
 
+import math
+
 import jax
 from flax import linen as nn
 
@@ -13,7 +15,9 @@ MIN_SIZE = STRIDE ** (len(CHANNELS) + 1)  # below 32 pixels a side nothing is le
 
 def _torch_uniform(key, shape, dtype):
     """Uniform in +-1/sqrt(fan in), the default start of torch's convolutions."""
-    return nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")(key, shape, dtype)
+    # A number depends on the key and its place alone. Over two axes XLA's loop is compiled in less than half the time.
+    matrix = (math.prod(shape[:-1]), shape[-1])
+    return nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")(key, matrix, dtype).reshape(shape)
 
 
 class Discriminator(nn.Module):

@@ -1,10 +1,13 @@
 """What training starts from."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import step_parts
 import tiny_runs
+from flax import linen as nn
 
+from dakd_jax.models import discriminator
 from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
@@ -24,3 +27,11 @@ def test_each_role_and_each_seed_starts_from_weights_of_its_own():
     for a, b in ((student, teacher), (student, other), (judges["main"], judges["auxiliary"])):
         assert all(np.any(x != y) for x, y in zip(kernels(a), kernels(b), strict=True))
     assert all(np.all(x == y) for x, y in zip(kernels(student), kernels(again), strict=True))
+
+
+def test_a_discriminator_starts_as_flax_draws_it_over_the_whole_kernel():
+    """The initialiser draws over two axes, to be compiled sooner."""
+    key, shape = jax.random.key(3), (4, 4, 6, 5)
+    of_flax = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")(key, shape, jnp.float32)
+    assert np.array_equal(discriminator._torch_uniform(key, shape, jnp.float32), of_flax)
+    assert np.abs(of_flax).max() <= 1 / np.sqrt(4 * 4 * 6)
