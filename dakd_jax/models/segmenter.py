@@ -2,12 +2,14 @@
 
 import functools
 import zlib
+from collections.abc import Callable, Mapping
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 
 from dakd_jax.models import batch_norm, resizing
 from dakd_jax.models.backbones import BACKBONES, SKIP, Backbone
@@ -15,6 +17,7 @@ from dakd_jax.models.precision import computing_params, in_dtype_of_kernel, wide
 from dakd_jax.models.preprocessing import NORMALISERS
 
 STATISTICS = ("running", "batch")  # of batch norm
+_BLOCK = "block"
 
 
 class Heads(flax.struct.PyTreeNode):
@@ -158,6 +161,27 @@ def apply(
             mutable=["batch_stats", *collections],
             **more,
         )
+
+
+def block_by_block(run: Callable) -> Callable:
+    """`run`, which runs a segmenter; of its backbone what blocks give stays for the way back, the rest is run again.
+
+    A block is a module of modules, without parameters of its own, that gives one array: the residual blocks and plain
+    layers of every backbone.
+    """
+
+    def named(*given):
+        with nn.intercept_methods(_naming_blocks):
+            return run(*given)
+
+    return jax.checkpoint(named, policy=jax.checkpoint_policies.save_only_these_names(_BLOCK))
+
+
+def _naming_blocks(call, args, kwargs, context):
+    given = call(*args, **kwargs)
+    parameters = context.module.variables.get("params", {}).values()
+    composed = parameters and all(isinstance(of, Mapping) for of in parameters)
+    return checkpoint_name(given, _BLOCK) if composed and isinstance(given, jax.Array) else given
 
 
 def log_probabilities(logits: jax.Array, size: tuple[int, int], stride: int) -> jax.Array:

@@ -71,11 +71,13 @@ class Savings(NamedTuple):
     Attributes:
       ordered: what is computed comes in the order that keeps least at a time, see COMPILER_OPTIONS.
       outputs: log-probabilities at the pictures' size are computed anew for each term that looks at them, and freed.
+      blocks: of the student what its blocks give stays for the way back; what they compute within is computed anew.
       parts: equal parts of a batch that the student is run on one after another; only without statistics of the batch.
     """
 
     ordered: bool = False
     outputs: bool = False
+    blocks: bool = False
     parts: int = 1
 
     def __str__(self) -> str:
@@ -83,6 +85,7 @@ class Savings(NamedTuple):
         said = {
             "an order that keeps less at a time": self.ordered,
             "predictions at the pictures' size computed anew for each loss": self.outputs,
+            "the student's blocks run again on the way back": self.blocks,
             f"{self.parts} parts of a batch one after another": self.parts > 1,
         }
         return ", ".join(text for text, holds in said.items() if holds)
@@ -272,6 +275,8 @@ def _student_outputs(model, variables, images, options):
     def run(images):
         return _unexpanded(model, variables, images, *how)
 
+    if options.savings.blocks:
+        run = segmenter.block_by_block(run)
     found, stats = run(images) if options.savings.parts == 1 else _by_parts(run, images, options.savings.parts)
     return (found if options.savings.outputs else found.expanded()), stats
 

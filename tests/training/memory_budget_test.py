@@ -20,7 +20,8 @@ from dakd_jax.training.runtime import memory_budget
 from dakd_jax.training.train_step import Savings, StepModels
 from dakd_jax.training.watch import device_memory
 
-ORDERED, OUTPUTS, PARTS = Savings(True), Savings(True, True), Savings(True, True, 2)
+ORDERED, OUTPUTS, BLOCKS = Savings(True), Savings(True, True), Savings(True, True, True)
+PARTS = BLOCKS._replace(parts=2)
 SIZE = (96, 160)
 
 
@@ -56,7 +57,7 @@ def _step(models, savings, statistics="running"):
 def test_the_numbers_stay(models, statistics):
     plain, given = _step(models, Savings(), statistics)
     expected = plain(*given)
-    for savings in (ORDERED, OUTPUTS, *[PARTS] * (statistics == "running")):
+    for savings in (ORDERED, OUTPUTS, BLOCKS, *[PARTS] * (statistics == "running")):
         found = _step(models, savings, statistics)[0](*given)
         jax.tree.map(_assert_near, found, expected)
 
@@ -70,14 +71,34 @@ def test_each_saving_needs_less(models):
     """By the compiler's own plan."""
     needs = [
         _step(models, savings)[0].memory_analysis().temp_size_in_bytes
-        for savings in (Savings(), ORDERED, OUTPUTS, PARTS)
+        for savings in (Savings(), ORDERED, OUTPUTS, BLOCKS, PARTS)
     ]
     assert needs == sorted(needs, reverse=True) and needs[-1] < 0.8 * needs[0], needs
 
 
+@pytest.mark.parametrize(
+    "arch, widest", [("tiny", 8), ("resnet18", 512), ("efficientnet_lite0", 320), ("drn_d_22", 512)]
+)
+def test_of_a_trunk_what_its_blocks_give_stays(arch, widest):
+    """All features but the stem's, and nothing as wide as what is within an inverted bottleneck."""
+    model = Segmenter(arch=arch, num_classes=5)
+    variables = segmenter.blank_segmenter(model)
+
+    def run(pictures):
+        return segmenter.forward(model, variables, pictures, statistics="batch")[0]
+
+    pictures = jax.ShapeDtypeStruct((2, 64, 96, 3), np.uint8)
+    (again,) = jax.make_jaxpr(segmenter.block_by_block(run))(pictures).eqns
+    named = [one.outvars[0].aval.shape for one in again.params["jaxpr"].eqns if one.primitive.name == "name"]
+    features = jax.eval_shape(run, pictures).features
+    assert {of.shape for name, of in features.items() if name != "stem"} <= set(named)
+    assert max(shape[-1] for shape in named) == widest
+    assert "name=block" not in str(jax.make_jaxpr(run)(pictures))
+
+
 def test_savings_are_taken_in_turn_until_the_budget_holds():
     options = dataclasses.replace(step_parts.options(), student_statistics="running")
-    needs = {Savings(): 9, ORDERED: 8, OUTPUTS: 7, PARTS: 3, PARTS._replace(parts=4): 2}
+    needs = {Savings(): 9, ORDERED: 8, OUTPUTS: 7, BLOCKS: 6, PARTS: 3, PARTS._replace(parts=4): 2}
 
     def plan(savings):
         return {"state": 10**9, "computing": needs[savings] * 10**9}
@@ -87,6 +108,7 @@ def test_savings_are_taken_in_turn_until_the_budget_holds():
         (10, Savings()),
         (9.5, ORDERED),
         (8, OUTPUTS),
+        (7, BLOCKS),
         (4.5, PARTS),
         (3.5, PARTS._replace(parts=4)),
     ):

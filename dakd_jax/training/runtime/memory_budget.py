@@ -45,8 +45,9 @@ def choices(options: StepOptions, share: int) -> Iterator[Savings]:
     yield Savings()
     yield Savings(ordered=True)
     yield Savings(ordered=True, outputs=True)
+    yield Savings(ordered=True, outputs=True, blocks=True)
     if options.student_statistics == "running":
-        yield from (Savings(True, True, parts) for parts in range(2, share + 1) if share % parts == 0)
+        yield from (Savings(True, True, True, parts) for parts in range(2, share + 1) if share % parts == 0)
 
 
 def within(budget_gb: float, options: StepOptions, share: int, plan: Callable[[Savings], dict[str, int]]) -> Planned:
