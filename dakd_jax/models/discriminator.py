@@ -1,23 +1,15 @@
 """The domain discriminator: which domain does a map of class probabilities come from?"""
 
-import math
-
 import jax
 from flax import linen as nn
 
 from dakd_jax.models import convolution
+from dakd_jax.models.convolution import initializers
 from dakd_jax.models.precision import in_dtype_of_kernel
 
 CHANNELS = (64, 128, 256, 512)
 KERNEL, STRIDE, PADDING, SLOPE = 4, 2, 1, 0.2
 MIN_SIZE = STRIDE ** (len(CHANNELS) + 1)  # below 32 pixels a side nothing is left after five halvings
-
-
-def _torch_uniform(key, shape, dtype):
-    """Uniform in +-1/sqrt(fan in), the default start of torch's convolutions."""
-    # A number depends on the key and its place alone. Over two axes XLA's loop is compiled in less than half the time.
-    matrix = (math.prod(shape[:-1]), shape[-1])
-    return nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")(key, matrix, dtype).reshape(shape)
 
 
 class Discriminator(nn.Module):
@@ -43,7 +35,7 @@ class Discriminator(nn.Module):
             (KERNEL, KERNEL),
             strides=STRIDE,
             padding=(pad, pad),
-            kernel_init=_torch_uniform,
+            kernel_init=initializers.torch_uniform,
             promote_dtype=in_dtype_of_kernel,
             conv_general_dilated=convolution.conv_general_dilated,
             name=name,

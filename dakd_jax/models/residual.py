@@ -1,23 +1,15 @@
 """Residual blocks as PyTorch's residual networks have them, names and padding included (He et al., CVPR 2016)."""
 
-import functools
 from collections.abc import Callable
 
-import jax
 from flax import linen as nn
 
 from dakd_jax.models import convolution
 from dakd_jax.models.batch_norm import BatchNorm
+from dakd_jax.models.convolution import initializers
 from dakd_jax.models.precision import in_dtype_of_kernel
 
 EXPANSION = 4  # channels of a bottleneck block's output, of those within
-
-
-# Flax asks for the shape that an initialiser gives each time a layer is applied: jit remembers its trace.
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _he_normal(key, shape, dtype):
-    """Normal with variance 2 / (kernel area x output channels), as DRN initialises its convolutions."""
-    return nn.initializers.variance_scaling(2.0, "fan_out", "normal")(key, shape, dtype)
 
 
 def conv(features: int, kernel: int, *, stride: int = 1, dilation: int = 1, name: str) -> nn.Conv:
@@ -30,7 +22,7 @@ def conv(features: int, kernel: int, *, stride: int = 1, dilation: int = 1, name
         padding=((pad, pad), (pad, pad)),
         kernel_dilation=dilation,
         use_bias=False,
-        kernel_init=_he_normal,
+        kernel_init=initializers.he_normal,
         promote_dtype=in_dtype_of_kernel,
         conv_general_dilated=convolution.conv_general_dilated,
         name=name,

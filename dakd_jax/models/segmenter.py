@@ -210,15 +210,10 @@ def init_variables(model: Segmenter, key: jax.Array) -> dict:
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
-# Drawing random numbers is a long program that runs once. LLVM's further passes give the same bits and take, where they
-# unroll loops (Zen 3), most of the time: DRN-D-22 is there after 7 s instead of 14. With options it cannot be traced.
-_traced_init = jax.jit(init_variables, static_argnames=("model",))
-_compiled_init = jax.jit(
-    init_variables, static_argnames=("model",), compiler_options={"xla_backend_optimization_level": 1}
-)
+_compiled_init = jax.jit(init_variables, static_argnames=("model",))
 
 
 def blank_segmenter(model: Segmenter) -> dict:
     """{'params', 'batch_stats'} of zeros, to be filled from a file; compiles nothing."""
-    shapes = jax.eval_shape(functools.partial(_traced_init, model), init_key(0, ""))
+    shapes = jax.eval_shape(functools.partial(_compiled_init, model), init_key(0, ""))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)

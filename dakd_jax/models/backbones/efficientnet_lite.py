@@ -18,7 +18,7 @@ from flax import linen as nn
 from dakd_jax.basics.errors import UserError
 from dakd_jax.models.backbones import BACKBONES, Backbone, Feature, Published
 from dakd_jax.models.batch_norm import BatchNorm
-from dakd_jax.models.convolution import depthwise
+from dakd_jax.models.convolution import depthwise, initializers
 from dakd_jax.models.precision import in_dtype_of_kernel
 
 STEM = 32  # channels
@@ -113,7 +113,7 @@ def conv(features: int, kernel: int, *, stride: int = 1, name: str) -> nn.Conv:
         (kernel, kernel),
         strides=stride,
         use_bias=False,
-        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        kernel_init=initializers.he_normal,
         promote_dtype=in_dtype_of_kernel,
         name=name,
     )
@@ -129,7 +129,7 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x):
         shape = (self.kernel, self.kernel, 1, x.shape[-1])
-        kernel = self.param("kernel", nn.initializers.normal(math.sqrt(2) / self.kernel), shape)
+        kernel = self.param("kernel", initializers.normal(math.sqrt(2) / self.kernel), shape)
         return depthwise.conv(x.astype(kernel.dtype), kernel, stride=self.stride, dilation=self.dilation)
 
 
