@@ -5,6 +5,8 @@
 
 import functools
 import json
+import pathlib
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from dakd_jax.evaluation import predict
 from dakd_jax.models import segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings
+from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime import sharding
 from dakd_jax.training.step_setup import first_state
 from dakd_jax.training.train_step import train_step
@@ -37,18 +40,32 @@ def batches():
         }
 
 
-def trajectory(chosen, devices):
-    """({name: values of all steps}, the last state) on so many devices."""
+def trajectory(chosen, devices, state=None, steps=slice(None)):
+    """({name: values of these steps}, the last state) on so many devices, from the first state or another one."""
     of = sharding.choose(BATCH, devices)
     student = segmenter.init_segmenter(chosen.models.segmenter, 0, "student")
-    state, step, found = of.replicated(wide(first_state(chosen, 0, student))), of.compiled(train_step), []
-    for batch in batches():
+    state = of.replicated(state or wide(first_state(chosen, 0, student)))
+    step, found = of.compiled(train_step), []
+    for batch in list(batches())[steps]:
         state, losses = step(
             state, None, of.placed(batch), chosen.weights, {"segmenter": np.float64(0.01)},
             models=chosen.models, options=chosen.options, optimizer=chosen.optimizer,
         )  # fmt: skip
         found.append([float(value) for _, value in sorted(losses.items())])
-    return np.array(found), jax.device_get(of.local(state))
+    return np.array(found), of.local(state)
+
+
+def moved(chosen, before, after):
+    """As trajectory, with all steps but the last on `before` devices, a checkpoint, and the last on `after`."""
+    losses, state = trajectory(chosen, before, steps=slice(STEPS - 1))
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(pathlib.Path(folder), keep=1, identity={})
+        checkpoints.save(state)
+        checkpoints.wait()
+        restored = checkpoints.newest(jax.tree.map(jnp.zeros_like, jax.device_get(state)))
+        checkpoints.close()
+    last, state = trajectory(chosen, after, restored, slice(STEPS - 1, None))
+    return np.concatenate([losses, last]), state
 
 
 def wide(tree):
@@ -85,7 +102,7 @@ def as_data_parallel(model):
 def furthest(a, b):
     """Of two trajectories: the largest relative difference of a loss or norm, and of a parameter."""
     losses = np.max(np.abs(a[0] - b[0]) / np.abs(b[0]))
-    pairs = zip(jax.tree.leaves(a[1]), jax.tree.leaves(b[1]), strict=True)
+    pairs = zip(*(jax.tree.leaves(jax.device_get(of[1])) for of in (a, b)), strict=True)
     return [float(losses), max(float(np.max(np.abs(x - y))) for x, y in pairs)]
 
 
@@ -116,6 +133,7 @@ def main():
     config.train.batch_statistics = "synchronised"
     chosen = settings.stage_settings(config, paradigms.stage("source_only", ""), 19)
     one, two = (trajectory(chosen, devices) for devices in (1, 2))
+    said |= {f"moved to {after}": furthest(moved(chosen, 3 - after, after), one) for after in (1, 2)}
     said |= {"synchronised": furthest(two, one), "per device": as_data_parallel(chosen.models.segmenter)}
     jax.config.update("jax_enable_x64", False)
     model = chosen.models.segmenter

@@ -28,6 +28,7 @@ def test_two_devices_take_the_steps_of_one():
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
     assert (said["groups"], said["parts"]) == (2, 2)  # config.train.batch_statistics='device'
+    assert max(*said["moved to 1"], *said["moved to 2"]) < 1e-11  # with a checkpoint in between
     assert max(said["synchronised"]) < 1e-11 and said["per device"] < 1e-12
     assert said["pixels"] == 5 * 32 * 32 and said["confusions"] and said["kept"] == [["1", "4"], True]
 
