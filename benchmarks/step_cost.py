@@ -132,9 +132,9 @@ def tflop(arguments: tuple, fixed: dict) -> float | None:
         cpu = jax.devices("cpu")[0]
     except RuntimeError:
         return None
-    shapes, direct = jax.tree.map(jax.typeof, arguments), {"_LEAST_WORK": math.inf}
+    shapes = jax.tree.map(jax.typeof, arguments)
     anew = jax.jit(train_step.__wrapped__, static_argnames=tuple(fixed))
-    with mock.patch.multiple(convolution, **direct), jax.default_device(cpu):
+    with mock.patch.object(convolution, "_LEAST_WORK", math.inf), jax.default_device(cpu):
         analysis = anew.lower(*shapes, **fixed).cost_analysis()
     return analysis["flops"] / 1e12 if analysis else None
 

@@ -1,6 +1,7 @@
 """Savings of memory: the numbers stay, the compiled step needs less, and a budget chooses among them and says so."""
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -37,8 +38,13 @@ def _batch(count=2):
     return pictures | {"source_label": rng.integers(0, 19, (count, *SIZE), np.uint8)}
 
 
-def _step(models, savings, statistics="running"):
-    """(compiled losses_and_gradients, its arguments)."""
+@pytest.fixture(scope="module")
+def step(models):
+    """(savings, statistics) to (compiled losses_and_gradients, its arguments), each compiled once."""
+    return functools.cache(functools.partial(_step, models))
+
+
+def _step(models, savings, statistics):
     options = step_parts.options(discriminator=Discriminator(width=0.25), student_statistics=statistics)
     options = dataclasses.replace(options, savings=savings)
     student, teacher = (segmenter.init_segmenter(of, 0, "student") for of in (models.segmenter, models.teacher))
@@ -54,11 +60,11 @@ def _step(models, savings, statistics="running"):
 
 
 @pytest.mark.parametrize("statistics", ["running", "batch"])
-def test_the_numbers_stay(models, statistics):
-    plain, given = _step(models, Savings(), statistics)
+def test_the_numbers_stay(step, statistics):
+    plain, given = step(Savings(), statistics)
     expected = plain(*given)
-    all_of_them = PARTS if statistics == "running" else BLOCKS
-    jax.tree.map(_assert_near, _step(models, all_of_them, statistics)[0](*given), expected)
+    for savings in (ORDERED, OUTPUTS, BLOCKS, *[PARTS] * (statistics == "running")):
+        jax.tree.map(_assert_near, step(savings, statistics)[0](*given), expected)
 
 
 def _assert_near(a, b):
@@ -66,10 +72,10 @@ def _assert_near(a, b):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-9 + 1e-5 * np.abs(b).max())
 
 
-def test_each_saving_needs_less(models):
+def test_each_saving_needs_less(step):
     """By the compiler's own plan."""
     needs = [
-        _step(models, savings)[0].memory_analysis().temp_size_in_bytes
+        step(savings, "running")[0].memory_analysis().temp_size_in_bytes
         for savings in (Savings(), ORDERED, OUTPUTS, BLOCKS, PARTS)
     ]
     assert needs == sorted(needs, reverse=True) and needs[-1] < 0.8 * needs[0], needs

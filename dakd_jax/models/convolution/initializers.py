@@ -17,24 +17,26 @@ from flax import linen as nn
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def he_normal(key: jax.Array, shape: tuple[int, ...], dtype) -> jax.Array:
     """Normal with variance 2 / (kernel area x output channels), as DRN and EfficientNet start."""
-    return _in_a_row(key, shape, dtype, 2.0 / (math.prod(shape[:-2]) * shape[-1]), "normal")
+    variance = 2.0 / (math.prod(shape[:-2]) * shape[-1])
+    return _in_a_row(nn.initializers.variance_scaling(variance, "fan_out", "normal"), key, shape, dtype)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def torch_uniform(key: jax.Array, shape: tuple[int, ...], dtype) -> jax.Array:
     """Uniform in +-1 / sqrt(kernel area x input channels), the default start of torch's convolutions."""
-    return _in_a_row(key, shape, dtype, 1.0 / 3.0 / math.prod(shape[:-1]), "uniform")
+    variance = 1.0 / 3.0 / math.prod(shape[:-1])
+    return _in_a_row(nn.initializers.variance_scaling(variance, "fan_out", "uniform"), key, shape, dtype)
 
 
 def normal(deviation: float) -> Callable:
     """Normal of this standard deviation."""
 
     def drawn(key, shape, dtype=jnp.float32):
-        return nn.initializers.normal(deviation)(key, (math.prod(shape), 1), dtype).reshape(shape)
+        return _in_a_row(nn.initializers.normal(deviation), key, shape, dtype)
 
     return drawn
 
 
-def _in_a_row(key, shape, dtype, variance, distribution):
-    row = (math.prod(shape), 1)
-    return nn.initializers.variance_scaling(variance, "fan_out", distribution)(key, row, dtype).reshape(shape)
+def _in_a_row(initializer, key, shape, dtype):
+    """With as many outputs as a fan of 1 has: what a variance is divided by has to be in it already."""
+    return initializer(key, (math.prod(shape), 1), dtype).reshape(shape)
