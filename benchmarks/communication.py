@@ -10,6 +10,7 @@ Flags: --network=full (DRN-D-22 under a DRN-D-38), demo or tiny, --devices, --st
 machine to the others, GB/s each way.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -54,12 +55,14 @@ def _program(values: flags.FlagValues, statistics: str) -> str:
     """The compiled step as text."""
     from benchmarks import steps
     from dakd_jax.training.runtime import sharding
-    from dakd_jax.training.train_step import train_step
+    from dakd_jax.training.step.train_step import train_step
 
     config = steps.NETWORKS[values.network]()
     config.data.batch_size, config.train.batch_statistics = values.devices, statistics
     made = steps.prepared(config, values.stage, steps.made_up_batch(values.devices, SIZE, SIZE))
     (state, teacher, batch, *others), fixed = made
+    options = fixed["options"]
+    fixed["options"] = dataclasses.replace(options, savings=options.savings._replace(strips=False))  # as in the loop
     devices = sharding.choose(values.devices, values.devices)
     state, teacher = devices.replicated((state, teacher))
     return (

@@ -88,7 +88,7 @@ def measured(point: dict, *, network: str, precision: str, count: int) -> dict:
     import jax  # it takes the device's memory: not before the flags are understood
 
     from benchmarks import step_cost, steps
-    from dakd_jax.training.train_step import train_step
+    from dakd_jax.training.step.train_step import train_step
 
     config = steps.NETWORKS[network]()
     config.train.precision = precision

@@ -177,7 +177,7 @@ class Ours:
 
         from benchmarks import step_cost
         from dakd_jax.training import train_state
-        from dakd_jax.training.train_step import train_step
+        from dakd_jax.training.step.train_step import train_step
 
         self.start, self.fixed, self.arrays = arguments, fixed, arrays
         self.state, self.others = train_state.copied(arguments[0]), arguments[1:]

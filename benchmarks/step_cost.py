@@ -81,7 +81,7 @@ def measured(values: flags.FlagValues) -> dict:
     import jax  # in the process that measures alone: it takes the device's memory
 
     from benchmarks import steps
-    from dakd_jax.training.train_step import train_step
+    from dakd_jax.training.step.train_step import train_step
     from dakd_jax.training.watch import device_memory
 
     found = {"machine": steps.machine(), "multiplies": _multiplies()}
@@ -126,7 +126,7 @@ def tflop(arguments: tuple, fixed: dict) -> float | None:
     import jax
 
     from dakd_jax.models import convolution
-    from dakd_jax.training.train_step import train_step
+    from dakd_jax.training.step.train_step import train_step
 
     try:
         cpu = jax.devices("cpu")[0]

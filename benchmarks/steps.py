@@ -16,9 +16,10 @@ from dakd_jax.models import segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET
 from dakd_jax.stages import settings, weights
-from dakd_jax.training import step_setup, train_state
+from dakd_jax.training import train_state
+from dakd_jax.training.step import step_setup
+from dakd_jax.training.step.train_step import train_step
 from dakd_jax.training.teaching import Views, asking, forms
-from dakd_jax.training.train_step import train_step
 
 NUM_CLASSES = 19
 RATES = {"segmenter": 1e-3, "discriminator": 1e-4}

@@ -24,7 +24,7 @@ from dakd_jax.notebook import config_of
 from dakd_jax.stages import settings
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.training import teaching
-from dakd_jax.training.train_step import outputs_of
+from dakd_jax.training.step.passes import outputs_of
 from data_pipelines.doctor import command_line
 from data_pipelines.feeding.feed import Feed
 

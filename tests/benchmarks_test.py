@@ -17,7 +17,7 @@ from dakd_jax.deploy.card import collecting, runtimes
 from dakd_jax.models import segmenter
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.training import train_state
-from dakd_jax.training.train_step import train_step
+from dakd_jax.training.step.train_step import train_step
 from data_pipelines.doctor import command_line
 
 # By curve, relative, float32 on both sides: 2.5e-6 was seen within three steps, and without weight decay 2e-5 in the

@@ -18,8 +18,9 @@ from dakd_jax.objectives import optimizers, paradigms
 from dakd_jax.objectives.context import Option, Part
 from dakd_jax.objectives.terms import TERMS, LossTerm, register
 from dakd_jax.stages import settings
-from dakd_jax.training import step_setup, train_step
 from dakd_jax.training.checkpointing import Checkpoints
+from dakd_jax.training.step import step_setup, train_step
+from dakd_jax.training.step.options import ActiveTerm, StepModels, StepOptions
 
 # The student's features are half as many: without the projection the term would not fit.
 CHANGES = {
@@ -109,9 +110,9 @@ def test_a_term_of_a_group_adds_its_parts_in_that_pass_alone(group):
 
         @jax.jit
         def losses(state, batch, weights):
-            how = {"models": train_step.StepModels(SEGMENTER)}
-            active = train_step.ActiveTerm(term, (("by", 0.5),))
-            options = (base, train_step.StepOptions((*base.terms, active), base.methods))
+            how = {"models": StepModels(SEGMENTER)}
+            active = ActiveTerm(term, (("by", 0.5),))
+            options = (base, StepOptions((*base.terms, active), base.methods))
             return [
                 train_step.losses_and_gradients(state, None, batch, weights, options=o, **how).losses for o in options
             ]

@@ -63,7 +63,7 @@ FAULTS = (
           "losses_test.py"),
     Fault("the discriminators' losses not halved", "adaptation", "dakd_jax/objectives/adaptation/adversarial.py",
           "0.5 * judge(", "1.0 * judge(", "losses_test.py"),
-    Fault("the frozen teacher in train mode", "step", "dakd_jax/training/train_step.py",
+    Fault("the frozen teacher in train mode", "step", "dakd_jax/training/step/passes.py",
           "how = (options.teacher_statistics,", 'how = ("batch",',
           "training/train_step_tiny_test.py::test_teacher_statistics_are_running_or_of_the_batch"),
     Fault("the target distilled on as much as the source", "step", "dakd_jax/stages/settings.py",

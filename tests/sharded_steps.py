@@ -19,8 +19,8 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.stages import settings
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime import sharding
-from dakd_jax.training.step_setup import first_state
-from dakd_jax.training.train_step import train_step
+from dakd_jax.training.step.step_setup import first_state
+from dakd_jax.training.step.train_step import train_step
 
 BATCH, STEPS, SIZE = 4, 3, (32, 32)
 

@@ -11,7 +11,7 @@ from dakd_jax.objectives import options as plug_options
 from dakd_jax.objectives.adaptation.adversarial import Adversarial
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.training import train_state
-from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepOptions
+from dakd_jax.training.step.options import ActiveTerm, LossWeights, StepOptions
 
 
 def rates(segmenter, discriminator):

@@ -23,7 +23,9 @@ from conftest import release_memory
 from dakd_jax.objectives import optimizers
 from dakd_jax.objectives.adaptation import Tools
 from dakd_jax.objectives.terms import kl
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import train_state
+from dakd_jax.training.step import passes, train_step
+from dakd_jax.training.step.options import StepModels
 
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
 SETTINGS = {
@@ -116,7 +118,7 @@ def _answers(golden_dir, teacher_model, options):
     """What the teacher says in any trajectory: for each step {domain: Outputs}."""
     teacher = golden.segmenter.__wrapped__(golden_dir, teacher_model)  # not kept: the answers are enough
     ask = jax.jit(
-        lambda teacher, images: train_step._teacher_outputs(
+        lambda teacher, images: passes._teacher_outputs(
             teacher, {"source_image": images}, "source", 1.0, _weights("c"), model=teacher_model, options=options
         )
     )
@@ -134,7 +136,7 @@ def _with_answers(answers):
         used.append(domain)
         return jax.lax.stop_gradient(answers[used[-1]])
 
-    with unittest.mock.patch.object(train_step, "_teacher_outputs", given):
+    with unittest.mock.patch.object(passes, "_teacher_outputs", given):
         yield
     assert used == ["source", "target"]
 
@@ -142,7 +144,7 @@ def _with_answers(answers):
 @jax.jit
 def _gradients(state, answers, batch, weights):
     """train_step.losses_and_gradients with the teacher's answers given: one program for all trajectories."""
-    models = train_step.StepModels(golden.STUDENT, golden.TEACHER)  # the second is not run
+    models = StepModels(golden.STUDENT, golden.TEACHER)  # the second is not run
     with _with_answers(answers):
         return train_step.losses_and_gradients(state, None, batch, weights, models=models, options=OPTIONS)
 
@@ -166,7 +168,7 @@ def _by_its_halves(state, answers, batch, weights, rates, *, optimizer, **unused
 
 def _statics(settings, teacher_mode, teacher_model):
     return {
-        "models": train_step.StepModels(golden.STUDENT, teacher_model),
+        "models": StepModels(golden.STUDENT, teacher_model),
         "options": step_parts.options(teacher_statistics={"train": "batch", "eval": "running"}[teacher_mode]),
         "optimizer": SETTINGS[settings][0],
     }
@@ -260,7 +262,7 @@ def _first_losses(golden_dir, *changes):
         found, stats, outputs = {}, state.batch_stats, {}
         with _with_answers(answers):
             for domain in ("source", "target"):
-                _, (terms, outputs[domain], stats) = train_step.pass_loss(
+                _, (terms, outputs[domain], stats) = passes.pass_loss(
                     {"params": state.params, "terms": {}}, stats, state.adaptation, None, batch, state.step, weights,
                     domain=domain, **how,
                 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Case (c) of the DRN pair in PyTorch: a student under a frozen teacher, two discriminators, distilled on both domains.
 
-The same work as dakd_jax.training.train_step's (docs/METHOD.md) under the same names of weights and losses.
+The same work as dakd_jax.training.step.train_step's (docs/METHOD.md) under the same names of weights and losses.
 """
 
 import torch
@@ -131,9 +131,9 @@ class Rival(parts.Rival):
     """The step of case (c).
 
     Args:
-      models: ours, a train_step.StepModels of DRN-D.
+      models: ours, a step.options.StepModels of DRN-D.
       state, teacher: ours at step 0.
-      weights: a train_step.LossWeights.
+      weights: a step.options.LossWeights.
       rates: {'segmenter', 'discriminator'}.
       optimizer: an optimizers.SegmenterOptimizer; the discriminators have the adversarial method's own Adam.
       answers: {domain: a teaching.forms.NetworkAnswers} of what batches hold in place of a teacher.

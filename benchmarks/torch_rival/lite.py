@@ -109,9 +109,9 @@ class Rival(parts.Rival):
     """The step of source-only training.
 
     Args:
-      models: ours, a train_step.StepModels of an EfficientNet-Lite of width 1.
+      models: ours, a step.options.StepModels of an EfficientNet-Lite of width 1.
       state: ours at step 0.
-      weights: a train_step.LossWeights.
+      weights: a step.options.LossWeights.
       rates: {'segmenter': learning rate}.
       optimizer: an optimizers.SegmenterOptimizer of kind 'sgd'.
     """

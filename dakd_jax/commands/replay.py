@@ -58,7 +58,7 @@ def replay(path: str, console: Console, plugins: tuple[str, ...] | None = None) 
 def _run_again(bundle, chosen) -> tuple[dict[str, float], list[str]]:
     """(losses and norms by name, places that are not finite in their order) of a bundle's step under its settings."""
     from dakd_jax.models import segmenter
-    from dakd_jax.training import step_setup, train_step
+    from dakd_jax.training.step import step_setup, train_step
     from dakd_jax.training.teaching import forms
     from dakd_jax.training.watch import black_box, diagnosis
 

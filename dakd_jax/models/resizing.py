@@ -31,6 +31,19 @@ def upsample_aligned(x: jax.Array, factor: int) -> jax.Array:
         return upsample_any_size(x, factor)
     rows = jnp.asarray(aligned_corners_matrix(height, factor * height), x.dtype)
     columns = jnp.asarray(aligned_corners_matrix(width, factor * width), x.dtype)
+    return _by_matrices(rows, columns, x)
+
+
+def upsample_aligned_rows(x: jax.Array, factor: int, start, count: int) -> jax.Array:
+    """[B, count, factor W, C]: `count` rows of upsample_aligned from `start` on, which may be traced."""
+    _, height, width, _ = x.shape
+    rows = jnp.asarray(aligned_corners_matrix(height, factor * height), x.dtype)
+    columns = jnp.asarray(aligned_corners_matrix(width, factor * width), x.dtype)
+    return _by_matrices(jax.lax.dynamic_slice_in_dim(rows, start, count), columns, x)
+
+
+def _by_matrices(rows, columns, x):
+    """[out_height, H] and [out_width, W] along the height and the width of [B, H, W, C]."""
     x = jnp.einsum("Yy,byxc->bYxc", rows, x, precision="highest")
     return jnp.einsum("Xx,bYxc->bYXc", columns, x, precision="highest")
 
@@ -39,8 +52,7 @@ def upsample_aligned(x: jax.Array, factor: int) -> jax.Array:
 def upsample_any_size(x: jax.Array, factor: int) -> jax.Array:
     """As upsample_aligned, where height or width is a symbol; an export knows it by its name."""
     rows, columns = (_aligned_corners_any_size(size, factor * size).astype(x.dtype) for size in x.shape[1:3])
-    x = jnp.einsum("Yy,byxc->bYxc", rows, x, precision="highest")
-    return jnp.einsum("Xx,bYxc->bYXc", columns, x, precision="highest")
+    return _by_matrices(rows, columns, x)
 
 
 def _aligned_corners_any_size(size, out_size) -> jax.Array:

@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
-from dakd_jax.models import batch_norm, resizing
+from dakd_jax.models import batch_norm, convolution, resizing
 from dakd_jax.models.backbones import BACKBONES, SKIP, Backbone
 from dakd_jax.models.precision import computing_params, in_dtype_of_kernel, widened
 from dakd_jax.models.preprocessing import NORMALISERS
@@ -115,6 +115,7 @@ class Segmenter(nn.Module):
             (1, 1),
             kernel_init=nn.initializers.normal(0.01),
             promote_dtype=in_dtype_of_kernel,
+            conv_general_dilated=convolution.conv_general_dilated,
         )
 
 
@@ -194,6 +195,12 @@ def log_probabilities(logits: jax.Array, size: tuple[int, int], stride: int) -> 
     return jax.nn.log_softmax(full, axis=-1)
 
 
+def log_probabilities_of_rows(logits: jax.Array, size: tuple[int, int], stride: int, start, count: int) -> jax.Array:
+    """[B, count, width, C]: `count` rows of log_probabilities from `start` on, and nothing else is computed."""
+    found = resizing.upsample_aligned_rows(widened(logits), stride, start, count)
+    return jax.nn.log_softmax(found[:, :, : size[1]], axis=-1)
+
+
 def init_key(seed: int, role: str) -> jax.Array:
     """The key from which the weights of a role ('student', 'teacher', 'discriminator/main') start."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(role.encode()))
@@ -213,7 +220,12 @@ def init_variables(model: Segmenter, key: jax.Array) -> dict:
 _compiled_init = jax.jit(init_variables, static_argnames=("model",))
 
 
+@functools.cache
+def shapes_of(model: Segmenter) -> dict:
+    """{'params', 'batch_stats'} of jax.ShapeDtypeStruct, to be read alone; the network is traced once."""
+    return jax.eval_shape(lambda: init_variables(model, init_key(0, "")))
+
+
 def blank_segmenter(model: Segmenter) -> dict:
     """{'params', 'batch_stats'} of zeros, to be filled from a file; compiles nothing."""
-    shapes = jax.eval_shape(functools.partial(_compiled_init, model), init_key(0, ""))
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes_of(model))

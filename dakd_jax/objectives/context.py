@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import flax.struct
 import jax
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.objectives.outputs import Outputs, rows_of
 
 SOURCE, TARGET = "source", "target"  # the passes of a step that are always there; a method may add others
 LEVELS = ("auxiliary", "main")  # heads of a segmenter
@@ -44,28 +44,22 @@ class Option:
 
 
 class Part(NamedTuple):
-    """One value of a loss: a scalar, and by what it is multiplied within its term; None: by nothing."""
+    """One value of a loss.
+
+    Attributes:
+      value: a scalar.
+      factor: by what it is multiplied within its term; None: by nothing.
+      count: of how many numbers the value is the mean (0 of none); None where it is no such mean. Needed where a loss
+        is computed by rows, see LossTerm.by_rows.
+    """
 
     value: jax.Array
     factor: Any = None
+    count: Any = None
 
     @property
     def weighted(self) -> jax.Array:
         return self.value if self.factor is None else self.factor * self.value
-
-
-class Outputs(flax.struct.PyTreeNode):
-    """What a segmenter says of the pictures of a pass.
-
-    Attributes:
-      log_probs: {'main' | 'auxiliary': float [B, H, W, C]}, log-probabilities at the pictures' size.
-      features: {name: [B, h, w, channels]} of its backbone.
-      tap: name of the feature under the auxiliary head.
-    """
-
-    log_probs: dict[str, jax.Array]
-    features: dict[str, jax.Array]
-    tap: str = flax.struct.field(pytree_node=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +79,7 @@ class LossContext:
       options: of the term, by name.
       params: of the term, differentiated; {} for none.
       precision: what networks compute in, a key of models.precision.PRECISIONS.
+      rows: (the first, how many) of the pictures' rows that all of this is about; None for all of them.
     """
 
     domain: str
@@ -98,6 +93,11 @@ class LossContext:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     params: Any = dataclasses.field(default_factory=dict)
     precision: str = "float32"
+    rows: tuple[Any, int] | None = None
+
+    def cut(self, array: jax.Array) -> jax.Array:
+        """Of an array [B, H, ...] of the batch the rows that this is about."""
+        return array if self.rows is None else rows_of(array, *self.rows)
 
 
 def total(parts: Mapping[str, Part]) -> jax.Array:

@@ -16,6 +16,11 @@ def pick(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(chosen, log_probs, 0), axis=-1)
 
 
+def labelled(labels: jax.Array, ignore_label: int = IGNORE_LABEL) -> jax.Array:
+    """How many pixels have a label that is not `ignore_label`."""
+    return jnp.sum(labels != ignore_label)
+
+
 def cross_entropy(log_probs: jax.Array, labels: jax.Array, *, ignore_label: int = IGNORE_LABEL) -> jax.Array:
     """Mean of -log p(label) over the pixels whose label is not `ignore_label`; 0 when there are none.
 
@@ -27,4 +32,4 @@ def cross_entropy(log_probs: jax.Array, labels: jax.Array, *, ignore_label: int 
     """
     valid = labels != ignore_label
     total = -jnp.sum(jnp.where(valid, pick(log_probs, labels), 0))
-    return total / jnp.maximum(jnp.sum(valid), 1).astype(log_probs.dtype)
+    return total / jnp.maximum(labelled(labels, ignore_label), 1).astype(log_probs.dtype)

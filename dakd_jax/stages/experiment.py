@@ -26,10 +26,11 @@ from dakd_jax.stages import preflight, settings, stage_identity, teacher_answers
 from dakd_jax.stages.teacher_answers import Taught
 from dakd_jax.stages.teacher_answers.handed_in import HandedInAnswers
 from dakd_jax.stages.teacher_answers.kept import KeptAnswers
-from dakd_jax.training import checkpoint_files, step_setup
+from dakd_jax.training import checkpoint_files
 from dakd_jax.training.loop import train, within_budget
 from dakd_jax.training.runtime import processes, sharding
 from dakd_jax.training.stage_job import StageJob, StageSettings
+from dakd_jax.training.step import step_setup
 from dakd_jax.training.teaching import answer_folder, asking
 
 

@@ -18,7 +18,7 @@ from dakd_jax.models.backbones import BACKBONES
 from dakd_jax.models.segmenter import Segmenter, blank_segmenter
 from dakd_jax.objectives import options, paradigms
 from dakd_jax.stages import older_configs, settings, weights
-from dakd_jax.training import step_setup
+from dakd_jax.training.step import step_setup
 
 GB = 1e9
 _SPARE = 1.02  # names, metadata and metrics beside the tensors

@@ -22,8 +22,8 @@ from dakd_jax.objectives.terms import TERMS
 from dakd_jax.stages import older_configs, weights
 from dakd_jax.training.runtime import sharding
 from dakd_jax.training.stage_job import LoopSettings, StageSettings
+from dakd_jax.training.step.options import ActiveTerm, LossWeights, StepModels, StepOptions
 from dakd_jax.training.teaching import Views
-from dakd_jax.training.train_step import ActiveTerm, LossWeights, StepModels, StepOptions
 
 NETWORKS = ("student", "teacher")  # groups of the config
 SELECTIONS = ("most_improved", "least_improved", "random")  # of config.figures: by what pictures are chosen

@@ -24,8 +24,10 @@ from dakd_jax.training.runtime.followers import NoCheckpoints, NoLog
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.runtime.processes import GivenUp
 from dakd_jax.training.stage_job import StageJob
-from dakd_jax.training.step_setup import first_state, learning_rates
-from dakd_jax.training.train_step import COMPILER_OPTIONS, FINITE, compiled_forward, train_step
+from dakd_jax.training.step.options import COMPILER_OPTIONS
+from dakd_jax.training.step.passes import compiled_forward
+from dakd_jax.training.step.step_setup import first_state, learning_rates
+from dakd_jax.training.step.train_step import FINITE, train_step
 from dakd_jax.training.watch import device_memory, going_back
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.energy import EnergyMeter
@@ -71,7 +73,7 @@ def train(job: StageJob, console: Console) -> Trained:
 
 def _train(job, console):
     devices, budget = _devices(job), job.loop.memory_budget_gb
-    job, planned = dataclasses.replace(job, teacher=devices.replicated(job.teacher)), None
+    job, planned = _shared(dataclasses.replace(job, teacher=devices.replicated(job.teacher)), devices), None
     if budget:
         planned = within_budget(job)
         job = _saving(job, planned.savings)
@@ -183,6 +185,12 @@ def _compiled(job, devices):
     return devices.compiled(train_step, tuple(COMPILER_OPTIONS.items()) if ordered else ())
 
 
+def _shared(job, devices):
+    """The job as several devices make it: for each strip of rows they would exchange sums, so that there are none."""
+    savings = job.settings.options.savings
+    return job if devices.alone or savings.strips is not None else _saving(job, savings._replace(strips=False))
+
+
 def _memory_plan(job):
     """Bytes that a step needs on each device, by name; it is compiled for it."""
     devices = _devices(job)
@@ -201,10 +209,13 @@ def within_budget(job: StageJob) -> memory_budget.Planned:
       UserError: nothing keeps it within the budget.
     """
 
+    devices = _devices(job)
+    job = _shared(job, devices)
+
     def plan(savings):
         return _memory_plan(_saving(job, savings))
 
-    return memory_budget.within(job.loop.memory_budget_gb, job.settings.options, _devices(job).share, plan)
+    return memory_budget.within(job.loop.memory_budget_gb, job.settings.options, devices.share, plan)
 
 
 def _saving(job, savings):

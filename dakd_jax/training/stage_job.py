@@ -11,7 +11,7 @@ from dakd_jax.evaluation.checkpoint_choice import Selection
 from dakd_jax.evaluation.predict import Protocol
 from dakd_jax.objectives.optimizers import SegmenterOptimizer
 from dakd_jax.objectives.training_data import UnreadablePictures
-from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions
+from dakd_jax.training.step.options import LossWeights, StepModels, StepOptions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.preprocessing import NORMALISERS
 from dakd_jax.models.segmenter import Segmenter, log_probabilities
 from dakd_jax.stages import weights
-from dakd_jax.training import train_step
+from dakd_jax.training.step import passes
 from data_pipelines.feeding.feed import Feed
 
 MODEL = Segmenter(arch="tiny", num_classes=19)
@@ -111,7 +111,7 @@ def test_a_network_brings_its_own_normaliser(variables):
     images, own = pictures(1, 32, 64), MODEL.clone(normaliser="rgb_mean_std")
     x = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     heads, _ = MODEL.apply(variables, np.float32(x), train=False, mutable=["batch_stats"], method="heads")
-    in_training = train_step.outputs_of(own, variables, images, "running")[0].log_probs
+    in_training = passes.outputs_of(own, variables, images, "running")[0].log_probs
     np.testing.assert_allclose(in_training["main"], log_probabilities(heads.main, (32, 64), 8), rtol=1e-4, atol=1e-4)
     found, forced = (
         np.asarray(predict.predict(variables, images, model=model, size=(32, 64), normaliser=normaliser))

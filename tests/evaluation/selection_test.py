@@ -17,8 +17,8 @@ from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import paradigms
 from dakd_jax.stages import run_folder, settings, weights
 from dakd_jax.stages.settings import choice_settings
-from dakd_jax.training import step_setup
 from dakd_jax.training.checkpointing import Checkpoints
+from dakd_jax.training.step import step_setup
 from data_pipelines.feeding.feed import Feed
 
 MODEL = Segmenter("tiny", 19)

@@ -22,12 +22,14 @@ from dakd_jax.objectives.adaptation.self_training import (
     weighted_cross_entropy,
 )
 from dakd_jax.stages import settings
-from dakd_jax.training import train_state, train_step
+from dakd_jax.training import train_state
+from dakd_jax.training.step import passes, train_step
+from dakd_jax.training.step.options import StepModels, StepOptions
 from data_pipelines.augmentation import class_mix, photometric
 
 CLASSES = 5
 MODEL = Segmenter(arch="tiny", num_classes=CLASSES)
-MODELS = train_step.StepModels(MODEL)
+MODELS = StepModels(MODEL)
 
 
 def log_probs(seed, shape=(2, 6, 7, CLASSES), scale=3):
@@ -88,7 +90,7 @@ def made(*names):
     """(options, weights, state) of a student with these methods."""
     methods = tuple({"adversarial": Adversarial, "entropy": Entropy, "self_training": SelfTraining}[n]() for n in names)
     base = step_parts.options(adapt=False)
-    options = train_step.StepOptions(base.terms, methods, sees_target=any("target" in m.PASSES for m in methods))
+    options = StepOptions(base.terms, methods, sees_target=any("target" in m.PASSES for m in methods))
     weights = step_parts.weights()
     own = {
         name: {option: o.default for option, o in METHODS[name].OPTIONS.items() if o.weight} for name in names
@@ -116,7 +118,7 @@ def test_self_training_learns_the_completed_labels_of_mixtures():
     state, _, logged = stepped("adversarial", "entropy", "self_training")
     given = batch()
     with tiny_runs.quick_compilation():
-        run = jax.jit(lambda v, x: train_step.outputs_of(MODEL, v, x, "batch")[0].log_probs)
+        run = jax.jit(lambda v, x: passes.outputs_of(MODEL, v, x, "batch")[0].log_probs)
         student = {"params": state.params, "batch_stats": state.batch_stats}
         guide = np.asarray(run(student, given["target_image"])["main"])  # at step 0 the average is the student
         mine = run(student, given["mixed_image"])

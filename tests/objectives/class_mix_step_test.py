@@ -14,7 +14,8 @@ from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import cross_entropy as segmentation
 from dakd_jax.objectives.terms import quasi_ce
-from dakd_jax.training import train_step
+from dakd_jax.training.step import passes
+from dakd_jax.training.step.options import StepModels
 
 CLASSES = 5
 TERM = "loss/target/quasi_ce_main"
@@ -47,7 +48,7 @@ def test_known_labels_take_the_place_of_the_teachers_class(share):
 
 
 SEGMENTER = Segmenter(arch="tiny", num_classes=CLASSES)
-MODELS, JUDGE = train_step.StepModels(SEGMENTER, SEGMENTER), Discriminator(width=0.07)
+MODELS, JUDGE = StepModels(SEGMENTER, SEGMENTER), Discriminator(width=0.07)
 WEIGHTS = step_parts.weights(ce=0.7, distil_target=0.5)
 TARGET = (2, 36, 34)  # no multiples of 8: the outputs are cropped to the picture
 PICTURES = np.random.default_rng(0).integers(0, 256, (*TARGET, 3), dtype=np.uint8)
@@ -73,7 +74,7 @@ def target_loss(teacher):
     with tiny_runs.quick_compilation():
         judges = {"adversarial": {"discriminators": step_parts.discriminators(JUDGE, 0, CLASSES)}}
     options = step_parts.options(discriminator=JUDGE)
-    loss = functools.partial(train_step.pass_loss, domain="target", models=MODELS, options=options)
+    loss = functools.partial(passes.pass_loss, domain="target", models=MODELS, options=options)
     compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
 
     def run(labels=None):
@@ -118,7 +119,7 @@ def test_only_the_quasi_teacher_loss_changes(usual, mixed):
 
 def test_the_labels_lie_on_the_pixels_of_the_picture(mixed, teacher):
     with tiny_runs.quick_compilation():
-        forward = jax.jit(functools.partial(train_step.outputs_of, SEGMENTER, statistics="running"))
+        forward = jax.jit(functools.partial(passes.outputs_of, SEGMENTER, statistics="running"))
         guide = np.asarray(forward(teacher, PICTURES)[0].log_probs["main"])
     known = some_labels(3, TARGET)
     labels = np.where(known == 255, guide.argmax(-1), known)

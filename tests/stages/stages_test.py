@@ -20,7 +20,7 @@ from dakd_jax.stages import weights
 from dakd_jax.stages.experiment import Experiment
 from dakd_jax.stages.settings import segmenter
 from dakd_jax.studies.kit.result_types import SHORT_NAMES
-from dakd_jax.training import step_setup
+from dakd_jax.training.step import step_setup
 from data_pipelines.feeding.feed import Feed
 from data_pipelines.reading.label_spaces import CITYSCAPES_CLASSES, PALETTE
 

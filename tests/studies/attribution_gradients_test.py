@@ -14,7 +14,7 @@ from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import log_probabilities
 from dakd_jax.objectives import optimizers
 from dakd_jax.studies.attribution import gradients
-from dakd_jax.training.train_step import StepModels
+from dakd_jax.training.step.options import StepModels
 
 LAMBDAS = {
     "seg_auxiliary": 0.3, "adversarial_auxiliary": 0.2, "adversarial_main": 0.7, "kl": 0.6, "mse": 0.05, "ce": 1.5,

@@ -39,7 +39,7 @@ def test_logits_of_other_classes_become_log_probabilities_of_ours():
         form = HandedIn("logits", (4, 6, 5), first, ours, 3, "float16")
         rows = (np.moveaxis(logits, -1, 1) if first else logits).reshape(2, -1)
         assert rows.shape[1] == form.entries
-        found = form.outputs(rows, (4, 6)).log_probs
+        found = form.said(rows, (4, 6)).log_probs
         for level in ("main", "auxiliary"):
             np.testing.assert_allclose(found[level], expected, atol=1e-5)
 
@@ -47,7 +47,7 @@ def test_logits_of_other_classes_become_log_probabilities_of_ours():
 def test_probabilities_of_another_size_are_resized_as_probabilities():
     probabilities = softmax(RNG.normal(0, 2, (1, 4, 6, 3))).astype(np.float32)
     form = HandedIn("probabilities", (4, 6, 3), False, (0, 1, 2), 3, "float32")
-    found = np.exp(form.outputs(probabilities.reshape(1, -1), (8, 12)).log_probs["main"])
+    found = np.exp(form.said(probabilities.reshape(1, -1), (8, 12)).log_probs["main"])
     # Half-pixel centres at twice the size: quarters of the neighbours.
     padded = np.pad(probabilities[0], ((1, 1), (1, 1), (0, 0)), "edge")
     rows = np.stack([0.25 * padded[:-2] + 0.75 * padded[1:-1], 0.75 * padded[1:-1] + 0.25 * padded[2:]], 1)
@@ -67,7 +67,7 @@ def test_labels_have_the_confidence_of_their_pixel_or_of_all():
         expected = [
             [of[i] if one == chosen else (1 - of[i]) / 3 for one in range(4)] for i, chosen in enumerate((1, 0, 2, 3))
         ]
-        found = np.exp(form.outputs(row, (2, 2)).log_probs["main"])
+        found = np.exp(form.said(row, (2, 2)).log_probs["main"])
         np.testing.assert_allclose(found.reshape(4, 4), expected, atol=1e-6)
 
 

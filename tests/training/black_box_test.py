@@ -18,14 +18,15 @@ from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import optimizers
-from dakd_jax.training import train_step
+from dakd_jax.training.step import train_step
+from dakd_jax.training.step.options import StepModels
 from dakd_jax.training.train_state import as_format_3
 from dakd_jax.training.watch import black_box, diagnosis
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 
 pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
 SEGMENTER = Segmenter(arch="tiny", num_classes=5)
-MODELS, JUDGE = train_step.StepModels(SEGMENTER), Discriminator(width=0.05)
+MODELS, JUDGE = StepModels(SEGMENTER), Discriminator(width=0.05)
 RATES = step_parts.rates(1e-3, 1e-3)
 OPTIMIZERS = {"optimizer": optimizers.SegmenterOptimizer()}
 DRAW = np.random.default_rng(0)

@@ -21,11 +21,12 @@ from dakd_jax.basics.errors import NonFiniteLoss, UserError
 from dakd_jax.objectives import optimizers
 from dakd_jax.stages.settings import loop_settings
 from dakd_jax.studies.paper_tables import collect
-from dakd_jax.training import loop, train_step
+from dakd_jax.training import loop
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.runtime.interruption import Stopped
 from dakd_jax.training.stage_job import StageJob
-from dakd_jax.training.train_step import StepOptions
+from dakd_jax.training.step import train_step
+from dakd_jax.training.step.options import StepOptions
 from dakd_jax.training.watch import black_box
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 from dakd_jax.training.watch.training_log import LoggedStep, TrainingLog

@@ -16,14 +16,15 @@ from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.adaptation import adversarial
 from dakd_jax.objectives.context import Outputs
 from dakd_jax.stages import settings
-from dakd_jax.training import step_setup, train_step
 from dakd_jax.training.stage_job import StageSettings
+from dakd_jax.training.step import step_setup, train_step
+from dakd_jax.training.step.options import StepModels
 from dakd_jax.training.train_state import named_leaves
 from dakd_jax.training.watch import black_box, diagnosis
 
 pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
 MODELS, JUDGE, BATCH, WEIGHTS = black_box_test.MODELS, black_box_test.JUDGE, black_box_test.BATCH, step_parts.weights()
-WITH_TEACHER = train_step.StepModels(MODELS.segmenter, MODELS.segmenter)
+WITH_TEACHER = StepModels(MODELS.segmenter, MODELS.segmenter)
 PRECISIONS = ("float32", "bfloat16")
 # bfloat16 keeps 8 significant bits: one rounding is off by at most 2^-9 of a value.
 ROUNDING = 2.0**-9

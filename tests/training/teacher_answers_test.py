@@ -225,7 +225,7 @@ def test_answers_are_what_the_network_says_inside_the_step(lively, size, views, 
         form = asking.form(model, size, **how)
         said = np.concatenate([asking.said(variables, picture[None], model=model, **how) for picture in pictures])
         assert said.shape == (2, form.entries) and said.dtype == form.dtype == dtype
-        found = jax.jit(lambda said: form.outputs(said, (32, 40)).log_probs)(said)
+        found = jax.jit(lambda said: form.said(said, (32, 40)).expanded().log_probs)(said)
         expected = jax.jit(lambda seen: teaching.answers(once, seen, (32, 40), views).log_probs)(pictures)
     for level in ("auxiliary", "main"):
         np.testing.assert_allclose(found[level], expected[level], atol=2e-5 if dtype == "float32" else 2e-2)

@@ -12,7 +12,9 @@ from PIL import Image
 from dakd_jax.models.segmenter import Segmenter, init_segmenter
 from dakd_jax.objectives.context import Outputs
 from dakd_jax.objectives.terms.kl import kl_divergence
-from dakd_jax.training import teaching, train_step
+from dakd_jax.training import teaching
+from dakd_jax.training.step import passes, train_step
+from dakd_jax.training.step.options import ActiveTerm, LossWeights, StepModels, StepOptions
 from dakd_jax.training.teaching import Views
 
 pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
@@ -102,21 +104,19 @@ def test_a_student_is_taught_by_what_the_teacher_sees():
     }
     student, teacher = init_segmenter(TINY, 0, "student"), init_segmenter(TINY, 1, "teacher")
     views = Views(mirror=True, scales=(1.0, 0.5))
-    options = train_step.StepOptions(
-        terms=(train_step.ActiveTerm(train_step.TERMS["kl"], (("reduction", "mean"),)),), teacher_views=views
-    )
-    weights = train_step.LossWeights(terms={"kl": 1.0}, methods={}, distil_target=1.0)
+    options = StepOptions(terms=(ActiveTerm(train_step.TERMS["kl"], (("reduction", "mean"),)),), teacher_views=views)
+    weights = LossWeights(terms={"kl": 1.0}, methods={}, distil_target=1.0)
 
     def losses(batch):
-        how = {"models": train_step.StepModels(TINY, TINY), "options": options, "domain": "target"}
+        how = {"models": StepModels(TINY, TINY), "options": options, "domain": "target"}
         trained = {"params": student["params"], "terms": {}}
-        _, (found, _, _) = train_step.pass_loss(
+        _, (found, _, _) = passes.pass_loss(
             trained, student["batch_stats"], {}, teacher, batch, jnp.int32(0), weights, **how
         )
         return found
 
     def outputs(variables, images, statistics):
-        return train_step.outputs_of(TINY, variables, jnp.asarray(images), statistics)[0]
+        return passes.outputs_of(TINY, variables, jnp.asarray(images), statistics)[0]
 
     def kl_of_answers(batch):
         seen = batch["teacher_target_image"]

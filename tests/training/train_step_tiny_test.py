@@ -11,7 +11,8 @@ from dakd_jax.models import segmenter as segmenter_module
 from dakd_jax.models.discriminator import Discriminator
 from dakd_jax.models.segmenter import Segmenter
 from dakd_jax.objectives import optimizers
-from dakd_jax.training import train_step
+from dakd_jax.training.step import passes, train_step
+from dakd_jax.training.step.options import StepModels
 
 pytestmark = pytest.mark.long  # among the last files it would keep one worker waiting for the other
 CASES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (1.0, 1.0)}
@@ -43,7 +44,7 @@ def _tiny_step(weights=None, *, batch=None, state=None, teacher=True, **options)
         batch or _tiny_batch(),
         weights or step_parts.weights(distil_source=1.0, distil_target=1.0),
         step_parts.rates(np.float32(1e-2), np.float32(1e-3)),
-        models=train_step.StepModels(TINY, TINY if teacher else None),
+        models=StepModels(TINY, TINY if teacher else None),
         options=step_parts.options(discriminator=TINY_D, **options),
         **DEFAULT,
     )
@@ -59,14 +60,14 @@ def _tiny_losses(weights=None, **options):
     """The losses of a tiny step without its gradients, a quarter of the compilation."""
     options, state, batch = step_parts.options(discriminator=TINY_D, **options), _tiny_state(), _tiny_batch()
     teacher = segmenter_module.init_segmenter(TINY, 1, "teacher")
-    how = {"models": train_step.StepModels(TINY, TINY), "options": options}
+    how = {"models": StepModels(TINY, TINY), "options": options}
     weights = weights or step_parts.weights(distil_source=1.0, distil_target=1.0)
 
     @jax.jit
     def losses(state, teacher, batch, weights):
         found, stats = {}, state.batch_stats
         for domain in ("source", "target"):
-            _, (found[domain], _, stats) = train_step.pass_loss(
+            _, (found[domain], _, stats) = passes.pass_loss(
                 {"params": state.params, "terms": {}}, stats, state.adaptation, teacher, batch, state.step, weights,
                 domain=domain, **how,
             )  # fmt: skip
@@ -134,7 +135,7 @@ def test_the_adversarial_loss_is_the_chosen_one(x32, kind):
     state = _tiny_state()
     batch = _tiny_batch()
     x = jnp.asarray(batch["target_image"])
-    outputs, _ = train_step.outputs_of(TINY, {"params": state.params, "batch_stats": state.batch_stats}, x, "batch")
+    outputs, _ = passes.outputs_of(TINY, {"params": state.params, "batch_stats": state.batch_stats}, x, "batch")
     params = {"params": step_parts.of_state(state)["main"]}
     out = np.asarray(TINY_D.apply(params, jnp.exp(outputs.log_probs["main"])), np.float64)
     expected = {"vanilla": np.mean(np.log1p(np.exp(out))), "least_squares": np.mean(out**2)}[kind]

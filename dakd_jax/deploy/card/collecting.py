@@ -23,7 +23,7 @@ from dakd_jax.deploy.export.program import LABELS, LEAST_SIDE, LOGITS, NetworkPr
 from dakd_jax.stages import weights
 from dakd_jax.studies.kit.trade import FORMAT_VERSION
 
-_OF_JAX = ("dakd_jax.deploy.loaded", "dakd_jax.training.train_step")  # imported before anything is measured
+_OF_JAX = ("dakd_jax.deploy.loaded", "dakd_jax.training.step.train_step")  # imported before anything is measured
 _VERSIONS = ("jax", "jaxlib", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "tensorflow-cpu", "tensorflow", "torch")
 
 

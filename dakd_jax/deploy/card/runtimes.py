@@ -67,7 +67,8 @@ def open_teaching(path: str, how: Mapping, scales: list[float], mirror: bool, ou
 
     from dakd_jax.deploy import finding
     from dakd_jax.stages import weights
-    from dakd_jax.training import teaching, train_step
+    from dakd_jax.training import teaching
+    from dakd_jax.training.step import passes
 
     if output != LABELS:
         raise ValueError("what a teacher says of several views has no logits")
@@ -78,7 +79,7 @@ def open_teaching(path: str, how: Mapping, scales: list[float], mirror: bool, ou
     @functools.partial(jax.jit, static_argnames=("size",))
     def answers(variables, pictures, size):
         def once(pictures):
-            return train_step.outputs_of(found.model, variables, pictures, "running")[0]
+            return passes.outputs_of(found.model, variables, pictures, "running")[0]
 
         said = teaching.answers(once, pictures, size, views)
         return jnp.argmax(said.log_probs["main"], axis=-1).astype(jnp.uint8)

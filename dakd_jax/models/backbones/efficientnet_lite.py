@@ -16,6 +16,7 @@ import jax
 from flax import linen as nn
 
 from dakd_jax.basics.errors import UserError
+from dakd_jax.models import convolution
 from dakd_jax.models.backbones import BACKBONES, Backbone, Feature, Published
 from dakd_jax.models.batch_norm import BatchNorm
 from dakd_jax.models.convolution import depthwise, initializers
@@ -115,6 +116,7 @@ def conv(features: int, kernel: int, *, stride: int = 1, name: str) -> nn.Conv:
         use_bias=False,
         kernel_init=initializers.he_normal,
         promote_dtype=in_dtype_of_kernel,
+        conv_general_dilated=convolution.conv_general_dilated,
         name=name,
     )
 

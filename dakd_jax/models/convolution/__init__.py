@@ -11,7 +11,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.models.convolution import gradients, winograd
+from dakd_jax.models.convolution import gradients, pointwise, winograd
 from dakd_jax.models.precision import widened
 
 _WINOGRAD_CHANNELS = 48  # with fewer, the sums that make its planes cost more than the products that it saves
@@ -30,6 +30,10 @@ class _Square:
     channels: tuple[int, int]
 
     @property
+    def pointwise(self) -> bool:
+        return self.size == 1 and self.padding == 0
+
+    @property
     def winograd(self) -> bool:
         plain = self.size == 3 and self.stride == 1 and self.padding == self.dilation
         return plain and min(self.channels) >= _WINOGRAD_CHANNELS
@@ -44,19 +48,21 @@ class _Square:
 
     @property
     def taps(self) -> bool:
-        return self.stride == 1 and (self.size == 1 or self.dilation > 1)
+        return self.stride == 1 and self.dilation > 1
 
 
 def conv_general_dilated(x: jax.Array, kernel: jax.Array, strides, padding, **how) -> jax.Array:
     """jax.lax's, for flax.linen.Conv(conv_general_dilated=...); square convolutions in the forms of this room."""
     found = _square(x, kernel, strides, padding, **how)
-    if found is None or not (found.winograd or found.rows or found.phases or found.taps):
+    if found is None or not (found.pointwise or found.winograd or found.rows or found.phases or found.taps):
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **how)
     return _conv(x, kernel, found)
 
 
 def _square(x, kernel, strides, padding, *, dimension_numbers, lhs_dilation=None, rhs_dilation=None, **rest):
     """What convolution this is, None where it is not a square one of known size, or too small."""
+    if kernel.shape[:2] == (1, 1) and isinstance(padding, str):
+        padding = ((0, 0), (0, 0))
     if isinstance(padding, str) or not all(isinstance(side, int) for side in x.shape) or x.ndim != 4:
         return None
     plain = dimension_numbers == jax.lax.conv_dimension_numbers(x.shape, kernel.shape, gradients.LAYOUT)
@@ -66,10 +72,10 @@ def _square(x, kernel, strides, padding, *, dimension_numbers, lhs_dilation=None
     if not plain or any(len(of) > 1 for of in (sizes, edges, dilations, set(strides))):
         return None
     (size,), (edge,), (dilation,), stride = sizes, edges, dilations, strides[0]
+    found = _Square(size, stride, dilation, edge, kernel.shape[2:])
     sides = [(side + 2 * edge - (size - 1) * dilation - 1) // stride + 1 for side in x.shape[1:3]]
-    if math.prod([x.shape[0], *sides, *kernel.shape]) < _LEAST_WORK:
-        return None
-    return _Square(size, stride, dilation, edge, kernel.shape[2:])
+    small = math.prod([x.shape[0], *sides, *kernel.shape]) < _LEAST_WORK
+    return None if small and not found.pointwise else found
 
 
 def _native(x, kernel, *, of):
@@ -81,12 +87,14 @@ def _native(x, kernel, *, of):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv(x, kernel, of):
     native = functools.partial(_native, of=of)
-    if not of.winograd:
+    if not (of.pointwise or of.winograd):
         return native(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=functools.partial(_winograd, of=of), default=native)
+    return jax.lax.platform_dependent(x, kernel, cpu=functools.partial(_on_cpu, of=of), default=native)
 
 
-def _winograd(x, kernel, *, of):
+def _on_cpu(x, kernel, *, of):
+    if of.pointwise:
+        return pointwise.forward(x, kernel, of.stride)
     return winograd.forward(widened(x), widened(kernel), of.dilation).astype(x.dtype)
 
 
@@ -116,10 +124,13 @@ def _of_input(gradient, kernel, x, of):
         turned = jnp.flip(widened(kernel), (0, 1)).swapaxes(2, 3)
         return winograd.forward(widened(gradient), turned, of.dilation).astype(x.dtype)
 
+    def by_product(gradient, kernel):
+        return pointwise.of_input(gradient, kernel, of.stride, x.shape[1:3])
+
     def by_phases(gradient, kernel):
         return gradients.of_input_by_phases(gradient, kernel, of.padding, x.shape)
 
-    own = by_winograd if of.winograd else by_phases if of.phases else native
+    own = by_product if of.pointwise else by_winograd if of.winograd else by_phases if of.phases else native
     return jax.lax.platform_dependent(gradient, kernel, cpu=own, default=native)
 
 
@@ -134,11 +145,15 @@ def _of_kernel(x, kernel, gradient, of):
     def by_rows(x, gradient):
         return gradients.of_kernel_by_rows(x, gradient, of.size, of.stride, of.padding).astype(kernel.dtype)
 
+    def by_product(x, gradient):
+        return pointwise.of_kernel(x, gradient, of.stride)
+
     def by_taps(x, gradient):
         return gradients.of_kernel_by_taps(x, gradient, of.size, of.dilation, of.padding).astype(kernel.dtype)
 
     on_cpu = by_winograd if of.winograd else by_rows if of.rows else by_taps if of.taps else native
+    on_cpu = by_product if of.pointwise else on_cpu
     # XLA makes the gradient of a dilated kernel a convolution with the whole picture as its window and the dilation as
     # its stride, which cuDNN computes without tensor cores.
-    elsewhere = by_taps if of.taps and of.dilation > 1 else native
+    elsewhere = by_taps if of.taps else native
     return jax.lax.platform_dependent(x, gradient, cpu=on_cpu, default=elsewhere)

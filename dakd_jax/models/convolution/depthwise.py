@@ -83,16 +83,29 @@ def _shifts(x, kernel, *, stride, dilation):
     """Of strided slices of the padded picture, each times its weight, the sum; added in float32 at least."""
     rows, columns = _paddings(x, kernel, stride, dilation)
     padded = jnp.pad(x, ((0, 0), (rows.low, rows.high), (columns.low, columns.high), (0, 0)))
-    total = 0.0
-    for i, j in _taps(kernel):
-        top, left = i * dilation, j * dilation
-        bottom, right = top + (rows.out - 1) * stride + 1, left + (columns.out - 1) * stride + 1
-        total += widened(padded[:, top:bottom:stride, left:right:stride]) * widened(kernel[i, j, 0])
-    return total.astype(x.dtype)
+    places = {(i, j): (i * dilation, j * dilation) for i, j in _taps(kernel)}
+    return _weighted(padded, kernel, places, (rows.out, columns.out), stride).astype(x.dtype)
 
 
 def _taps(kernel):
     return [(i, j) for i in range(kernel.shape[0]) for j in range(kernel.shape[1])]
+
+
+def _weighted(padded, kernel, places, size, stride):
+    """Of each tap (i, j) of the kernel the `size` pixels of a picture from its place on, times its weight; their sum.
+
+    In jax.lax: a network has hundreds of these operations, and jax.numpy takes several times as long to trace them.
+    """
+    total, channels = None, kernel.shape[3]
+    for (i, j), (top, left) in places.items():
+        bottom, right = (first + (count - 1) * stride + 1 for first, count in zip((top, left), size, strict=True))
+        limits = (padded.shape[0], bottom, right, channels)
+        pixels = jax.lax.slice(padded, (0, top, left, 0), limits, (1, stride, stride, 1))
+        weight = jax.lax.slice(kernel, (i, j, 0, 0), (i + 1, j + 1, 1, channels))
+        weight = jax.lax.broadcast_in_dim(jax.lax.squeeze(weight, (0, 1, 2)), pixels.shape, (3,))
+        product = jax.lax.mul(widened(pixels), widened(weight))
+        total = product if total is None else jax.lax.add(total, product)
+    return total
 
 
 def _shifts_gradients(x, kernel, gradient, *, stride, dilation):
@@ -109,11 +122,9 @@ def _gradient_of_picture(x, kernel, gradient, stride, dilation):
         low = reach - axis.low
         edges.append((low, size + reach - low - ((axis.out - 1) * stride + 1), stride - 1))
     spread = jax.lax.pad(gradient, jnp.zeros((), gradient.dtype), [*edges, (0, 0, 0)])
-    total = 0.0
-    for i, j in _taps(kernel):
-        shifted = spread[:, i * dilation :, j * dilation :][:, : x.shape[1], : x.shape[2]]
-        total += widened(shifted) * widened(kernel[-1 - i, -1 - j, 0])
-    return total
+    last = kernel.shape[0] - 1
+    places = {(last - i, last - j): (i * dilation, j * dilation) for i, j in _taps(kernel)}
+    return _weighted(spread, kernel, places, x.shape[1:3], 1)
 
 
 def _gradient_of_kernel(x, kernel, gradient, stride, dilation):

@@ -54,12 +54,14 @@ class Method:
         `of`.
       PASSES: passes of the step that it has terms on; one besides 'source' and 'target' is made by the student on
         batch['<pass>_image'], which `prepare` or the data provides.
+      BY_ROWS: whether `terms` can be asked of strips of a picture's rows, see LossTerm.by_rows.
       CURVES: {group: beginnings of the names that it logs}, for the report's rows of curves; {} = its NAME's.
     """
 
     NAME: ClassVar[str]
     OPTIONS: ClassVar[Mapping[str, Option]] = {}
     PASSES: ClassVar[tuple[str, ...]] = (TARGET,)
+    BY_ROWS: ClassVar[bool] = False
     CURVES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @classmethod

@@ -22,6 +22,7 @@ class Entropy(Method):
     """Without a state."""
 
     NAME = "entropy"
+    BY_ROWS = True
     OPTIONS = {
         "main": Option(1e-3, "weight at the main head", weight=True),
         "auxiliary": Option(2e-4, "weight at the auxiliary head", weight=True),
@@ -29,5 +30,9 @@ class Entropy(Method):
     CURVES = {"entropy": ("entropy_",)}
 
     def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
-        found = {level: normalised_entropy(context.student.log_probs[level]) for level in LEVELS}
-        return {f"entropy_{level}": Part(value, weights[level]) for level, value in found.items()}
+        found = {}
+        for level in LEVELS:
+            log_probs = context.student.log_probs[level]
+            pixels = math.prod(log_probs.shape[:3])
+            found[f"entropy_{level}"] = Part(normalised_entropy(log_probs), weights[level], pixels)
+        return found

@@ -57,6 +57,7 @@ class SelfTraining(Method):
 
     NAME = "self_training"
     PASSES = (MIXED,)
+    BY_ROWS = True
     OPTIONS = {
         "weight": Option(1.0, "of the loss on mixed pictures", weight=True),
         "momentum": Option(0.99, "of the moving average, at most"),
@@ -88,14 +89,14 @@ class SelfTraining(Method):
         }
 
     def terms(self, state, context: LossContext, weights) -> dict[str, Part]:
-        weight, pixel_weights = weights["weight"], context.batch["mixed_weight"]
+        weight, pixel_weights = weights["weight"], context.cut(context.batch["mixed_weight"])
         main, auxiliary = (
             weighted_cross_entropy(context.student.log_probs[level], context.labels, pixel_weights)
             for level in reversed(LEVELS)
         )
         return {
-            "mixed_main": Part(main, weight),
-            "mixed_auxiliary": Part(auxiliary, weight * context.auxiliary_weight),
+            "mixed_main": Part(main, weight, context.labels.size),
+            "mixed_auxiliary": Part(auxiliary, weight * context.auxiliary_weight, context.labels.size),
         }
 
     def update(self, state, outputs, batch, tools: Tools) -> tuple[dict, dict]:

@@ -25,6 +25,9 @@ class LossTerm:
       curves: names of the parts.
       options: config.loss.<name>_<option>; static in the compiled step.
       counts: from the values of the options to whether the term adds anything under them.
+      by_rows: from the values of the options to whether the term can be computed on strips of a picture's rows, one
+        after another. Then each part is a mean over pixels with its count, and fn looks at log_probs, labels, images
+        and what `context.cut` gives of the batch, and at nothing else of the pictures' height.
       init: (key, shapes) to trainable parameters, which live in the train state and are stepped by the segmenter's
         optimiser; shapes: {'student' | 'teacher': Outputs of jax.ShapeDtypeStruct} on source pictures. None = none.
     """
@@ -37,6 +40,7 @@ class LossTerm:
     curves: tuple[str, ...]
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
     counts: Callable[[Mapping[str, Any]], bool] = lambda options: True
+    by_rows: Callable[[Mapping[str, Any]], bool] = lambda options: False
     init: Callable[[Any, Mapping], Any] | None = None
 
     def __post_init__(self):

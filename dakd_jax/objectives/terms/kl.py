@@ -32,11 +32,14 @@ def kl_divergence(student: jax.Array, teacher: jax.Array, *, reduction: str = "m
 
 def kl(c: LossContext) -> dict[str, Part]:
     """At the main head, and at the auxiliary one times its weight."""
+    reduction = c.options["reduction"]
     main, auxiliary = (
-        kl_divergence(c.student.log_probs[level], c.teacher.log_probs[level], reduction=c.options["reduction"])
+        kl_divergence(c.student.log_probs[level], c.teacher.log_probs[level], reduction=reduction)
         for level in ("main", "auxiliary")
     )
-    return {"kl_main": Part(main), "kl_auxiliary": Part(auxiliary, c.auxiliary_weight)}
+    entries, classes = c.student.log_probs["main"].size, c.student.log_probs["main"].shape[-1]
+    count = {"mean": entries, "pixel_mean": entries // classes}.get(reduction)
+    return {"kl_main": Part(main, None, count), "kl_auxiliary": Part(auxiliary, c.auxiliary_weight, count)}
 
 
 register(
@@ -44,5 +47,6 @@ register(
         "kl", "distillation", kl, 0.1, "KL", ("kl_main", "kl_auxiliary"),
         options={"reduction": Option("mean", "over entries, pixels (x classes), pictures, or 'off'", REDUCTIONS)},
         counts=lambda options: options["reduction"] != "off",
+        by_rows=lambda options: options["reduction"] in ("mean", "pixel_mean"),
     )
 )  # fmt: skip

@@ -20,8 +20,13 @@ def mse(c: LossContext) -> dict[str, Part]:
         pair = c.student.features[c.student.tap], c.teacher.features[c.teacher.tap]
     else:
         pair = c.student.log_probs["auxiliary"], c.teacher.log_probs["auxiliary"]
-    return {"mse_auxiliary": Part(mean_squared_error(*pair))}
+    return {"mse_auxiliary": Part(mean_squared_error(*pair), count=pair[0].size)}
 
 
 on = Option("log_probabilities", "what is compared: 'log_probabilities' of the auxiliary head, or its 'features'", ON)
-register(LossTerm("mse", "distillation", mse, 0.01, "MSE", ("mse_auxiliary",), options={"on": on}))
+register(
+    LossTerm(
+        "mse", "distillation", mse, 0.01, "MSE", ("mse_auxiliary",), options={"on": on},
+        by_rows=lambda options: options["on"] == "log_probabilities",
+    )
+)  # fmt: skip

@@ -1,5 +1,7 @@
 """Cross entropy to the classes that the teacher finds most likely (paper section 3.2)."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -25,7 +27,8 @@ def quasi_ce(c: LossContext) -> dict[str, Part]:
     """Of the main heads; what is known of the target (data.class_mix) takes the place of the teacher's classes."""
     known = c.labels if c.domain == "target" else None
     student, teacher = c.student.log_probs["main"], c.teacher.log_probs["main"]
-    return {"quasi_ce_main": Part(quasi_teacher_cross_entropy(student, teacher, known))}
+    value = quasi_teacher_cross_entropy(student, teacher, known)
+    return {"quasi_ce_main": Part(value, count=math.prod(student.shape[:3]))}
 
 
-register(LossTerm("ce", "distillation", quasi_ce, 1.0, "quasi CE", ("quasi_ce_main",)))
+register(LossTerm("ce", "distillation", quasi_ce, 1.0, "quasi CE", ("quasi_ce_main",), by_rows=lambda options: True))

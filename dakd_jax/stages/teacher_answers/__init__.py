@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from dakd_jax.basics import records
 from dakd_jax.objectives import paradigms
 from dakd_jax.objectives.context import SOURCE, TARGET
-from dakd_jax.training import step_setup
 from dakd_jax.training.stage_job import StageSettings
+from dakd_jax.training.step import step_setup
 
 HANDED_IN = "handed in: "  # begins what a record tells of answers that another program made
 

@@ -16,8 +16,8 @@ from dakd_jax.objectives.context import LEVELS, SOURCE, TARGET
 from dakd_jax.objectives.training_data import TrainingData
 from dakd_jax.stages import settings, weights
 from dakd_jax.stages.teacher_answers import Taught, asked_inside, why_not
-from dakd_jax.training import step_setup
 from dakd_jax.training.stage_job import StageSettings
+from dakd_jax.training.step import step_setup
 from dakd_jax.training.teaching import asking
 from dakd_jax.training.teaching.answer_files import FOLDER, AnswerFile
 from dakd_jax.training.teaching.asking import AskedTeacher

@@ -18,9 +18,9 @@ from dakd_jax.objectives.context import SOURCE, TARGET
 from dakd_jax.stages import settings, weights
 from dakd_jax.studies.attribution import TEACHER, Alignment, Attribution, NetworkCounts, counting
 from dakd_jax.studies.attribution.gradients import align
-from dakd_jax.training import step_setup
 from dakd_jax.training.checkpointing import Checkpoints
 from dakd_jax.training.stage_job import StageSettings
+from dakd_jax.training.step import step_setup
 
 GRADIENT_BATCHES = 4  # the training's first ones: the same for all networks
 

@@ -13,8 +13,9 @@ import numpy as np
 import optax
 
 from dakd_jax.studies.attribution import SEGMENTATION, Alignment
+from dakd_jax.training.step.options import LossWeights, StepModels, StepOptions
+from dakd_jax.training.step.train_step import losses_and_gradients
 from dakd_jax.training.train_state import TrainState
-from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
 
 def single_terms(weights: LossWeights, options: StepOptions) -> dict[str, LossWeights]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dakd_jax.basics.errors import UserError
-from dakd_jax.training.train_step import Savings, StepOptions
+from dakd_jax.training.step.options import Savings, StepOptions
 
 GB = 1e9
 
@@ -42,12 +42,14 @@ def choices(options: StepOptions, share: int) -> Iterator[Savings]:
     Args:
       share: pictures of a batch on a device.
     """
-    yield Savings()
-    yield Savings(ordered=True)
-    yield Savings(ordered=True, outputs=True)
-    yield Savings(ordered=True, outputs=True, blocks=True)
+    savings = options.savings
+    yield savings
+    if not savings.by_strips:
+        yield (savings := savings._replace(strips=True))
+    for saving in ("ordered", "outputs", "blocks"):
+        yield (savings := savings._replace(**{saving: True}))
     if options.student_statistics == "running":
-        yield from (Savings(True, True, True, parts) for parts in range(2, share + 1) if share % parts == 0)
+        yield from (savings._replace(parts=parts) for parts in range(2, share + 1) if share % parts == 0)
 
 
 def within(budget_gb: float, options: StepOptions, share: int, plan: Callable[[Savings], dict[str, int]]) -> Planned:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.objectives.context import Outputs
+from dakd_jax.models.precision import widened
+from dakd_jax.objectives.outputs import Outputs, Unexpanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Views:
         return not self.mirror and self.scales == (1.0,)
 
 
-def answers(run: Callable[[jax.Array], Outputs], pictures: jax.Array, size: tuple[int, int], views: Views) -> Outputs:
+def answers(
+    run: Callable[[jax.Array], Outputs | Unexpanded], pictures: jax.Array, size: tuple[int, int], views: Views
+) -> Outputs | Unexpanded:
     """The teacher's outputs.
 
     Args:
@@ -53,16 +56,17 @@ def answers(run: Callable[[jax.Array], Outputs], pictures: jax.Array, size: tupl
     return combined([run(view) for view in pictures_of(pictures, views)], size, views)
 
 
-def combined(found: Sequence[Outputs], size: tuple[int, int], views: Views) -> Outputs:
+def combined(found: Sequence[Outputs | Unexpanded], size: tuple[int, int], views: Views) -> Outputs:
     """What `answers` makes of the outputs on each of `pictures_of`, in that order, where one pass is not all."""
     said = []
-    for number, outputs in enumerate(found):
+    for number, outputs in enumerate(of.expanded() for of in found):
         probabilities = jax.tree.map(jnp.exp, outputs.log_probs)
         if views.mirror and number % 2:
             probabilities = jax.tree.map(lambda of: of[:, :, ::-1], probabilities)
         said.append(jax.tree.map(lambda of: resized(of, size), probabilities))
     mean = jax.tree.map(lambda *of: sum(of) / len(of), *said)
-    return found[0].replace(log_probs=jax.tree.map(logarithm, mean))
+    first = found[0]
+    return Outputs(jax.tree.map(logarithm, mean), jax.tree.map(widened, first.features), first.tap)
 
 
 def pictures_of(pictures: jax.Array, views: Views) -> Iterator[jax.Array]:

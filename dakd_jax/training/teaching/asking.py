@@ -47,7 +47,7 @@ def form(
     model: Segmenter, size: Size, *, views: Views, levels: tuple[str, ...], precision: str, dtype: str
 ) -> NetworkAnswers:
     """What `said` gives of pictures of a (height, width); computes nothing."""
-    variables = jax.eval_shape(functools.partial(segmenter.init_variables, model), jax.random.key(0))
+    variables = segmenter.shapes_of(model)
     picture = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
     views_of = jax.eval_shape(lambda picture: list(pictures_of(picture, views)), picture)
     heads = jax.eval_shape(lambda *of: _heads(*of, model, views, precision), variables, picture)

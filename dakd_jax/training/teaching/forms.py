@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dakd_jax.models import segmenter
 from dakd_jax.models.precision import widened
-from dakd_jax.objectives.context import LEVELS, Outputs
+from dakd_jax.objectives.context import LEVELS
+from dakd_jax.objectives.outputs import Outputs, Unexpanded
 from dakd_jax.training.teaching import Views, combined, logarithm, resized
 
 Size = tuple[int, int]  # (height, width)
@@ -39,8 +39,8 @@ class AnswerForm(Protocol):
     def dtype(self) -> str:
         """Of these numbers."""
 
-    def outputs(self, answers: jax.Array, size: Size) -> Outputs:
-        """Answers [B, entries] as log-probabilities at the student's size, without features."""
+    def said(self, answers: jax.Array, size: Size) -> Outputs | Unexpanded:
+        """Answers [B, entries] as outputs at the student's (height, width), without features."""
 
 
 class Logits(NamedTuple):
@@ -82,16 +82,16 @@ class NetworkAnswers:
     def entries(self) -> int:
         return sum(logits.entries for view in self.shown for logits in view.logits)
 
-    def outputs(self, answers: jax.Array, size: Size) -> Outputs:
+    def said(self, answers: jax.Array, size: Size) -> Outputs | Unexpanded:
         """As teaching.answers gives them of the network, but for the features."""
         found, first = [], 0
         for view in self.shown:
-            log_probs = {}
-            for logits in view.logits:
-                part = answers[:, first : first + logits.entries].reshape(-1, *logits.shape)
-                log_probs[logits.level] = segmenter.log_probabilities(part, view.size, logits.stride)
-                first += logits.entries
-            found.append(Outputs(log_probs, {}, self.tap))
+            logits = {}
+            for one in view.logits:
+                logits[one.level] = answers[:, first : first + one.entries].reshape(-1, *one.shape)
+                first += one.entries
+            strides = tuple((one.level, one.stride) for one in view.logits)
+            found.append(Unexpanded(logits, {}, strides, view.size, self.tap))
         if self.views.plain and self.shown[0].size == tuple(size):
             return found[0]
         return combined(found, size, self.views)
@@ -124,7 +124,7 @@ class HandedIn:
         height, width, classes = self.shape
         return height * width * (classes if self.kind != LABELS else 1 + (not self.confidence))
 
-    def outputs(self, answers: jax.Array, size: Size) -> Outputs:
+    def said(self, answers: jax.Array, size: Size) -> Outputs:
         """Probabilities of our classes, resized as those of a teacher with a size of its own, and their logarithms."""
         probabilities = self._of_labels(answers) if self.kind == LABELS else self._of_numbers(answers)
         log_probs = logarithm(resized(probabilities, size))

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from dakd_jax.models import segmenter
 from dakd_jax.objectives.context import SOURCE, TARGET, Outputs
 from dakd_jax.training import teaching
+from dakd_jax.training.step.options import LossWeights, StepModels, StepOptions
+from dakd_jax.training.step.train_step import losses_and_gradients
 from dakd_jax.training.teaching import forms
 from dakd_jax.training.train_state import TrainState, named_leaves
-from dakd_jax.training.train_step import LossWeights, StepModels, StepOptions, losses_and_gradients
 
 # Outside of jit a network would compile each of its operations by itself. Inside, XLA must round what is of bfloat16
 # between two operations, or an overflow shows in a later layer than the one that it comes from.

@@ -18,9 +18,9 @@ from dakd_jax.basics.progress import StageProgress
 from dakd_jax.training.runtime.device_prefetch import prefetch_to_device
 from dakd_jax.training.runtime.interruption import Stopped, StopRequest
 from dakd_jax.training.stage_job import StageJob
+from dakd_jax.training.step.train_step import FINITE
 from dakd_jax.training.teaching import forms
 from dakd_jax.training.train_state import TrainState, copied
-from dakd_jax.training.train_step import FINITE
 from dakd_jax.training.watch import black_box
 from dakd_jax.training.watch.black_box import BadStep, FiniteWatch
 

@@ -13,9 +13,11 @@ from dakd_jax.objectives.adaptation import METHODS, Method, Tools
 from dakd_jax.objectives.context import SOURCE, LossContext, Outputs
 from dakd_jax.objectives.terms import TERMS
 from dakd_jax.training import train_state
+from dakd_jax.training.step.options import StepModels, StepOptions
+from dakd_jax.training.step.passes import outputs_of, parts_of
+from dakd_jax.training.step.train_step import train_step
 from dakd_jax.training.teaching import forms
 from dakd_jax.training.train_state import TrainState, named_leaves
-from dakd_jax.training.train_step import StepModels, StepOptions, outputs_of, parts_of, train_step
 
 FEATURES = "features"
 
@@ -56,7 +58,7 @@ def _init_terms(options: StepOptions, models: StepModels, key: Callable, size: t
     if options.answers and not models.teacher:
         (_, form), *_ = options.answers
         blank = jax.ShapeDtypeStruct((1, form.entries), form.dtype)
-        shapes["teacher"] = jax.eval_shape(functools.partial(form.outputs, size=size), blank)
+        shapes["teacher"] = jax.eval_shape(lambda of: form.said(of, size).expanded(), blank)
     return {term.name: term.init(key(f"term/{term.name}"), shapes) for term in wanted}
 
 
@@ -64,11 +66,9 @@ def _init_terms(options: StepOptions, models: StepModels, key: Callable, size: t
 def _shapes(model: Segmenter, size: tuple[int, int]) -> Outputs:
     """Of a network's outputs on a picture of (height, width)."""
 
-    def outputs():
-        variables = segmenter.init_variables(model, jax.random.key(0))
-        return outputs_of(model, variables, jnp.zeros((1, *size, 3), jnp.uint8), "running")[0]
-
-    return jax.eval_shape(outputs)
+    picture = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
+    run = functools.partial(outputs_of, model, statistics="running")
+    return jax.eval_shape(run, segmenter.shapes_of(model), picture)[0]
 
 
 def read_of_teacher(chosen) -> dict[str, str]:
@@ -172,6 +172,4 @@ def _blank_batch(chosen) -> dict[str, jax.ShapeDtypeStruct]:
 
 @functools.cache
 def _blank(chosen):
-    return jax.eval_shape(
-        lambda: first_state(chosen, 0, segmenter.init_variables(chosen.models.segmenter, jax.random.key(0)))
-    )
+    return jax.eval_shape(functools.partial(first_state, chosen, 0), segmenter.shapes_of(chosen.models.segmenter))
