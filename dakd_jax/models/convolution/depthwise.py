@@ -13,6 +13,7 @@ from dakd_jax.models.precision import widened
 
 IMPLEMENTATIONS = ("auto", "native", "shifts")
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+_TOGETHER = 2**15  # numbers of the output's gradient that the kernel's gradient looks at together: a cache's worth
 
 
 def conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1, implementation: str = "auto"):
@@ -128,24 +129,26 @@ def _gradient_of_picture(x, kernel, gradient, stride, dilation):
 
 
 def _gradient_of_kernel(x, kernel, gradient, stride, dilation):
-    """Row by row: products of a row of the gradient and the rows under the kernel, summed over columns at the end.
+    """Of a few rows after another: their gradient times the pixels under each tap, summed over the pixels.
 
     A sum over all pixels for each tap, as one would write it, reads the picture k x k times from memory.
     """
     rows, columns = _paddings(x, kernel, stride, dilation)
     padded = jnp.pad(x, ((0, 0), (rows.low, rows.high), (columns.low, columns.high), (0, 0)))
     batch, _, _, channels = x.shape
-    span = (columns.out - 1) * stride + 1
+    span, most = (columns.out - 1) * stride + 1, max(1, _TOGETHER // (batch * columns.out * channels))
+    together = next(count for count in range(min(most, rows.out), 0, -1) if rows.out % count == 0)
 
-    def add_row(total, row):
-        of_row = widened(jax.lax.dynamic_index_in_dim(gradient, row, 1, keepdims=False))
-        products = []
+    def add_rows(total, first):
+        of_rows = widened(jax.lax.dynamic_slice_in_dim(gradient, first, together, 1))
+        sums = []
         for i in range(kernel.shape[0]):
-            under = jax.lax.dynamic_index_in_dim(padded, row * stride + i * dilation, 1, keepdims=False)
+            reach = (together - 1) * stride + 1
+            under = jax.lax.dynamic_slice_in_dim(padded, first * stride + i * dilation, reach, 1)[:, ::stride]
             for left in range(0, kernel.shape[1] * dilation, dilation):
-                products.append(widened(under[:, left : left + span : stride]) * of_row)
-        return total + jnp.stack(products), None
+                sums.append(jnp.sum(widened(under[:, :, left : left + span : stride]) * of_rows, (0, 1, 2)))
+        return total + jnp.stack(sums), None
 
-    start = jnp.zeros((len(_taps(kernel)), batch, columns.out, channels), widened(gradient).dtype)
-    total, _ = jax.lax.scan(add_row, start, jnp.arange(rows.out))
-    return total.sum(axis=(1, 2)).reshape(kernel.shape)
+    start = jnp.zeros((len(_taps(kernel)), channels), widened(gradient).dtype)
+    total, _ = jax.lax.scan(add_rows, start, together * jnp.arange(rows.out // together))
+    return total.reshape(kernel.shape)
