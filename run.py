@@ -9,6 +9,7 @@ lost; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal; i
 the same command goes on.
 """
 
+import gc
 import logging
 import os
 import shlex
@@ -26,6 +27,9 @@ from dakd_jax.commands.kit import command_line, help_pages, lasting_output
 from dakd_jax.training.runtime import deterministic, interruption, supervision
 from data_pipelines.basics.errors import DataError
 
+# What is imported and traced makes millions of objects that stay: by default the collector goes through them hundreds
+# of times before the first step.
+gc.set_threshold(20_000, 20, 50)
 register_programs(data_pipelines)
 
 

@@ -19,6 +19,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import pytest
 from filelock import FileLock
 
+gc.set_threshold(50_000, 20, 50)  # as run.py does: a tenth of the time went into the collector
 BEGAN, PEAKS = time.monotonic(), {}
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not WORKER:

@@ -9,7 +9,7 @@ import pytest
 
 from dakd_jax.deploy.export.folding import folded
 from dakd_jax.models import convolution
-from dakd_jax.models.convolution import gradients, winograd
+from dakd_jax.models.convolution import gradients, pointwise, winograd
 
 # (height, width), channels in and out, size, stride, dilation, padding. Odd sides, and sides smaller than the kernel.
 WINOGRAD = [((6, 8), 3, 4, 3, 1, 1, 1), ((9, 5), 2, 3, 3, 1, 4, 4), ((1, 3), 2, 2, 3, 1, 2, 2)]
@@ -64,13 +64,27 @@ def test_input_gradient_by_phases(case):
         _same(gradients.of_input_by_phases(gradient, jnp.asarray(kernel), case[6], x.shape), of_x)
 
 
+POINTWISE = [((6, 9), 3, 5, 1, 1, 1, 0), ((7, 8), 4, 3, 1, 2, 1, 0), ((5, 5), 2, 6, 1, 3, 1, 0)]
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_pointwise(case):
+    with jax.enable_x64(True):
+        x, kernel, gradient, out, of_x, of_kernel = map(jnp.asarray, _operands(*case))
+        _same(pointwise.forward(x, kernel, case[4]), out)
+        _same(pointwise.of_input(gradient, kernel, case[4], case[0]), of_x)
+        _same(pointwise.of_kernel(x, gradient, case[4]), of_kernel)
+
+
 # One of each form, large enough for it to be chosen.
 CHOSEN = {
     "winograd": ((32, 32), 128, 128, 3, 1, 2, 2),
     "rows": ((128, 128), 16, 64, 3, 1, 1, 1),
     "rows and phases": ((128, 128), 32, 64, 4, 2, 1, 2),
     "taps": ((128, 128), 40, 24, 3, 1, 2, 2),
+    "pointwise": ((6, 8), 5, 7, 1, 1, 1, 0),  # of any size
 }
+LOOPS, CONVOLVES = {"winograd", "rows", "rows and phases"}, {"rows", "rows and phases", "taps"}  # on a CPU
 
 
 @pytest.mark.parametrize("name", CHOSEN)
@@ -92,8 +106,8 @@ def test_a_layer_gives_what_xlas_convolution_gives(name):
     assert "platform_index" in str(whole)
     for platform, expected in (("cpu", True), ("cuda", False)):
         lowered = ours.trace(x, kernel, gradient).lower(lowering_platforms=(platform,)).as_text()
-        assert ("stablehlo.while" in lowered) == (expected and name != "taps"), platform
-        assert ("stablehlo.convolution" in lowered) == (not expected or name != "winograd"), platform
+        assert ("stablehlo.while" in lowered) == (expected and name in LOOPS), platform
+        assert ("stablehlo.convolution" in lowered) == (not expected or name in CONVOLVES), platform
 
 
 def test_an_export_holds_xlas_convolution_with_batch_norm_in_it():

@@ -11,9 +11,10 @@ from PIL import Image
 
 from dakd_jax.models.segmenter import Segmenter, init_segmenter
 from dakd_jax.objectives.context import Outputs
+from dakd_jax.objectives.terms import TERMS
 from dakd_jax.objectives.terms.kl import kl_divergence
 from dakd_jax.training import teaching
-from dakd_jax.training.step import passes, train_step
+from dakd_jax.training.step import passes
 from dakd_jax.training.step.options import ActiveTerm, LossWeights, StepModels, StepOptions
 from dakd_jax.training.teaching import Views
 
@@ -104,7 +105,7 @@ def test_a_student_is_taught_by_what_the_teacher_sees():
     }
     student, teacher = init_segmenter(TINY, 0, "student"), init_segmenter(TINY, 1, "teacher")
     views = Views(mirror=True, scales=(1.0, 0.5))
-    options = StepOptions(terms=(ActiveTerm(train_step.TERMS["kl"], (("reduction", "mean"),)),), teacher_views=views)
+    options = StepOptions(terms=(ActiveTerm(TERMS["kl"], (("reduction", "mean"),)),), teacher_views=views)
     weights = LossWeights(terms={"kl": 1.0}, methods={}, distil_target=1.0)
 
     def losses(batch):

@@ -13,7 +13,7 @@ from dakd_jax.objectives.context import Part
 
 # Numbers of the log-probabilities of one head in a strip: with those of two heads of both networks and their gradients
 # a few megabytes.
-LARGEST = 2**17
+LARGEST = 2**18
 
 
 def height(pictures: int, size: tuple[int, int], num_classes: int) -> int:
