@@ -63,8 +63,11 @@ def equations(jaxpr):
                 yield from equations(inner)
 
 
-def dtypes(equation):
-    return {str(v.aval.dtype) for v in (*equation.invars, *equation.outvars) if hasattr(v.aval, "dtype")}
+def dtypes(equation, given=None):
+    """Of what it gives and, but for a matrix product, of what it is given, since that is added up in the former's."""
+    given = equation.primitive.name != "dot_general" if given is None else given
+    values = (*equation.invars, *equation.outvars) if given else equation.outvars
+    return {str(v.aval.dtype) for v in values if hasattr(v.aval, "dtype")}
 
 
 # What loses bits when many values meet.
@@ -89,6 +92,8 @@ def test_all_convolutions_compute_in_bfloat16_and_all_sums_in_float32(traced):
     convolutions = [dtypes(e) for e in found if e.primitive.name == "conv_general_dilated"]
     assert len(convolutions) > 150 and all(d == {"bfloat16"} for d in convolutions)
     assert not SUMS_AND_CURVES & {e.primitive.name for e in found if "bfloat16" in dtypes(e)}
+    products = [e for e in found if e.primitive.name == "dot_general" and "bfloat16" in dtypes(e, given=True)]
+    assert len(products) > 20  # of 1x1 convolutions, whose sums are what they give
 
 
 def test_the_state_keeps_its_dtypes(traced):
