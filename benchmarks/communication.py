@@ -10,7 +10,6 @@ Flags: --network=full (DRN-D-22 under a DRN-D-38), demo or tiny, --devices, --st
 machine to the others, GB/s each way.
 """
 
-import dataclasses
 import json
 import math
 import os
@@ -61,8 +60,7 @@ def _program(values: flags.FlagValues, statistics: str) -> str:
     config.data.batch_size, config.train.batch_statistics = values.devices, statistics
     made = steps.prepared(config, values.stage, steps.made_up_batch(values.devices, SIZE, SIZE))
     (state, teacher, batch, *others), fixed = made
-    options = fixed["options"]
-    fixed["options"] = dataclasses.replace(options, savings=options.savings._replace(strips=False))  # as in the loop
+    fixed["options"] = fixed["options"].shared()
     devices = sharding.choose(values.devices, values.devices)
     state, teacher = devices.replicated((state, teacher))
     return (

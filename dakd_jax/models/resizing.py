@@ -29,17 +29,18 @@ def upsample_aligned(x: jax.Array, factor: int) -> jax.Array:
     _, height, width, _ = x.shape
     if not (isinstance(height, int) and isinstance(width, int)):
         return upsample_any_size(x, factor)
-    rows = jnp.asarray(aligned_corners_matrix(height, factor * height), x.dtype)
-    columns = jnp.asarray(aligned_corners_matrix(width, factor * width), x.dtype)
-    return _by_matrices(rows, columns, x)
+    return _by_matrices(*_matrices(x, factor), x)
 
 
 def upsample_aligned_rows(x: jax.Array, factor: int, start, count: int) -> jax.Array:
     """[B, count, factor W, C]: `count` rows of upsample_aligned from `start` on, which may be traced."""
-    _, height, width, _ = x.shape
-    rows = jnp.asarray(aligned_corners_matrix(height, factor * height), x.dtype)
-    columns = jnp.asarray(aligned_corners_matrix(width, factor * width), x.dtype)
+    rows, columns = _matrices(x, factor)
     return _by_matrices(jax.lax.dynamic_slice_in_dim(rows, start, count), columns, x)
+
+
+def _matrices(x, factor):
+    """Those of the height and of the width of [B, H, W, C]."""
+    return (jnp.asarray(aligned_corners_matrix(size, factor * size), x.dtype) for size in x.shape[1:3])
 
 
 def _by_matrices(rows, columns, x):

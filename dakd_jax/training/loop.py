@@ -186,9 +186,8 @@ def _compiled(job, devices):
 
 
 def _shared(job, devices):
-    """The job as several devices make it: for each strip of rows they would exchange sums, so that there are none."""
-    savings = job.settings.options.savings
-    return job if devices.alone or savings.strips is not None else _saving(job, savings._replace(strips=False))
+    """The job as its devices make it."""
+    return job if devices.alone else _saving(job, job.settings.options.shared().savings)
 
 
 def _memory_plan(job):

@@ -151,8 +151,8 @@ def _of_kernel(x, kernel, gradient, of):
     def by_taps(x, gradient):
         return gradients.of_kernel_by_taps(x, gradient, of.size, of.dilation, of.padding).astype(kernel.dtype)
 
-    on_cpu = by_winograd if of.winograd else by_rows if of.rows else by_taps if of.taps else native
-    on_cpu = by_product if of.pointwise else on_cpu
+    forms = ((of.pointwise, by_product), (of.winograd, by_winograd), (of.rows, by_rows), (of.taps, by_taps))
+    on_cpu = next((form for holds, form in forms if holds), native)
     # XLA makes the gradient of a dilated kernel a convolution with the whole picture as its window and the dilation as
     # its stride, which cuDNN computes without tensor cores.
     elsewhere = by_taps if of.taps else native

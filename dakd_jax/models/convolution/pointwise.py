@@ -8,7 +8,7 @@ from dakd_jax.models.precision import widened
 
 def forward(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """[B, H, W, C] and [1, 1, C, D] to [B, ceil(H / stride), ceil(W / stride), D]."""
-    return _times(x[:, ::stride, ::stride], kernel[0, 0])
+    return _times(_seen(x, stride), kernel[0, 0])
 
 
 def of_input(gradient: jax.Array, kernel: jax.Array, stride: int, size: tuple[int, int]) -> jax.Array:
@@ -24,8 +24,12 @@ def of_input(gradient: jax.Array, kernel: jax.Array, stride: int, size: tuple[in
 
 def of_kernel(x: jax.Array, gradient: jax.Array, stride: int) -> jax.Array:
     """[1, 1, C, D] from [B, H, W, C] and the gradient of the output."""
-    pixels = x[:, ::stride, ::stride].reshape(-1, x.shape[-1])
+    pixels = _seen(x, stride).reshape(-1, x.shape[-1])
     return _product(pixels.T, gradient.reshape(-1, gradient.shape[-1]))[None, None]
+
+
+def _seen(x, stride):
+    return x if stride == 1 else x[:, ::stride, ::stride]
 
 
 def _times(x, matrix):

@@ -113,6 +113,12 @@ class StepOptions:
     precision: str = "float32"
     savings: Savings = Savings()
 
+    def shared(self) -> "StepOptions":
+        """As several devices make the step: without strips, unless they are asked for; each would be an exchange."""
+        if self.savings.strips is not None:
+            return self
+        return dataclasses.replace(self, savings=self.savings._replace(strips=False))
+
     @property
     def passes(self) -> tuple[str, ...]:
         """What the student is run on, in order: source, target, and what methods add."""

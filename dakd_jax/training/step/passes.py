@@ -180,8 +180,8 @@ def _parts(asked: _Asked, context: LossContext) -> Mapping[str, Part]:
     return jax.checkpoint(expanding)(context.student, context.teacher, asked.params)
 
 
-def _added_by_rows(found: _Sum, asked: Sequence[tuple[_Asked, Any]], context: LossContext, said: Unexpanded) -> None:
-    """Adds what is asked, each with a further factor or None, of strips of the pictures' rows.
+def _added_by_rows(found: _Sum, asked: Sequence[_Asked], context: LossContext, said: Unexpanded) -> None:
+    """Adds what is asked of strips of the pictures' rows.
 
     Args:
       context: without outputs of the student, and with the teacher's, Unexpanded if they can be.
@@ -200,19 +200,18 @@ def _added_by_rows(found: _Sum, asked: Sequence[tuple[_Asked, Any]], context: Lo
             teacher=context.teacher and context.teacher.rows(start, count),
         )
         of_rows = {}
-        for (one, factor), own in zip(asked, params, strict=True):
+        for one, own in zip(asked, params, strict=True):
             for curve, part in one._replace(params=own).parts_of_rows(mine).items():
-                of_rows[curve] = part._replace(factor=_product(part.factor, one.weight, factor))
+                of_rows[curve] = part._replace(factor=_product(part.factor, one.weight))
         return of_rows
 
     count = strips.height(len(context.images), said.size, logits["main"].shape[-1])
-    found.add(*strips.total(parts, (logits, [one.params for one, _ in asked]), said.size[0], count))
+    found.add(*strips.total(parts, (logits, [one.params for one in asked]), said.size[0], count))
 
 
-def _product(*factors):
-    """Of those that are not None; None of none."""
-    given = [factor for factor in factors if factor is not None]
-    return functools.reduce(lambda found, one: found * one, given) if given else None
+def _product(a, b):
+    """Of two factors, each of which None is 1."""
+    return b if a is None else a if b is None else a * b
 
 
 def _student_outputs(model, variables, images, options):
@@ -258,11 +257,12 @@ def pass_loss(trained, batch_stats, adaptation, teacher, batch, step, weights, *
         taught = _asked_terms("distillation", trained["terms"], weights, options)
     found, distilled = _Sum(), _Sum()
     if options.savings.by_strips:
-        by_rows = [(one, None) for one in own if one.by_rows] + [(one, weight) for one in taught if one.by_rows]
+        by_rows = [one for one in own if one.by_rows]
+        by_rows += [one._replace(weight=one.weight * weight) for one in taught if one.by_rows]
         if by_rows:
             _added_by_rows(found, by_rows, dataclasses.replace(context, student=None, teacher=guide), said)
         own, taught = ([one for one in asked if not one.by_rows] for asked in (own, taught))
-        guide = guide if options.savings.outputs or guide is None else guide.expanded()
+        guide = guide.expanded() if taught and not options.savings.outputs else guide
     _added(found, own, context)
     if _added(distilled, taught, dataclasses.replace(context, teacher=guide)).value is not None:
         found.add(weight * distilled.value, distilled.terms)

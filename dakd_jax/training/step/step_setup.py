@@ -65,7 +65,6 @@ def _init_terms(options: StepOptions, models: StepModels, key: Callable, size: t
 @functools.cache
 def _shapes(model: Segmenter, size: tuple[int, int]) -> Outputs:
     """Of a network's outputs on a picture of (height, width)."""
-
     picture = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
     run = functools.partial(outputs_of, model, statistics="running")
     return jax.eval_shape(run, segmenter.shapes_of(model), picture)[0]

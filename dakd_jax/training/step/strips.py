@@ -36,41 +36,34 @@ def total(
       count: of a strip.
     """
     fixed = jax.lax.stop_gradient(differentiated)
-    shapes = jax.eval_shape(lambda of: parts(of, 0, count), fixed)
-    dtype = jnp.result_type(*(part.value for part in shapes.values()))
+    dtype = jnp.result_type(*jax.tree.leaves(fixed))
+    strips, rest = divmod(rows, count)
+    starts = count * jnp.arange(strips)
 
     def counts(start, count):
         return {curve: jnp.asarray(part.count, dtype) for curve, part in parts(fixed, start, count).items()}
 
-    counted = _summed(counts, rows, count)
+    counted = jax.tree.map(jnp.sum, jax.lax.map(lambda start: counts(start, count), starts))
+    if rest:
+        counted = jax.tree.map(jnp.add, counted, counts(strips * count, rest))
 
     def share(of, start, count):
         found = parts(of, start, count)
         shares = {
-            curve: part.value * (part.count / jnp.maximum(counted[curve], 1)).astype(dtype)
+            curve: (part.value * (part.count / jnp.maximum(counted[curve], 1))).astype(dtype)
             for curve, part in found.items()
         }
-        return sum(part._replace(value=shares[curve]).weighted for curve, part in found.items()), shares
+        value = sum(part._replace(value=shares[curve]).weighted for curve, part in found.items())
+        return value.astype(dtype), shares
 
-    def of_strip(start, count):
-        (value, shares), gradient = jax.value_and_grad(share, has_aux=True)(fixed, start, count)
-        return value, shares, gradient
+    def added(sums, start, count):
+        return jax.tree.map(jnp.add, sums, jax.value_and_grad(share, has_aux=True)(fixed, start, count))
 
-    value, shares, gradient = _summed(of_strip, rows, count)
+    nothing = jnp.zeros((), dtype)
+    sums = (nothing, dict.fromkeys(counted, nothing)), jax.tree.map(jnp.zeros_like, fixed)
+    sums, _ = jax.lax.scan(lambda sums, start: (added(sums, start, count), None), sums, starts)
+    (value, shares), gradient = added(sums, strips * count, rest) if rest else sums
     return _with_gradient(differentiated, value, gradient), shares
-
-
-def _summed(of_strip: Callable, rows: int, count: int):
-    """The sum over all strips of what (first row, how many) gives, the rows that are left over in a strip of theirs."""
-    strips, rest = divmod(rows, count)
-    shapes = jax.eval_shape(lambda: of_strip(0, count))
-    zeros = jax.tree.map(lambda of: jnp.zeros(of.shape, of.dtype), shapes)
-
-    def add(found, start):
-        return jax.tree.map(jnp.add, found, of_strip(start, count)), None
-
-    found, _ = jax.lax.scan(add, zeros, count * jnp.arange(strips))
-    return jax.tree.map(jnp.add, found, of_strip(strips * count, rest)) if rest else found
 
 
 @jax.custom_vjp

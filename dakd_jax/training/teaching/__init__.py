@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import jax.numpy as jnp
 
-from dakd_jax.models.precision import widened
 from dakd_jax.objectives.outputs import Outputs, Unexpanded
 
 
@@ -58,15 +57,14 @@ def answers(
 
 def combined(found: Sequence[Outputs | Unexpanded], size: tuple[int, int], views: Views) -> Outputs:
     """What `answers` makes of the outputs on each of `pictures_of`, in that order, where one pass is not all."""
-    said = []
-    for number, outputs in enumerate(of.expanded() for of in found):
+    found, said = [of.expanded() for of in found], []
+    for number, outputs in enumerate(found):
         probabilities = jax.tree.map(jnp.exp, outputs.log_probs)
         if views.mirror and number % 2:
             probabilities = jax.tree.map(lambda of: of[:, :, ::-1], probabilities)
         said.append(jax.tree.map(lambda of: resized(of, size), probabilities))
     mean = jax.tree.map(lambda *of: sum(of) / len(of), *said)
-    first = found[0]
-    return Outputs(jax.tree.map(logarithm, mean), jax.tree.map(widened, first.features), first.tap)
+    return found[0].replace(log_probs=jax.tree.map(logarithm, mean))
 
 
 def pictures_of(pictures: jax.Array, views: Views) -> Iterator[jax.Array]:
